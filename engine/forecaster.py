@@ -1,0 +1,192 @@
+"""The contract of a forecaster: one object that steps the models of many targets at once.
+
+Shapes in this module: ``N`` targets, ``S`` series (columns of a frame), ``T`` steps, ``H``
+horizons, ``C`` candidate neighbours, ``Q`` quantities. Arrays are C-ordered float64 unless said
+otherwise, in the units of the readings; NaN means "nothing there".
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gapcast.engine.plugin import Plugin
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+State = dict[str, NDArray[np.generic]]
+
+
+class Series(NamedTuple):
+    """One quantity of one sensor."""
+
+    sensor: str
+    quantity: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a forecaster reads besides its target's own past. Declared once, never discovered.
+
+    neighbours: how to choose other sensors, as the config's ``neighbours`` key says it
+        (see :mod:`gapcast.engine.network`); ``None`` reads no other sensor.
+    quantities: quantities to read besides the target's own, of the neighbours and of the
+        target's own sensor.
+    """
+
+    neighbours: object | None = None
+    quantities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a shard's targets and their regressors stand in the columns of its frames.
+
+    interval: the grid's step, in microseconds.
+    series: the S columns of ``Frame.values``.
+    targets: (N,) column of each target.
+    regressors: (N, Q, C) columns of the candidate neighbours, best first, -1 where there are
+        fewer; ``[:, 0]`` is the target's own quantity, then ``Needs.quantities`` without it.
+        The same neighbour stands at the same place of every quantity (-1 where it lacks it).
+    companions: (N, Q - 1) columns of the other quantities of the target's own sensor, or -1.
+        For lookup only: read their values from ``Frame.companions``.
+    choose: how many of the C candidates the config asks a model to choose from the data
+        (``neighbours: {correlated: k}``), or ``None``: all of them are meant.
+    horizons: (H,) steps ahead, ascending.
+    level: nominal coverage of the interval, in (0, 1).
+    """
+
+    interval: int
+    series: tuple[Series, ...]
+    targets: Ints
+    regressors: NDArray[np.int64]
+    companions: NDArray[np.int64]
+    choose: int | None
+    horizons: Ints
+    level: float
+
+    @property
+    def n(self) -> int:
+        """Number of targets."""
+        return len(self.targets)
+
+    def steps(self, duration: int) -> int:
+        """Steps of the grid in `duration` microseconds, rounded, at least one."""
+        return max(1, round(duration / self.interval))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Consecutive closed steps, as the models of one shard may see them. Read-only.
+
+    first: index of the first step: its start in microseconds since 1970, over the interval.
+    values: (T, S) every series, as the network reports it. A target's own column may hold a
+        truth withheld from that target (it is there for the *other* targets): a model reads a
+        target's own values from `own` and its sensor's other quantities from `companions`,
+        never from `values`.
+    own: (T, N) truth of each target as its own model may see it, NaN where missing, rejected
+        or hidden.
+    companions: (T, N, Q - 1) the target sensor's other quantities of the same step.
+    """
+
+    layout: Layout
+    first: int
+    values: Floats
+    own: Floats
+    companions: Floats
+
+    @property
+    def t(self) -> int:
+        """Number of steps."""
+        return len(self.own)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts made at each step of a frame, for each target and horizon; all (T, N, H).
+
+    ``[t, n, h]`` is made at step t for step ``t + horizons[h]``. NaN in `mean` says that the
+    model cannot tell yet: no row is written. NaN in `lower` and `upper` says "no interval".
+    """
+
+    mean: Floats
+    lower: Floats
+    upper: Floats
+
+    @classmethod
+    def empty(cls, frame: Frame) -> Forecast:
+        """A forecast of the right shape that says nothing yet."""
+        shape = (frame.t, frame.layout.n, len(frame.layout.horizons))
+        return cls(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan))
+
+
+class Forecaster(Plugin):
+    """Online models of all targets of a shard, stepped together.
+
+    When you are called: `start` once for the targets of a shard, then `step` for one frame
+    after the other, steps without holes and in order. A shard has its own state; one object may
+    be stepping several shards at once in different threads, so keep nothing on ``self`` that
+    changes.
+
+    What must hold on return of `step`: for every step t of the frame, in order, you
+
+    1. forecast horizon 0, the *nowcast*: from own values before t, everything else up to t;
+    2. learn from ``own[t]`` where it is not NaN;
+    3. forecast the horizons above 0 from all values up to t. Below 0, the value of the past step
+       ``t + h``, from all values up to t.
+
+    `step` depends on (state, frame) alone: no clock, no randomness without a seed in the state.
+    It may update the state's arrays in place and must return the state it leaves in that same
+    mapping. It never writes to the frame. A target's numbers never depend on which other targets
+    share the shard, and splitting a frame anywhere changes nothing, bit for bit.
+
+    What happens if you raise: the run stops with your error and the sinks keep what was
+    committed; nothing is called again on that state. What is not promised: how many steps or
+    targets a call has (one or thousands), or that the same process makes the next call.
+
+    State: a flat mapping of names to arrays with one entry a target on the leading axis. That
+    is all the engine needs to snapshot, restore, split, join and move it; write no code for it.
+    """
+
+    horizons: ClassVar[tuple[int, int]] = (0, 0)
+    """Least and greatest horizon this forecaster can serve, in steps."""
+
+    state_version: ClassVar[int] = 1
+    """Raise it when the meaning of the state's arrays changes, and write `migrate`."""
+
+    def needs(self) -> Needs:
+        """What the models read besides their target's own past. Default: nothing."""
+        return Needs()
+
+    @abstractmethod
+    def start(self, layout: Layout) -> State:
+        """Fresh state for the targets of `layout`, arrays of leading length ``layout.n``.
+
+        What it holds for a target depends on that target's own entries in the layout only.
+        """
+
+    @abstractmethod
+    def step(self, state: State, frame: Frame) -> Forecast:
+        """Forecast and learn, step by step, as the class says; updates `state` in place."""
+
+    def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
+        """Turn a state of an older `version` into one of ``state_version``.
+
+        Raises ValueError when it cannot; the engine then names the checkpoint and stops.
+        """
+        raise ValueError(f"state version {version} cannot be read by version {self.state_version}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A forecaster under the name the config gives it, with its horizons and interval level."""
+
+    name: str
+    forecaster: Forecaster
+    horizons: tuple[int, ...] = field(default=(0,))
+    level: float = 0.9

@@ -1,0 +1,31 @@
+"""What every plugin has in common: a typed set of parameters, checked when the config is read."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Params(BaseModel):
+    """Parameters of a plugin. Unknown keys are refused; instances are immutable.
+
+    Subclass it inside the plugin and give every field a type and a description: they become
+    the plugin's part of the JSON Schema, of ``docs/config.md`` and of config errors.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plugin(ABC):
+    """Base of sources, forecasters, sinks and backends.
+
+    The engine creates a plugin with its checked parameters and nothing else. Creating one must
+    be cheap: no file is opened, no connection made, no large array allocated.
+    """
+
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: Params) -> None:
+        self.params = params

@@ -1,0 +1,118 @@
+"""The contract of a sink: epochs of forecasts in, one of four outcomes back."""
+
+from __future__ import annotations
+
+import enum
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from gapcast.engine.plugin import Plugin
+from gapcast.engine.readings import NAME, TIME
+
+FORECASTS = pa.schema(
+    [
+        pa.field("time", TIME, nullable=False),
+        pa.field("sensor", NAME, nullable=False),
+        pa.field("quantity", NAME, nullable=False),
+        pa.field("model", NAME, nullable=False),
+        pa.field("horizon", pa.int32(), nullable=False),
+        pa.field("forecast", pa.float64(), nullable=False),
+        pa.field("lower", pa.float64()),
+        pa.field("upper", pa.float64()),
+        pa.field("truth", pa.float64()),
+        pa.field("status", NAME, nullable=False),
+    ]
+)
+"""What every sink receives. Key: (time, sensor, quantity, model, horizon), one row a key, ever.
+`status` is one of `STATUSES`. Values in the units of the readings; times are starts of steps."""
+
+STATUSES = ("observed", "missing", "hidden", "rejected")
+
+
+class Delivery(enum.IntEnum):
+    """What a sink can promise about a row after crashes, from weakest to strongest."""
+
+    AT_LEAST_ONCE = 1
+    IDEMPOTENT = 2
+    TRANSACTIONAL = 3
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Rows and epoch are durable together."""
+
+
+@dataclass(frozen=True)
+class AlreadyCommitted:
+    """This epoch was durable before; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Not now: call again with the same epoch after a while; the engine reads no further."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """These rows never (indices into the table), each for the reason beside it.
+
+    Nothing of the epoch is durable yet. The engine stores the rows as dead letters, durably,
+    then writes the epoch again without them; after a crash it offers them once more.
+    """
+
+    rows: list[int]
+    reasons: list[str]
+
+
+Outcome = Committed | AlreadyCommitted | Retry | Refused
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """What a sink may know of the job it serves. `interval` in microseconds."""
+
+    name: str
+    run_dir: Path
+    interval: int
+    models: tuple[str, ...]
+    targets: int
+    scored: tuple[str, ...]
+    """Statuses whose errors count in this job's scores."""
+
+
+class Sink(Plugin):
+    """Receives the forecasts of a job, epoch by epoch.
+
+    The engine promises: the same epoch carries the same rows in the same order; epochs grow;
+    none starts before the outcome of the one before; an epoch may come again after a crash.
+    `generation` is fresh for every new run, so that epochs of another run are never taken for
+    this one's. All calls come from one thread.
+
+    You promise: on `Committed`, rows and epoch are durable together; a repeated epoch changes
+    nothing and answers `AlreadyCommitted` (or rewrites the same rows under the same keys, if
+    `delivery` is IDEMPOTENT). Raising anything stops the run; the epoch counts as not committed.
+    `close` may never be called.
+    """
+
+    delivery: ClassVar[Delivery]
+
+    @abstractmethod
+    def open(self, job: JobInfo, generation: str) -> None:
+        """Get ready, and undo what a crash left half-done in this generation."""
+
+    @abstractmethod
+    def last_committed(self) -> int | None:
+        """The greatest epoch of this generation known to be durable, or ``None``."""
+
+    @abstractmethod
+    def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
+        """Store one epoch, schema `FORECASTS`."""
+
+    def close(self) -> None:
+        """Let go of files and connections. Default: nothing to let go of."""

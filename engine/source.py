@@ -1,0 +1,91 @@
+"""The contract of a source: partitions of readings, read from positions the engine keeps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from gapcast.engine.forecaster import Series
+from gapcast.engine.plugin import Plugin
+
+Position = dict[str, Any]
+"""Where to read on within a partition: opaque, of JSON values, meaningful to its source only."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one call of `Source.read` brought.
+
+    readings: schema `READINGS`, in arrival order.
+    dead: schema `DEAD`, records that could not be made readings; each costs only itself.
+    position: where the next call reads on.
+    ended: nothing will ever follow in this partition (a file's end; never a topic's).
+    """
+
+    readings: pa.RecordBatch
+    dead: pa.RecordBatch
+    position: Position
+    ended: bool = False
+
+
+class Source(Plugin):
+    """Readings in one or more partitions, each an ordered sequence that can be read again.
+
+    When you are called: `open` first, then `partitions`, perhaps `discover`, then `read` as often
+    as the engine has room, on any partition in any order, one call at a time on each partition
+    (calls on different partitions may come from different threads). `close` may never be called.
+
+    Positions are owned by the engine: a source keeps none of its own beyond caches. The same
+    position always leads to the same records, and how records are cut into calls never changes
+    which readings they give.
+
+    Raise `SourceError` when nothing can be read (file gone, broker unreachable after your own
+    retries): the run stops with it. A record that cannot be understood is no error: return it in
+    `Read.dead`. Times beyond what int64 microseconds hold, or values that are not numbers, are
+    such records; a NaN is a reading whose value is null.
+    """
+
+    @abstractmethod
+    def open(self, quantities: Collection[str] | None) -> None:
+        """Get ready to read. Only `quantities` are wanted (``None``: all): leave out the rest."""
+
+    @abstractmethod
+    def partitions(self) -> list[str]:
+        """Names of the partitions, in a fixed order."""
+
+    @abstractmethod
+    def discover(self) -> Iterable[Series]:
+        """The series found in the source as it stands now, each once, in any order.
+
+        May read everything once, so the engine asks only when the config does not name the
+        sensors. Raise `SourceError` when the source cannot know (a live topic).
+        """
+
+    @abstractmethod
+    def read(self, partition: str, position: Position | None, limit: int) -> Read:
+        """Read on from `position` (``None``: the beginning), about `limit` readings at most.
+
+        Returns soon: a live source with nothing to give waits a fraction of a second at most
+        and answers with no rows.
+        """
+
+    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
+        """Read again exactly what lies between two positions that `read` once returned."""
+        position = start
+        while position != end:
+            read = self.read(partition, position, 1 << 30)
+            if read.position == position:
+                return
+            position = read.position
+            yield read
+
+    def where(self, partition: str, offset: int) -> str:
+        """A reading's place in words a person can follow, e.g. ``data.txt:17``."""
+        return f"{partition}:{offset}"
+
+    def close(self) -> None:
+        """Let go of files and connections. Default: nothing to let go of."""
