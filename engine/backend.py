@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from gapcast.engine.plugin import Plugin
 
 if TYPE_CHECKING:
-    from gapcast.engine.job import Job, RunResult
+    from gapcast.engine.flow import RunResult
+    from gapcast.engine.job import Job
 
 
 class Backend(Plugin):

@@ -18,7 +18,7 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Plugin(ABC):
+class Plugin(ABC):  # noqa: B024 - each kind of plugin declares its own abstract methods
     """Base of sources, forecasters, sinks and backends.
 
     The engine creates a plugin with its checked parameters and nothing else. Creating one must

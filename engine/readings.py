@@ -33,8 +33,9 @@ DEAD = pa.schema(
         pa.field("raw", pa.binary()),
     ]
 )
-"""Dead letters: every reading or record refused, why, and where it stands in the source.
-`raw` holds the first `RAW_LIMIT` bytes of a record that could not be read at all."""
+"""Dead letters: every reading or record refused, why, and where it stands in the source, as
+``partition:offset`` (``data.txt:17``). `raw` holds the first `RAW_LIMIT` bytes of a record that
+could not be read at all."""
 
 RAW_LIMIT = 1024
 

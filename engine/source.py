@@ -83,9 +83,5 @@ class Source(Plugin):
             position = read.position
             yield read
 
-    def where(self, partition: str, offset: int) -> str:
-        """A reading's place in words a person can follow, e.g. ``data.txt:17``."""
-        return f"{partition}:{offset}"
-
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""

@@ -1,0 +1,150 @@
+"""Delivery: epochs of forecasts to every sink, dead letters to the run's folder, nothing lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_result,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from gapcast.engine.errors import SinkError
+from gapcast.engine.readings import DEAD
+from gapcast.engine.sink import Outcome, Refused, Retry, Sink
+
+log = logging.getLogger("gapcast.delivery")
+
+DEAD_ROWS = 200_000
+"""Dead letters are written when so many have gathered, and at the end of every epoch."""
+
+
+class DeadLetters:
+    """Parquet files of schema `DEAD` in the run's ``dead/`` folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._files = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch; it is durable after the next `flush`."""
+        if len(batch):
+            self._batches.append(batch)
+            self._rows += len(batch)
+        if self._rows >= DEAD_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has gathered to one more file."""
+        if not self._batches:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_batches(self._batches).unify_dictionaries()
+        write_parquet(table, self.folder / f"part-{self._files:06d}.parquet")
+        self._files += 1
+        self._batches, self._rows = [], 0
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write `table` to `path` at once or not at all."""
+    aside = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, aside, compression="zstd", store_schema=False)
+    aside.replace(path)
+
+
+class Delivery:
+    """Writes epochs to the sinks, one after the other, each until its outcome is final."""
+
+    def __init__(
+        self,
+        sinks: Mapping[str, Sink],
+        dead: DeadLetters,
+        stopping: threading.Event,
+    ) -> None:
+        self.sinks = sinks
+        self.dead = dead
+        self.epoch = 0
+        self.rows = 0
+        self._stopping = stopping
+
+    def write(self, forecasts: pa.Table) -> None:
+        """Deliver the next epoch to every sink. Raises `SinkError` when one cannot take it."""
+        self.dead.flush()
+        for name, sink in self.sinks.items():
+            self._deliver(name, sink, forecasts)
+        self.epoch += 1
+        self.rows += len(forecasts)
+
+    def close(self) -> None:
+        """Flush the dead letters and let the sinks go."""
+        self.dead.flush()
+        for sink in self.sinks.values():
+            sink.close()
+
+    def _deliver(self, name: str, sink: Sink, forecasts: pa.Table) -> None:
+        outcome = self._attempt(name, sink, forecasts)
+        if not isinstance(outcome, Refused):
+            return
+        keep = np.ones(len(forecasts), bool)
+        keep[outcome.rows] = False
+        self.dead.add(_refused(name, forecasts.take(outcome.rows), outcome.reasons))
+        self.dead.flush()
+        log.warning(
+            "sink %s refused %d rows, kept in %s", name, len(outcome.rows), self.dead.folder
+        )
+        again = self._attempt(name, sink, forecasts.filter(pa.array(keep)))
+        if isinstance(again, Refused):
+            raise SinkError(
+                f"sink {name!r} refused rows again after the refused ones were left out"
+            )
+
+    def _attempt(self, name: str, sink: Sink, forecasts: pa.Table) -> Outcome:
+        """Call the sink until it answers anything but `Retry`, waiting longer each time."""
+
+        def tell(state: RetryCallState) -> None:
+            assert state.outcome is not None
+            reason = state.outcome.result().reason
+            log.warning("sink %s asks to be tried again: %s", name, reason)
+
+        retrying = Retrying(
+            retry=retry_if_result(lambda outcome: isinstance(outcome, Retry)),
+            wait=wait_random_exponential(multiplier=0.1, max=30),
+            stop=stop_when_event_set(self._stopping),
+            sleep=sleep_using_event(self._stopping),
+            before_sleep=tell,
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        outcome: Outcome = retrying(sink.write, self.epoch, forecasts)
+        if isinstance(outcome, Retry):
+            raise SinkError(
+                f"sink {name!r} had not taken epoch {self.epoch} when the run stopped: "
+                f"{outcome.reason}"
+            )
+        return outcome
+
+
+def _refused(name: str, rows: pa.Table, reasons: list[str]) -> pa.RecordBatch:
+    text = [rows[c].combine_chunks().cast(pa.string()) for c in ("sensor", "quantity")]
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([f"sink {name}: {r}" for r in reasons]).dictionary_encode(),
+            pa.array([f"sink {name}"] * len(rows)),
+            rows["time"].combine_chunks(),
+            *text,
+            rows["forecast"].combine_chunks(),
+            pa.nulls(len(rows), pa.binary()),
+        ],
+        schema=DEAD,
+    )

@@ -1,0 +1,275 @@
+"""The grid: readings in arrival order go in, frames of closed steps come out.
+
+A reading is judged once, against its own partition's watermark as it stood when it arrived, so
+that neither batch boundaries nor the interleaving of partitions can change a verdict. Readings of
+open steps wait in a buffer; a step closes when every partition that holds it back has passed it,
+and only then are its readings sorted, freed of duplicates and aggregated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Floats, Series
+from gapcast.engine.kernels import grid as kernel
+from gapcast.engine.readings import DEAD
+
+UNSET = np.iinfo(np.int64).min
+CLOCK_SKEW = 86_400_000_000
+"""A reading may be this much (µs, one day) ahead of the clock of this machine."""
+MOST_CELLS = 2_000_000
+"""Greatest steps × series of one frame, so that work is done in pieces of bounded size."""
+
+REASONS = {
+    kernel.LATE: "late: its step had been closed",
+    kernel.REJECTED: "rejected: outside the limits",
+    kernel.UNKNOWN: "unknown series",
+    kernel.EARLY: "time before grid.earliest",
+    kernel.FUTURE: "time too far in the future",
+    kernel.INFINITE: "not a finite number",
+}
+
+
+@dataclass
+class Counts:
+    """What became of every reading: `read` is the sum of the others once all steps are closed."""
+
+    read: int = 0
+    used: int = 0
+    late: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """How event time is cut. Durations and times in microseconds (since 1970, UTC)."""
+
+    interval: int
+    lateness: int = 0
+    aggregate: str = "mean"
+    future: int = 30 * 86_400_000_000
+    earliest: int = 631_152_000_000_000
+
+
+@dataclass(frozen=True)
+class GridFrame:
+    """Consecutive closed steps of all series, (T, S), NaN where there is nothing.
+
+    values: aggregates of good readings. refused: aggregates of rejected ones, for reports only.
+    """
+
+    first: int
+    values: Floats
+    refused: Floats
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Readings of open steps, as parallel arrays."""
+
+    step: NDArray[np.int64]
+    series: NDArray[np.int64]
+    time: NDArray[np.int64]
+    value: Floats
+    partition: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    rejected: NDArray[np.bool_]
+
+    def arrays(self) -> list[NDArray[np.generic]]:
+        return list(vars(self).values())
+
+    def where(self, mask: NDArray[np.bool_]) -> _Waiting:
+        if mask.all():
+            return self
+        return _Waiting(*(a[mask] for a in self.arrays()))
+
+
+class Grid:
+    """Judges, holds and grids the readings of a job.
+
+    partitions: names of the source's partitions; series: the columns of the frames to come;
+    limits: (lowest, highest) of a quantity.
+    """
+
+    def __init__(
+        self,
+        spec: GridSpec,
+        partitions: list[str],
+        series: tuple[Series, ...],
+        limits: dict[str, tuple[float, float]],
+    ) -> None:
+        self.spec = spec
+        self.counts = Counts()
+        self._partitions = partitions
+        self._series = {s: i for i, s in enumerate(series)}
+        bounds = np.array([limits.get(s.quantity, (-np.inf, np.inf)) for s in series], float)
+        self._lowest, self._highest = np.ascontiguousarray(bounds.reshape(-1, 2).T)
+        self._marks = np.tile(np.array([UNSET, 0]), (len(partitions), 1))
+        self._open = np.ones(len(partitions), bool)
+        self._idle = np.zeros(len(partitions), bool)
+        self._names: tuple[pa.Array, pa.Array] | None = None
+        self._table: NDArray[np.int64]
+        self._waiting: list[_Waiting] = []
+        self._next: int | None = None
+        self._last = UNSET
+
+    def add(self, partition: int, batch: pa.RecordBatch, now: int) -> pa.RecordBatch:
+        """Take readings (schema `READINGS`) in arrival order; returns the dead letters.
+
+        now: the clock, µs since 1970; nothing but the bound on future times depends on it.
+        """
+        self._idle[partition] &= len(batch) == 0
+        time = batch["time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+        value = batch["value"].to_numpy(zero_copy_only=False).astype(float, copy=False)
+        series = self._indices(batch["sensor"], batch["quantity"])
+        offset = batch["offset"].to_numpy()
+        verdict = np.empty(len(batch), np.uint8)
+        spec = self.spec
+        kernel.judge(
+            time, value, series, self._lowest, self._highest, spec.interval, spec.lateness,
+            spec.earliest, now + CLOCK_SKEW, spec.future, self._marks[partition], verdict,
+        )  # fmt: skip
+        verdict[self._closed_already(time, verdict)] = kernel.LATE
+        kept = (verdict == kernel.USED) | (verdict == kernel.REJECTED)
+        where = np.full(len(batch), partition)
+        rejected = verdict == kernel.REJECTED
+        waiting = _Waiting(time // spec.interval, series, time, value, where, offset, rejected)
+        if kept.any():
+            self._waiting.append(waiting.where(kept))
+            self._last = max(self._last, int(self._waiting[-1].step.max()))
+        self._count(verdict)
+        return self._dead(partition, batch, verdict)
+
+    def unreadable(self, records: int) -> None:
+        """Count records that the source could not make readings of."""
+        self.counts.read += records
+        self.counts.dead += records
+
+    def end(self, partition: int) -> None:
+        """Nothing will follow in this partition: it stops holding the others back."""
+        self._open[partition] = False
+
+    def idle(self, partition: int) -> bool:
+        """The partition has been silent for too long: it stops holding until it speaks again.
+
+        Returns whether it was holding until now.
+        """
+        held = bool(self._open[partition] and not self._idle[partition])
+        self._idle[partition] = True
+        return held
+
+    def behind(self) -> int | None:
+        """The open partition to read next: the one whose watermark is furthest behind."""
+        candidates = np.flatnonzero(self._open)
+        if len(candidates) == 0:
+            return None
+        return int(candidates[np.argmin(self._marks[candidates, 0])])
+
+    @property
+    def watermark(self) -> int | None:
+        """Event time (µs) that every partition still holding has reached, or ``None``."""
+        holding = self._marks[self._open & ~self._idle, 0]
+        mark = int(holding.min()) if len(holding) else int(self._marks[:, 0].max(initial=UNSET))
+        return None if mark == UNSET else mark
+
+    def closed(self) -> Iterator[GridFrame]:
+        """The steps closed since the last call, as frames of bounded size, without holes."""
+        if not self._waiting:
+            return
+        if self._open.any():
+            mark = self.watermark
+            until = UNSET if mark is None else (mark - self.spec.lateness) // self.spec.interval
+        else:
+            until = self._last + 1
+        joined = _Waiting(
+            *map(np.concatenate, zip(*(w.arrays() for w in self._waiting), strict=True))
+        )
+        first = int(joined.step.min()) if self._next is None else self._next
+        if until <= first:
+            self._waiting = [joined]
+            return
+        open_still = joined.where(joined.step >= until)
+        self._waiting = [open_still] if len(open_still.step) else []
+        self._next = until
+        yield from self._frames(joined.where(joined.step < until), first, until)
+
+    def settled(self) -> Counts:
+        """The counts without the readings that still wait in open steps: these add up."""
+        waiting = sum(len(w.step) for w in self._waiting)
+        return replace(self.counts, read=self.counts.read - waiting)
+
+    def _frames(self, ready: _Waiting, first: int, until: int) -> Iterator[GridFrame]:
+        most = max(1, MOST_CELLS // max(1, len(self._series)))
+        pieces = range(first, until, most)
+        if len(pieces) > 1:
+            order = np.argsort(ready.step, kind="stable")
+            ready = _Waiting(*(a[order] for a in ready.arrays()))
+        for start in pieces:
+            stop = min(start + most, until)
+            piece = ready
+            if len(pieces) > 1:
+                a, b = np.searchsorted(ready.step, [start, stop])
+                piece = _Waiting(*(x[a:b] for x in ready.arrays()))
+            values = np.empty((stop - start, len(self._series)))
+            refused = np.empty_like(values)
+            how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
+            used, duplicates, rejected = kernel.fill(*piece.arrays(), start, how, values, refused)
+            self.counts.used += used
+            self.counts.duplicate += duplicates
+            self.counts.rejected += rejected
+            yield GridFrame(start, values, refused)
+
+    def _indices(
+        self, sensor: pa.DictionaryArray, quantity: pa.DictionaryArray
+    ) -> NDArray[np.int64]:
+        """Index of each reading's series, -1 where it is unknown."""
+        names = (sensor.dictionary, quantity.dictionary)
+        if self._names is None or not all(map(pa.Array.equals, self._names, names)):
+            quantities = names[1].to_pylist()
+            found = [
+                [self._series.get(Series(s, q), -1) for q in quantities]
+                for s in names[0].to_pylist()
+            ]
+            self._names = names
+            self._table = np.array(found, np.int64).reshape(len(names[0]), len(names[1]))
+        return self._table[sensor.indices.to_numpy(), quantity.indices.to_numpy()]
+
+    def _closed_already(
+        self, time: NDArray[np.int64], verdict: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """Readings of a partition that had been declared idle may come after their step closed."""
+        if self._next is None:
+            return np.zeros(len(time), bool)
+        kept = (verdict == kernel.USED) | (verdict == kernel.REJECTED)
+        return kept & (time // self.spec.interval < self._next)
+
+    def _count(self, verdict: NDArray[np.uint8]) -> None:
+        n = np.bincount(verdict, minlength=7)
+        self.counts.read += len(verdict)
+        self.counts.late += int(n[kernel.LATE])
+        self.counts.dead += int(
+            n[[kernel.UNKNOWN, kernel.EARLY, kernel.FUTURE, kernel.INFINITE]].sum()
+        )
+
+    def _dead(
+        self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]
+    ) -> pa.RecordBatch:
+        bad = np.flatnonzero(verdict != kernel.USED)
+        rows = batch.take(pa.array(bad))
+        reasons = pa.DictionaryArray.from_arrays(
+            pa.array(verdict[bad].astype(np.int32)),
+            pa.array([REASONS.get(v, "") for v in range(7)]),
+        )
+        name = pa.scalar(self._partitions[partition])
+        where = pc.binary_join_element_wise(name, rows["offset"].cast(pa.string()), ":")
+        text = [rows[c].cast(pa.string()) for c in ("sensor", "quantity")]
+        columns = [reasons, where, rows["time"], *text, rows["value"]]
+        return pa.RecordBatch.from_arrays([*columns, pa.nulls(len(bad), pa.binary())], schema=DEAD)

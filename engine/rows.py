@@ -1,0 +1,93 @@
+"""From the arrays of the shards to the rows that sinks receive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.shard import ModelRows, StepResult
+from gapcast.engine.sink import FORECASTS, STATUSES
+
+
+def join(parts: Sequence[StepResult]) -> StepResult:
+    """One result of a frame from those of the shards, in the order of their targets."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = [
+        ModelRows(
+            *(np.concatenate(a, axis=1) for a in zip(*(vars(r).values() for r in of), strict=True))
+        )
+        for of in zip(*(p.rows for p in parts), strict=True)
+    ]
+    truth = np.concatenate([p.truth for p in parts], axis=1)
+    status = np.concatenate([p.status for p in parts], axis=1)
+    windows = [
+        (m, index, np.concatenate([w[2] for w in of]))
+        for of in zip(*(p.windows for p in parts), strict=True)
+        for m, index, _ in of[:1]
+    ]
+    return StepResult(parts[0].first, truth, status, rows, windows)
+
+
+class Rows:
+    """Makes tables of schema `FORECASTS`: by model, horizon, time and target, in this order.
+
+    The order depends on nothing but the frame, so that a repeated epoch repeats its rows.
+    """
+
+    def __init__(self, targets: Sequence[Series], models: Sequence[Model], interval: int) -> None:
+        self.interval = interval
+        self.models = [(m.name, sorted(m.horizons)) for m in models]
+        self._sensor = _encode([t.sensor for t in targets])
+        self._quantity = _encode([t.quantity for t in targets])
+        self._names = pa.array([m.name for m in models], pa.string())
+        self._statuses = pa.array(STATUSES)
+
+    def table(self, result: StepResult) -> pa.Table:
+        """All models' rows of one frame; a forecast of NaN makes no row."""
+        T, N = result.truth.shape
+        times = (result.first + np.arange(T)) * self.interval
+        shared: dict[str, pa.Array] = {
+            "time": pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type),
+            "sensor": _tile(self._sensor, T),
+            "quantity": _tile(self._quantity, T),
+            "truth": pa.array(result.truth.ravel(), from_pandas=True),
+            "status": pa.DictionaryArray.from_arrays(
+                pa.array(result.status.ravel().astype(np.int32)), self._statuses
+            ),
+        }
+        pieces = []
+        for m, (_, horizons) in enumerate(self.models):
+            code = pa.array(np.full(T * N, m, np.int32))
+            shared["model"] = pa.DictionaryArray.from_arrays(code, self._names)
+            for i, horizon in enumerate(horizons):
+                shared["horizon"] = pa.array(np.full(T * N, horizon, np.int32))
+                pieces.append(_rows(shared, result.rows[m], i))
+        return pa.concat_tables(pieces)
+
+
+def _rows(shared: dict[str, pa.Array], rows: ModelRows, i: int) -> pa.Table:
+    mean = rows.mean[..., i].ravel()
+    own = {
+        "forecast": pa.array(mean),
+        "lower": pa.array(rows.lower[..., i].ravel(), from_pandas=True),
+        "upper": pa.array(rows.upper[..., i].ravel(), from_pandas=True),
+    }
+    columns = shared | own
+    table = pa.table([columns[f.name] for f in FORECASTS], schema=FORECASTS)
+    known = ~np.isnan(mean)
+    return table if known.all() else table.filter(pa.array(known))
+
+
+def _encode(names: list[str]) -> tuple[NDArray[np.int32], pa.Array]:
+    encoded = pa.array(names, pa.string()).dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int32), encoded.dictionary
+
+
+def _tile(encoded: tuple[NDArray[np.int32], pa.Array], times: int) -> pa.DictionaryArray:
+    codes, names = encoded
+    return pa.DictionaryArray.from_arrays(pa.array(np.tile(codes, times)), names)

@@ -1,0 +1,120 @@
+"""The `console` sink: a live table while a run goes, plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gapcast.engine import plugin
+from gapcast.engine.sink import STATUSES, Committed, Delivery, JobInfo, Outcome, Sink
+
+
+class ConsoleSink(Sink):
+    """Shows each model's running error, the latest forecasts, rates and how far behind now."""
+
+    class Params(plugin.Params):
+        latest: int = Field(default=5, ge=0, description="Latest forecasts to show.")
+        every: float = Field(
+            default=2.0, gt=0, description="Seconds between lines where there is no terminal."
+        )
+
+    params: Params
+    delivery = Delivery.AT_LEAST_ONCE
+
+    def open(self, job: JobInfo, generation: str) -> None:
+        """Start the live display on stderr, so that stdout stays free for results."""
+        self.job = job
+        self.console = Console(stderr=True)
+        self.errors = np.zeros((len(job.models), 3))
+        self.rows = 0
+        self.started = self._shown = time.monotonic()
+        self._live: Live | None = None
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def last_committed(self) -> int | None:
+        """Nothing shown is durable."""
+        return None
+
+    def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
+        """Take the epoch into the running figures and show them."""
+        if len(forecasts):
+            self.rows += len(forecasts)
+            self._score(forecasts)
+            if self._live:
+                self._live.update(self._picture(forecasts))
+            elif time.monotonic() - self._shown >= self.params.every:
+                self._shown = time.monotonic()
+                self.console.print(self._line(forecasts), soft_wrap=True, highlight=False)
+        return Committed()
+
+    def close(self) -> None:
+        """End the live display."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _score(self, forecasts: pa.Table) -> None:
+        scored = pc.is_in(forecasts["status"], value_set=pa.array(self.job.scored))
+        rows = forecasts.select(["model", "forecast", "truth"]).filter(scored)
+        if not len(rows):
+            return
+        model = pc.index_in(rows["model"], value_set=pa.array(self.job.models)).to_numpy()
+        error = rows["forecast"].to_numpy() - rows["truth"].to_numpy()
+        size = len(self.job.models)
+        for column, weight in enumerate((np.ones_like(error), error**2, np.abs(error))):
+            self.errors[:, column] += np.bincount(model, weight, size)
+
+    def _rate(self) -> float:
+        return self.rows / max(1e-9, time.monotonic() - self.started)
+
+    def _line(self, forecasts: pa.Table) -> str:
+        when = pc.max(forecasts["time"]).as_py()
+        figures = "  ".join(
+            f"{name} mse {squared / n:.4g}" if n else f"{name} -"
+            for name, (n, squared, _) in zip(self.job.models, self.errors, strict=True)
+        )
+        return f"{when:%Y-%m-%d %H:%M}  {self.rows:,} forecasts  {self._rate():,.0f}/s  {figures}"
+
+    def _picture(self, forecasts: pa.Table) -> Group:
+        when = pc.max(forecasts["time"]).as_py()
+        lag = time.time() - when.timestamp()
+        head = Text(
+            f"{self.job.name}   {when:%Y-%m-%d %H:%M} UTC   {self.job.targets} targets   "
+            f"{self.rows:,} forecasts   {self._rate():,.0f}/s   "
+            + (f"lag {lag:,.0f} s" if lag < 86_400 else "replaying the past"),
+            style="bold",
+        )
+        return Group(head, self._models(), self._latest(forecasts))
+
+    def _models(self) -> Table:
+        table = Table("model", box=None, pad_edge=False)
+        for name in ("MSE", "MAE", "scored"):
+            table.add_column(name, justify="right")
+        for name, (n, squared, absolute) in zip(self.job.models, self.errors, strict=True):
+            shown = (f"{squared / n:.4f}", f"{absolute / n:.4f}") if n else ("-", "-")
+            table.add_row(name, *shown, f"{n:,.0f}")
+        return table
+
+    def _latest(self, forecasts: pa.Table) -> Table:
+        table = Table("time", "sensor", "quantity", "model", box=None, pad_edge=False)
+        for name in ("forecast", "truth"):
+            table.add_column(name, justify="right")
+        table.add_column("status")
+        styles = dict(zip(STATUSES, ("", "dim", "yellow", "red"), strict=True))
+        for row in forecasts.slice(max(0, len(forecasts) - self.params.latest)).to_pylist():
+            truth = "-" if row["truth"] is None else f"{row['truth']:.2f}"
+            table.add_row(
+                f"{row['time']:%m-%d %H:%M}", row["sensor"], row["quantity"], row["model"],
+                f"{row['forecast']:.2f}", truth, row["status"], style=styles[row["status"]],
+            )  # fmt: skip
+        return table
