@@ -38,6 +38,7 @@ class Network:
     def of(
         cls, series: Iterable[Series], positions: Mapping[str, tuple[float, float]] | None = None
     ) -> Network:
+        """The network of these series, each once, in natural order."""
         ordered = sorted(set(series), key=lambda s: (natural(s.sensor), s.quantity))
         return cls(tuple(ordered), positions or {})
 

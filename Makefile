@@ -1,0 +1,38 @@
+# Everything a checkout needs, from nothing: Python 3.11 or later and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench clean
+
+help: ## list what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(STAMP) ## a virtual environment in .venv with gapcast and what its tests need
+
+demo: $(STAMP) ## the main job on real measurements: five models, a day dark for each sensor
+	$(BIN)/gapcast run configs/quickstart.yaml
+
+lint: $(STAMP) ## ruff and mypy (strict on engine/)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@mkdir -p build/ns/gapcast
+	@for f in engine backends plugins; do ln -sfn $(CURDIR)/$$f build/ns/gapcast/$$f; done
+	MYPYPATH=build/ns $(BIN)/mypy --namespace-packages --explicit-package-bases -p gapcast.engine
+
+test: lint ## lint, then every test
+	$(BIN)/python -m pytest
+
+bench: $(STAMP) ## what bench/ measures, one table after the other (takes a while)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	for b in kernels parse job startup; do $(BIN)/python bench/$$b.py || exit 1; done
+
+clean: ## remove what was made
+	rm -rf $(VENV) build runs .pytest_cache .mypy_cache .ruff_cache *.egg-info

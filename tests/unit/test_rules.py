@@ -1,0 +1,110 @@
+"""The shape of the code: lengths, imports that point the right way, words that must not occur."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("engine", "backends", "plugins")
+MODULES = sorted(p for folder in FOLDERS for p in (ROOT / folder).rglob("*.py"))
+LONGER: dict[str, str] = {}
+"""Modules over 500 lines or functions over 60, as ``path`` or ``path:function``, and why."""
+
+
+def functions(tree):
+    return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def public(tree):
+    """Public classes and functions of a module and the public methods of these classes."""
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    for node in tree.body:
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from (
+                    n for n in node.body if isinstance(n, kinds) and not n.name.startswith("_")
+                )
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_modules_are_short():
+    lengths = {p: len(p.read_text().splitlines()) for p in MODULES}
+    long = [f"{name_of(p)}: {n} lines" for p, n in lengths.items() if n > 500]
+    assert [m for m in long if m.partition(":")[0] not in LONGER] == []
+    assert statistics.median(n for n in lengths.values() if n) <= 150
+
+
+def test_functions_are_short():
+    lengths, long = [], []
+    for path in MODULES:
+        for node in functions(ast.parse(path.read_text())):
+            first = node.body[0]
+            doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+            length = node.end_lineno - node.lineno + 1
+            lengths.append(length - (first.end_lineno - first.lineno + 1 if doc else 0))
+            if length > 60 and f"{name_of(path)}:{node.name}" not in LONGER:
+                long.append(f"{name_of(path)}:{node.lineno} {node.name}: {length} lines")
+    assert long == []
+    assert statistics.quantiles(lengths, n=20)[-1] <= 35
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"{path}: relative import"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_one_way(path):
+    folder = name_of(path).split("/")[0]
+    forbidden = {
+        "engine": ("gapcast.backends", "gapcast.plugins"),
+        "backends": ("gapcast.plugins",),
+        "plugins": ("gapcast.backends",),
+    }[folder]
+    bad = [m for m in imports(path) if m.startswith(forbidden) or m.split(".")[0] in FOLDERS]
+    assert bad == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_that_runs_what_it_reads(path):
+    assert re.search(r"\bpickle\b|\beval\(|\bexec\(", path.read_text()) is None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_public_things_are_documented_and_typed(path):
+    tree = ast.parse(path.read_text())
+    if not path.read_text().strip():
+        return
+    missing = [] if ast.get_docstring(tree) else ["module"]
+    compiled = {
+        node
+        for node in functions(tree)
+        if any("njit" in ast.dump(d) or "intrinsic" in ast.dump(d) for d in node.decorator_list)
+    }
+    missing += [n.name for n in public(tree) if not ast.get_docstring(n) and n.name != "Params"]
+    missing += [
+        f"{node.name} (return type)"
+        for node in functions(tree)
+        if node not in compiled and node.returns is None
+    ]
+    assert missing == []
+
+
+def test_tests_are_as_long_as_the_code():
+    code = sum(len(p.read_text().splitlines()) for p in MODULES)
+    tests = sum(len(p.read_text().splitlines()) for p in (ROOT / "tests").rglob("*.py"))
+    assert tests >= 0.7 * code
