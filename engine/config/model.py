@@ -1,0 +1,284 @@
+"""The keys of a config that gapcast itself understands; the rest belongs to plugins.
+
+These models are the one source of what is checked, of the JSON Schema and of ``docs/config.md``.
+Durations and times are held in microseconds (see `units`).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from gapcast.engine.config.units import (
+    MICROSECONDS,
+    Duration,
+    Sensor,
+    Time,
+    read_duration,
+    refusal,
+    write_duration,
+)
+
+DAY = MICROSECONDS["d"]
+
+
+class Section(BaseModel):
+    """A part of a config: every key is known, nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _name(value: str) -> str:
+    if not value.replace("-", "").replace("_", "").isalnum() or not value.isascii():
+        raise refusal("a name of letters, digits, - and _")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string"})]
+"""Names end up in folders, metrics and tags of databases."""
+
+
+def _all_or_list(value: Any) -> Any:
+    if value == "all":
+        return None
+    if not isinstance(value, list) or not value:
+        raise refusal("all or a list of sensors")
+    return value
+
+
+Sensors = Annotated[
+    tuple[Sensor, ...] | None,
+    BeforeValidator(_all_or_list),
+    PlainSerializer(lambda sensors: "all" if sensors is None else list(sensors)),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "all"},
+                {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""``all`` (held as None) or a list of sensors."""
+
+
+def _horizon(value: Any, info: ValidationInfo) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    expected = "a whole number of steps or a duration such as 1h"
+    if not isinstance(value, str):
+        raise refusal(expected)
+    try:
+        duration = read_duration(value.removeprefix("-"))
+    except ValueError:
+        raise refusal(expected) from None
+    interval = (info.context or {}).get("interval")
+    if not interval:
+        return 0
+    if duration % interval:
+        raise refusal(f"a multiple of grid.interval, {write_duration(interval)}")
+    return int(duration // interval) * (-1 if value.startswith("-") else 1)
+
+
+Horizon = Annotated[
+    int,
+    BeforeValidator(_horizon),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer"},
+                {"type": "string", "pattern": f"^-?[0-9]+ ?({'|'.join(MICROSECONDS)})$"},
+            ]
+        }
+    ),
+]
+"""Steps ahead. A duration is turned into steps by the grid's interval (validation context)."""
+
+
+class Grid(Section):
+    """How event time is cut into steps, and when a step is closed."""
+
+    interval: Duration = Field(gt=0, description="Length of a step.")
+    lateness: Duration = Field(
+        default=0,
+        description="How long past a step's end its readings are waited for, in event time.",
+    )
+    aggregate: Literal["mean", "last", "min", "max", "sum"] = Field(
+        default="mean", description="What a step holds when a series has several readings in it."
+    )
+    idle: Duration = Field(
+        default=5 * MICROSECONDS["min"],
+        gt=0,
+        description="A partition silent for so long, by the clock, stops holding the others back.",
+    )
+    future: Duration = Field(
+        default=30 * DAY,
+        gt=0,
+        description="How far a reading may jump ahead of its partition's watermark before "
+        "another must confirm it.",
+    )
+    earliest: Time = Field(
+        default=631_152_000_000_000,
+        description="Readings from before are refused: a clock not set.",
+    )
+
+
+class Sites(Section):
+    """Which sensors there are and where they stand."""
+
+    sensors: tuple[Sensor, ...] | None = Field(
+        default=None, min_length=1, description="All sensors of the network. Default: those found."
+    )
+    positions: Path | None = Field(
+        default=None,
+        description="File of lines `sensor x y`, in metres, for neighbours by position.",
+    )
+
+
+class Limit(Section):
+    """The range of a quantity's believable values, in its own units."""
+
+    min: FiniteFloat | None = Field(default=None, description="Lower values are rejected.")
+    max: FiniteFloat | None = Field(default=None, description="Higher values are rejected.")
+
+    @model_validator(mode="after")
+    def _some_range(self) -> Self:
+        if self.min is None and self.max is None:
+            raise refusal("a range with min, max or both")
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise refusal("a range whose min is below its max")
+        return self
+
+
+class Targets(Section):
+    """The series to forecast."""
+
+    sensors: Sensors = Field(default=None, description="Sensors to forecast for: all, or a list.")
+    quantities: tuple[str, ...] = Field(min_length=1, description="Quantities to forecast.")
+
+
+class Span(Section):
+    """A span of event time in which truth is withheld; `to` is not part of it."""
+
+    start: Time = Field(alias="from", description="First moment of the span.")
+    end: Time = Field(alias="to", description="First moment after the span.")
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: int, info: ValidationInfo) -> int:
+        if end <= info.data.get("start", end - 1):
+            raise refusal("later than 'from'")
+        return end
+
+
+class Evaluation(Section):
+    """How forecasts are held against the truth."""
+
+    mode: Literal["prequential", "blackout"] = Field(
+        default="prequential",
+        description="prequential: every step is forecast, scored, then learnt from. "
+        "blackout: truth is also withheld for whole spans.",
+    )
+    hide: Literal["each", "each-sensor", "together"] = Field(
+        default="each",
+        description="What is dark within a span: each target from itself alone, each target's "
+        "whole sensor from that target, or all targets at once.",
+    )
+    spans: tuple[Span, ...] = Field(
+        default=(), validate_default=True, description="The dark spans."
+    )
+    release: Literal["end", "never"] = Field(
+        default="end",
+        description="Whether withheld truth is handed over for learning at its span's end.",
+    )
+
+    @field_validator("spans")
+    @classmethod
+    def _fit(cls, spans: tuple[Span, ...], info: ValidationInfo) -> tuple[Span, ...]:
+        blackout = info.data.get("mode", "blackout") == "blackout"
+        if bool(spans) != blackout and "mode" in info.data:
+            raise refusal("given for 'mode: blackout' and only then")
+        ordered = sorted(spans, key=lambda span: span.start)
+        for before, after in pairwise(ordered):
+            if after.start < before.end:
+                raise refusal("spans that do not overlap")
+        return spans
+
+
+class Checkpoint(Section):
+    """When the state of a run is written down."""
+
+    interval: Duration = Field(
+        default=30 * MICROSECONDS["s"], gt=0, description="Time between checkpoints, by the clock."
+    )
+
+
+class PluginSection(BaseModel):
+    """A source, model, sink or backend: `type` names the plugin, other keys are the plugin's."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    type: str = Field(description="Name of the plugin, or `package:name`, or `my.module:MyClass`.")
+
+
+class ModelSection(PluginSection):
+    """A forecaster under a name of its own. The keys here are those of every model."""
+
+    horizons: tuple[Horizon, ...] = Field(
+        default=(0,),
+        min_length=1,
+        description="Steps ahead to forecast, as numbers or durations; 0 is a nowcast, "
+        "negative ones smooth the past.",
+    )
+    level: float = Field(
+        default=0.9, gt=0, lt=1, description="Nominal coverage of the forecast interval."
+    )
+
+    @field_validator("horizons")
+    @classmethod
+    def _each_once(cls, horizons: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        known = not info.context or info.context.get("interval")
+        if known and len(set(horizons)) < len(horizons):
+            raise refusal("different horizons")
+        return tuple(sorted(horizons))
+
+
+class Run(Section):
+    """A whole run, as written."""
+
+    name: Name = Field(description="Names the run in reports, metrics and sinks.")
+    source: PluginSection = Field(description="Where readings come from.")
+    grid: Grid = Field(description="How event time is cut into steps.")
+    network: Sites = Field(default=Sites(), description="Sensors and their positions.")
+    limits: dict[str, Limit] = Field(
+        default={}, description="Believable range of each quantity; readings outside are rejected."
+    )
+    targets: Targets = Field(description="The series to forecast.")
+    evaluation: Evaluation = Field(default=Evaluation(), description="How forecasts are scored.")
+    models: dict[Name, ModelSection] = Field(
+        min_length=1, description="The models, by name: all run at once, each is scored."
+    )
+    sinks: dict[Name, PluginSection] = Field(
+        default={"files": PluginSection(type="files")},
+        min_length=1,
+        description="Where forecasts go, by name.",
+    )
+    checkpoint: Checkpoint = Field(default=Checkpoint(), description="When state is written down.")
+    backend: PluginSection = Field(
+        default=PluginSection(type="local"), description="Where the run runs."
+    )

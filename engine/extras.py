@@ -1,0 +1,42 @@
+"""Optional dependencies: what a package's extras need, and what to install for a missing one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+
+
+def normal(package: str) -> str:
+    """A package's name as indexes compare it: ``Confluent_Kafka`` is ``confluent-kafka``."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def extras(requires: Iterable[str]) -> dict[str, list[str]]:
+    """Packages needed by each extra, from the ``Requires-Dist`` lines of a package."""
+    needed: dict[str, list[str]] = {}
+    for line in requires:
+        name = re.match(r"[A-Za-z0-9._-]+", line)
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
+        if name and extra:
+            needed.setdefault(extra[1], []).append(normal(name[0]))
+    return needed
+
+
+def installed(package: str) -> str | None:
+    """Version of an installed package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def cure(error: BaseException, package: str, requires: Iterable[str]) -> str:
+    """``; pip install 'gapcast[kafka]'`` if the module that `error` misses comes with an extra."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    missing = normal(error.name.partition(".")[0])
+    for extra, needed in extras(requires).items():
+        if any(missing == n or missing.startswith(n) or n.startswith(missing) for n in needed):
+            return f"; pip install '{package}[{extra}]'"
+    return ""
