@@ -10,12 +10,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.plugin import Plugin
+
+if TYPE_CHECKING:
+    from gapcast.engine.config.neighbours import Neighbours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,13 +36,13 @@ class Series(NamedTuple):
 class Needs:
     """What a forecaster reads besides its target's own past. Declared once, never discovered.
 
-    neighbours: how to choose other sensors, as the config's ``neighbours`` key says it
-        (see :mod:`gapcast.engine.network`); ``None`` reads no other sensor.
+    neighbours: how to choose other sensors, as the config's ``neighbours`` key says it; ``None``
+        reads no other sensor.
     quantities: quantities to read besides the target's own, of the neighbours and of the
         target's own sensor.
     """
 
-    neighbours: object | None = None
+    neighbours: Neighbours | None = None
     quantities: tuple[str, ...] = ()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.errors import RunError
-from gapcast.engine.forecaster import Ints, Layout, Model, Needs, Series
+from gapcast.engine.forecaster import Floats, Ints, Layout, Model, Needs, Series
 from gapcast.engine.kernels.nearest import nearest
 
 CANDIDATES = 63
@@ -112,7 +112,6 @@ def _neighbours_of(
     wanted = needs.neighbours
     if wanted is None:
         return [[] for _ in targets], None
-    assert isinstance(wanted, Neighbours)
     by_quantity: dict[str, dict[str, list[str]]] = {}
     for quantity in {t.quantity for t in targets}:
         sensors = network.sensors(quantity)
@@ -141,9 +140,7 @@ def _choose(network: Network, sensors: list[str], wanted: Neighbours) -> dict[st
     return _by_name(sensors, CANDIDATES)
 
 
-def _positions(
-    network: Network, sensors: list[str]
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _positions(network: Network, sensors: list[str]) -> Floats:
     missing = [s for s in sensors if s not in network.positions]
     if missing:
         shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -171,9 +168,7 @@ def _by_name(sensors: list[str], k: int) -> dict[str, list[str]]:
     return chosen
 
 
-def _clusters(
-    xy: np.ndarray[tuple[int, int], np.dtype[np.float64]], sensors: list[str], k: int
-) -> dict[str, list[str]]:
+def _clusters(xy: Floats, sensors: list[str], k: int) -> dict[str, list[str]]:
     """Members of each sensor's k-means cluster (Lloyd 1982), started from the points that are
     farthest apart, so that the result needs no seed."""
     k = min(k, len(sensors))

@@ -1,0 +1,15 @@
+"""Conformance kits: one line in a plugin author's tests runs every clause of its contract.
+
+    TestMine = conformance.forecaster(MyForecaster, MyForecaster.Params(lags=4))
+    TestMySink = conformance.sink(make_sink, read_back)
+
+Each check's docstring is the clause it enforces. A check cannot be overridden; one can be skipped
+only with a reason, which pytest prints and counts.
+"""
+
+from __future__ import annotations
+
+from gapcast.engine.testing.forecaster import forecaster
+from gapcast.engine.testing.sink import sink
+
+__all__ = ["forecaster", "sink"]

@@ -1,0 +1,263 @@
+"""The conformance kit of forecasters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
+from gapcast.engine.network import Network, lay_out, part
+from gapcast.engine.plugin import Params
+from gapcast.engine.testing.kit import suite
+
+HALF_HOUR = 1_800_000_000
+SENSORS = 11
+STEPS = 150
+
+
+@dataclass(frozen=True)
+class Case:
+    """A forecaster to check, on a small network of waves with gaps, two quantities a sensor."""
+
+    make: Callable[[], Forecaster]
+    horizons: tuple[int, ...]
+
+    def layout(self, forecaster: Forecaster) -> Layout:
+        """Every sensor's temperature is a target."""
+        names = [str(i) for i in range(SENSORS)]
+        found = [Series(name, q) for name in names for q in ("humidity", "temperature")]
+        network = Network.of(found, {name: (i % 4, i // 4) for i, name in enumerate(names)})
+        targets = [s for s in network.series if s.quantity == "temperature"]
+        return lay_out(network, targets, Model("checked", forecaster, self.horizons), HALF_HOUR)
+
+    def values(self, steps: int = STEPS, missing: float = 0.1) -> NDArray[np.float64]:
+        """(steps, 2 × sensors) daily waves, noise from a fixed seed, a share missing."""
+        rng = np.random.default_rng(7)
+        phase = np.arange(2 * SENSORS) / 7
+        wave = 3 * np.sin(2 * np.pi * np.arange(steps)[:, None] / 48 + phase)
+        values = 20 + phase + wave + rng.normal(0, 0.2, (steps, 2 * SENSORS))
+        values[rng.random(values.shape) < missing] = np.nan
+        return values
+
+    def run(
+        self,
+        values: NDArray[np.float64],
+        cuts: tuple[int, ...] = (),
+        targets: slice = slice(None),
+        own: NDArray[np.float64] | None = None,
+        state: State | None = None,
+    ) -> tuple[Forecast, State]:
+        """Step a fresh forecaster over `values`, cut after the given numbers of steps."""
+        forecaster = self.make()
+        layout = part(self.layout(forecaster), targets)
+        state = forecaster.start(layout) if state is None else state
+        bounds = [0, *np.cumsum(cuts), len(values)]
+        pieces = []
+        for a, b in pairwise(bounds):
+            frame = view(layout, 1000 + a, values[a:b], None if own is None else own[a:b])
+            pieces.append(forecaster.step(state, frame))
+        columns = (np.concatenate([getattr(p, c) for p in pieces]) for c in _COLUMNS)
+        return Forecast(*columns), state
+
+
+_COLUMNS = ("mean", "lower", "upper")
+
+
+def view(
+    layout: Layout, first: int, values: NDArray[np.float64], own: NDArray[np.float64] | None = None
+) -> Frame:
+    """A frame of these values; `own` where it is not what the target's column says."""
+    values = np.ascontiguousarray(values)
+    companions = np.full((len(values), *layout.companions.shape), np.nan)
+    n, q = np.nonzero(layout.companions >= 0)
+    companions[:, n, q] = values[:, layout.companions[n, q]]
+    seen = values[:, layout.targets] if own is None else own
+    return Frame(layout, first, values, np.ascontiguousarray(seen), companions)
+
+
+def same(one: Forecast, other: Forecast, what: str) -> None:
+    """Assert that two forecasts are equal bit for bit, NaN equal to NaN."""
+    for column in _COLUMNS:
+        a, b = getattr(one, column), getattr(other, column)
+        assert a.shape == b.shape, f"{what}: {column} has shape {a.shape}, then {b.shape}"
+        differs = np.argwhere(~((a == b) | (np.isnan(a) & np.isnan(b))))
+        assert not len(differs), f"{what}: {column} differs first at (step, target, horizon) = " + (
+            str(tuple(differs[0].tolist()))
+        )
+
+
+def state_has_one_entry_a_target(case: Case, tmp_path: Path) -> None:
+    """Every array of the state has the targets on its leading axis, also for no target at all."""
+    forecaster = case.make()
+    layout = case.layout(forecaster)
+    for n in (layout.n, 1, 0):
+        for name, array in forecaster.start(part(layout, slice(n))).items():
+            assert isinstance(array, np.ndarray), f"state[{name!r}] is no array"
+            assert array.dtype != object, f"state[{name!r}] holds Python objects"
+            assert len(array) == n, f"state[{name!r}] has {len(array)} entries for {n} targets"
+
+
+def forecasts_have_the_frames_shape(case: Case, tmp_path: Path) -> None:
+    """Every column of a forecast is (steps, targets, horizons) of float64."""
+    values = case.values()
+    for steps in (1, len(values)):
+        forecast, _ = case.run(values[:steps])
+        for column in _COLUMNS:
+            array = getattr(forecast, column)
+            assert array.shape == (steps, SENSORS, len(case.horizons)), column
+            assert array.dtype == np.float64, column
+
+
+def splitting_a_frame_changes_nothing(case: Case, tmp_path: Path) -> None:
+    """step(a + b) gives the same bits as step(a); step(b), wherever the frame is cut."""
+    values = case.values()
+    whole, end = case.run(values)
+    for cuts in ((1,), (2, 45), (49,), (1,) * (len(values) - 1)):
+        pieces, state = case.run(values, cuts)
+        same(whole, pieces, f"cut after {cuts[:3]} steps")
+        _same_state(end, state)
+
+
+def a_targets_numbers_are_its_own(case: Case, tmp_path: Path) -> None:
+    """A target's forecasts do not depend on which other targets share its shard."""
+    values = case.values()
+    whole, _ = case.run(values)
+    for targets in (slice(0, 1), slice(3, 9), slice(10, 11)):
+        alone, _ = case.run(values, targets=targets)
+        share = Forecast(*(getattr(whole, c)[:, targets] for c in _COLUMNS))
+        same(share, alone, f"targets {targets.start} to {targets.stop} alone")
+
+
+def the_frame_is_left_alone(case: Case, tmp_path: Path) -> None:
+    """`step` never writes to its frame."""
+    forecaster = case.make()
+    layout = case.layout(forecaster)
+    frame = view(layout, 1000, case.values())
+    before = [a.copy() for a in (frame.values, frame.own, frame.companions)]
+    forecaster.step(forecaster.start(layout), frame)
+    for array, copy in zip((frame.values, frame.own, frame.companions), before, strict=True):
+        np.testing.assert_array_equal(array, copy, "the frame was written to")
+
+
+def a_withheld_truth_stays_withheld(case: Case, tmp_path: Path) -> None:
+    """What a target's own column says while `own` is NaN never reaches that target."""
+    values = case.values()
+    own = values[:, case.layout(case.make()).targets].copy()
+    own[60:110, 4] = np.nan
+    hidden, _ = case.run(values, own=own)
+    changed = values.copy()
+    changed[60:110, case.layout(case.make()).targets[4]] = 1e6
+    leaked, _ = case.run(changed, own=own)
+    share = [Forecast(*(getattr(f, c)[:, 4:5] for c in _COLUMNS)) for f in (hidden, leaked)]
+    same(*share, "target 4 with other hidden truths")
+
+
+def a_forecast_is_made_before_its_truth(case: Case, tmp_path: Path) -> None:
+    """A forecast for step t with horizon >= 0 does not depend on the target's truth of step t."""
+    values = case.values(missing=0)
+    step, target = 100, 2
+    changed = values.copy()
+    changed[step:, case.layout(case.make()).targets[target]] += 5
+    one, other = case.run(values)[0], case.run(changed)[0]
+    for i, h in enumerate(case.horizons):
+        until = step + 1 if h == 0 else step
+        if h >= 0:
+            for column in _COLUMNS:
+                a, b = (getattr(f, column)[:until, target, i] for f in (one, other))
+                np.testing.assert_array_equal(a, b, f"horizon {h} saw its truth")
+
+
+def the_same_again_gives_the_same(case: Case, tmp_path: Path) -> None:
+    """`step` depends on (state, frame) alone: no clock, no hidden memory, no aliasing."""
+    values = case.values()
+    _, half = case.run(values[:70])
+    copies = [{k: a.copy() for k, a in half.items()} for _ in range(2)]
+    one, other = (case.run(values[70:], state=copy)[0] for copy in copies)
+    same(one, other, "the same state and frame again")
+
+
+def a_state_survives_its_bytes(case: Case, tmp_path: Path) -> None:
+    """A state written to disk as plain arrays and read back goes on as if nothing had happened."""
+    values = case.values()
+    whole, _ = case.run(values)
+    _, half = case.run(values[:70])
+    np.savez(tmp_path / "state.npz", **half)  # type: ignore[arg-type]
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as stored:
+        state = {k: stored[k] for k in stored.files}
+    rest, _ = case.run(values[70:], state=state)
+    same(Forecast(*(getattr(whole, c)[70:] for c in _COLUMNS)), rest, "after a restart")
+
+
+def the_state_does_not_grow(case: Case, tmp_path: Path) -> None:
+    """A model remembers a bounded amount, however long it runs."""
+    _, early = case.run(case.values(20))
+    _, late = case.run(case.values(400))
+    for name, array in late.items():
+        assert array.nbytes == early[name].nbytes, f"state[{name!r}] grew"
+
+
+def nothing_at_all_is_survived(case: Case, tmp_path: Path) -> None:
+    """Steps in which nothing arrives, for anyone, raise nothing; after data, forecasts stay
+    finite numbers however long the dark."""
+    values = case.values(600, missing=0)
+    values[:30] = np.nan
+    values[150:] = np.nan
+    forecast, _ = case.run(values)
+    assert np.isfinite(forecast.mean[149]).all(), "no forecast after 119 steps of complete data"
+    assert np.isfinite(forecast.mean[150:]).all(), "a forecast in the dark is not finite"
+    assert np.abs(forecast.mean[150:]).max() < 1e4, "forecasts explode in the dark"
+
+
+def intervals_hold_the_forecast(case: Case, tmp_path: Path) -> None:
+    """Where there is an interval, lower <= forecast <= upper."""
+    forecast, _ = case.run(case.values())
+    there = ~np.isnan(forecast.lower)
+    assert (there == ~np.isnan(forecast.upper)).all(), "one bound without the other"
+    assert (forecast.lower[there] <= forecast.mean[there]).all(), "lower above the forecast"
+    assert (forecast.upper[there] >= forecast.mean[there]).all(), "upper below the forecast"
+
+
+def _same_state(one: State, other: State) -> None:
+    assert one.keys() == other.keys(), "the state's names changed"
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], f"state[{name!r}]")
+
+
+CHECKS = [
+    state_has_one_entry_a_target,
+    forecasts_have_the_frames_shape,
+    splitting_a_frame_changes_nothing,
+    a_targets_numbers_are_its_own,
+    the_frame_is_left_alone,
+    a_withheld_truth_stays_withheld,
+    a_forecast_is_made_before_its_truth,
+    the_same_again_gives_the_same,
+    a_state_survives_its_bytes,
+    the_state_does_not_grow,
+    nothing_at_all_is_survived,
+    intervals_hold_the_forecast,
+]
+
+
+def forecaster(
+    cls: type[Forecaster],
+    params: Params | None = None,
+    *,
+    horizons: tuple[int, ...] | None = None,
+    skip: Mapping[str, str] | None = None,
+) -> type:
+    """A pytest class that checks `cls` against the contract of forecasters.
+
+    params: its parameters, by default ``cls.Params()``. horizons: those to ask for, by default
+    0 and, where the forecaster serves them, 1 and 3.
+    """
+    low, high = cls.horizons
+    asked = horizons or tuple(h for h in (0, 1, 3) if low <= h <= high)
+    chosen = params if params is not None else cls.Params()
+    case = Case(lambda: cls(chosen), asked)
+    return suite(f"Test{cls.__name__}", CHECKS, case, skip or {})

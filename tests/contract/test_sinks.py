@@ -1,0 +1,77 @@
+"""The built-in sinks pass the kit, through the same line as anyone's."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+import pytest
+
+from gapcast.engine.errors import SinkError
+from gapcast.engine.sink import JobInfo
+from gapcast.engine.testing import sink
+from gapcast.engine.testing.sink import epoch
+from gapcast.plugins.sinks.console import ConsoleSink
+from gapcast.plugins.sinks.files import FilesSink
+
+
+def files(folder):
+    return FilesSink(FilesSink.Params(path=folder / "out"))
+
+
+def read_back(folder):
+    return pq.read_table(folder / "out", partitioning=None)
+
+
+TestFiles = sink(files, read_back)
+
+JOB = JobInfo("kit", None, 1_800_000_000, ("m",), 2, ("observed",))
+
+
+def test_files_are_partitioned_by_day(tmp_path):
+    sink = files(tmp_path)
+    sink.open(JOB, "g")
+    sink.write(0, epoch(0))
+    sink.write(2, epoch(2))
+    names = sorted(str(p.relative_to(tmp_path / "out")) for p in tmp_path.rglob("*.parquet"))
+    assert names == [
+        "day=2004-03-03/epoch-00000000.parquet",
+        "day=2004-03-03/epoch-00000002.parquet",
+        "day=2004-03-04/epoch-00000002.parquet",
+    ]
+
+
+def test_files_of_another_run_are_not_touched(tmp_path):
+    sink = files(tmp_path)
+    sink.open(JOB, "one")
+    sink.write(0, epoch(0))
+    with pytest.raises(SinkError, match="holds the forecasts of another run"):
+        files(tmp_path).open(JOB, "two")
+
+
+def test_console_prints_plain_lines_without_a_terminal(capsys):
+    console = ConsoleSink(ConsoleSink.Params(every=1e-9))
+    console.open(JOB, "g")
+    console.write(0, epoch(0))
+    console.close()
+    shown = capsys.readouterr().err
+    table = epoch(0).to_pylist()
+    errors = [(r["forecast"] - r["truth"]) ** 2 for r in table if r["status"] == "observed"]
+    assert "40 forecasts" in shown
+    assert f"m mse {sum(errors) / len(errors):.4g}" in shown
+
+
+def test_console_draws_a_table_on_a_terminal(monkeypatch):
+    from io import StringIO
+
+    from rich.console import Console
+
+    screen = StringIO()
+    monkeypatch.setattr(
+        "gapcast.plugins.sinks.console.Console",
+        lambda stderr: Console(file=screen, force_terminal=True, width=120),
+    )
+    console = ConsoleSink(ConsoleSink.Params(latest=2))
+    console.open(JOB, "g")
+    console.write(0, epoch(0))
+    console.close()
+    assert "MSE" in screen.getvalue()
+    assert "temperature" in screen.getvalue()
