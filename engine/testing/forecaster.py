@@ -51,15 +51,17 @@ class Case:
         targets: slice = slice(None),
         own: NDArray[np.float64] | None = None,
         state: State | None = None,
+        done: int = 0,
     ) -> tuple[Forecast, State]:
-        """Step a fresh forecaster over `values`, cut after the given numbers of steps."""
+        """Step a fresh forecaster over `values`, cut after the given numbers of steps; or go on
+        from a `state` after `done` steps."""
         forecaster = self.make()
         layout = part(self.layout(forecaster), targets)
         state = forecaster.start(layout) if state is None else state
         bounds = [0, *np.cumsum(cuts), len(values)]
         pieces = []
         for a, b in pairwise(bounds):
-            frame = view(layout, 1000 + a, values[a:b], None if own is None else own[a:b])
+            frame = view(layout, 1000 + done + a, values[a:b], None if own is None else own[a:b])
             pieces.append(forecaster.step(state, frame))
         columns = (np.concatenate([getattr(p, c) for p in pieces]) for c in _COLUMNS)
         return Forecast(*columns), state
@@ -177,7 +179,7 @@ def the_same_again_gives_the_same(case: Case, tmp_path: Path) -> None:
     values = case.values()
     _, half = case.run(values[:70])
     copies = [{k: a.copy() for k, a in half.items()} for _ in range(2)]
-    one, other = (case.run(values[70:], state=copy)[0] for copy in copies)
+    one, other = (case.run(values[70:], state=copy, done=70)[0] for copy in copies)
     same(one, other, "the same state and frame again")
 
 
@@ -189,7 +191,7 @@ def a_state_survives_its_bytes(case: Case, tmp_path: Path) -> None:
     np.savez(tmp_path / "state.npz", **half)  # type: ignore[arg-type]
     with np.load(tmp_path / "state.npz", allow_pickle=False) as stored:
         state = {k: stored[k] for k in stored.files}
-    rest, _ = case.run(values[70:], state=state)
+    rest, _ = case.run(values[70:], state=state, done=70)
     same(Forecast(*(getattr(whole, c)[70:] for c in _COLUMNS)), rest, "after a restart")
 
 

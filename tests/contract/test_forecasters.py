@@ -1,0 +1,15 @@
+"""The built-in forecasters pass the kit, through the same line as anyone's."""
+
+from __future__ import annotations
+
+from gapcast.engine.config.neighbours import Neighbours
+from gapcast.engine.testing import forecaster
+from gapcast.plugins.forecasters.ema import Ema
+from gapcast.plugins.forecasters.persistence import Persistence
+from gapcast.plugins.forecasters.seasonal import Seasonal
+
+TestPersistence = forecaster(Persistence)
+TestSeasonal = forecaster(Seasonal)
+TestSeasonalDecay = forecaster(Seasonal, Seasonal.Params(periods=3, decay=0.3))
+TestEma = forecaster(Ema)
+TestEmaNearest = forecaster(Ema, Ema.Params(alpha=0.5, neighbours=Neighbours(nearest=3)))
