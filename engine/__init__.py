@@ -1,0 +1,43 @@
+"""gapcast's engine: what a job is.
+
+    from gapcast.engine import load_config, run
+    result = run(load_config("configs/quickstart.yaml"))
+
+Names are imported when they are used, so that ``import gapcast.engine`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gapcast.engine._version import VERSION as __version__  # noqa: N811
+
+if TYPE_CHECKING:
+    from gapcast.engine.config import RunConfig, load_config, read_config
+    from gapcast.engine.errors import GapcastError
+    from gapcast.engine.flow import RunResult
+    from gapcast.engine.run import run
+
+_WHERE = {
+    "GapcastError": "gapcast.engine.errors",
+    "RunConfig": "gapcast.engine.config",
+    "RunResult": "gapcast.engine.flow",
+    "load_config": "gapcast.engine.config",
+    "read_config": "gapcast.engine.config",
+    "run": "gapcast.engine.run",
+}
+
+__all__ = [
+    "GapcastError",
+    "RunConfig",
+    "RunResult",
+    "__version__",
+    "load_config",
+    "read_config",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -206,6 +206,12 @@ class Grid:
         waiting = sum(len(w.step) for w in self._waiting)
         return replace(self.counts, read=self.counts.read - waiting)
 
+    def compile(self) -> None:
+        """Compile the kernels that the first frame would otherwise wait for."""
+        none = np.empty(0, np.int64)
+        waiting = _Waiting(none, none, none, np.empty(0), none, none, np.empty(0, bool))
+        list(self._frames(waiting, 0, 1))
+
     def _frames(self, ready: _Waiting, first: int, until: int) -> Iterator[GridFrame]:
         most = max(1, MOST_CELLS // max(1, len(self._series)))
         pieces = range(first, until, most)

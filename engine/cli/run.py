@@ -1,0 +1,95 @@
+"""``gapcast run``: runs a config, then says how good each model was and where everything is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gapcast.engine.config import load_config
+from gapcast.engine.flow import RunResult
+from gapcast.engine.run import run as run_config
+
+INTERRUPTED = 130
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="The config, a YAML file.")],
+    backend: Annotated[
+        str | None, typer.Option(help="Run on this backend instead of the config's.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Folder for what the run leaves; a new one in runs/.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. grid.interval=1h."),
+    ] = None,
+) -> None:
+    """Run a config and score its models."""
+    overrides = [*(settings or ()), *([f"backend.type={backend}"] if backend else ())]
+    checked = load_config(config, overrides)
+    notes = Console(stderr=True)
+    with notes.status("starting") as status:
+
+        def progress(doing: str) -> None:
+            status.update(doing)
+            if doing == "running":
+                status.stop()  # the console sink draws from here on
+
+        result = run_config(checked, run_dir, progress)
+    out = Console()
+    if not result.complete:
+        out.print(
+            f"interrupted: {result.forecasts:,} forecasts and the scores so far are whole in "
+            f"{result.run_dir}",
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED)
+    out.print(score_table(result))
+    _tell(out, config, result)
+
+
+def score_table(result: RunResult) -> Table:
+    """One row a model and horizon: errors averaged over its series."""
+    many = len(set(result.scores["horizon"].to_pylist())) > 1
+    table = Table("model", box=None, pad_edge=False, title_justify="left")
+    for name in (["horizon"] if many else []) + ["MSE", "MAE", "bias", "n", "readings/s"]:
+        table.add_column(name, justify="right")
+    scores = {name: result.scores[name].to_numpy() for name in result.scores.column_names}
+    for model, seconds in result.model_seconds.items():
+        of_model = scores["model"] == model
+        for horizon in np.unique(scores["horizon"][of_model]):
+            rows = of_model & (scores["horizon"] == horizon)
+            means = [f"{scores[c][rows].mean():.4f}" for c in ("mse", "mae", "bias")]
+            rate = f"{result.counts.read / seconds:,.0f}" if seconds else "-"
+            first = [model, str(horizon)] if many else [model]
+            table.add_row(*first, *means, f"{scores['n'][rows].sum():,}", rate)
+        if not of_model.any():
+            table.add_row(model, *["-"] * (6 if many else 5))
+    return table
+
+
+def _tell(out: Console, config: Path, result: RunResult) -> None:
+    c = result.counts
+    rate = c.read / max(result.seconds, 1e-9)
+    lines = [
+        "",
+        f"{c.read:,} readings in {result.seconds:.1f} s ({rate:,.0f}/s): {c.used:,} used, "
+        f"{c.late:,} late, {c.duplicate:,} duplicate, {c.rejected:,} rejected, {c.dead:,} dead",
+        "MSE, MAE and bias are means over the series; readings/s counts a model's own time.",
+        "",
+        f"{result.run_dir}/",
+        f"  forecasts/     {result.forecasts:,} rows of Parquet, partitioned by day",
+        "  scores.csv     by series; also scores_by_window.csv, scores_by_gap.csv",
+        "  dead/          readings refused, why and where (none if it is not there)",
+        "  manifest.json  the config as run, versions, counts",
+        "",
+        f"Next: edit {config} (gapcast check says what is wrong), or try "
+        f"gapcast run {config} --set grid.interval=1h",
+    ]
+    out.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

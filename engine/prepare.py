@@ -1,0 +1,116 @@
+"""From a checked config to a `Job`: opens the source, finds the series, lays out the models."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from uuid import uuid4
+
+from gapcast.engine.config import RunConfig
+from gapcast.engine.config.units import MICROSECONDS
+from gapcast.engine.errors import RunError
+from gapcast.engine.evaluation import Evaluation, spans_of
+from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.grid import GridSpec
+from gapcast.engine.job import Job
+from gapcast.engine.network import Network, lay_out, natural, read_positions
+from gapcast.engine.source import Source
+
+log = logging.getLogger("gapcast.prepare")
+
+WINDOW = MICROSECONDS["d"]
+"""Scores are also kept for windows of this length, in microseconds."""
+
+
+def prepare(config: RunConfig, run_dir: Path) -> Job:
+    """Resolve `config` into a job whose outputs go to `run_dir`.
+
+    Raises RunError when the source has nothing that the config asks for, or a model cannot do
+    what it is asked to.
+    """
+    models = tuple(
+        Model(name, chosen.create(), chosen.horizons, chosen.level)
+        for name, chosen in config.models.items()
+    )
+    quantities = {*config.targets.quantities}
+    for model in models:
+        _check_horizons(model)
+        quantities.update(model.forecaster.needs().quantities)
+    source = config.source.create()
+    source.open(quantities)
+    network = _network(config, source, quantities)
+    targets = _targets(config, network)
+    interval = config.grid.interval
+    log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
+    return Job(
+        name=config.name,
+        run_dir=run_dir,
+        generation=uuid4().hex,
+        source=source,
+        grid=GridSpec(
+            interval, config.grid.lateness, config.grid.aggregate, config.grid.future,
+            config.grid.earliest,
+        ),
+        limits={
+            quantity: (
+                -math.inf if limit.min is None else limit.min,
+                math.inf if limit.max is None else limit.max,
+            )
+            for quantity, limit in config.limits.items()
+        },
+        idle=config.grid.idle / MICROSECONDS["s"],
+        network=network,
+        targets=targets,
+        models=models,
+        layouts=tuple(lay_out(network, targets, model, interval) for model in models),
+        evaluation=Evaluation(
+            config.evaluation.hide,
+            config.evaluation.release == "end",
+            spans_of([(s.start, s.end) for s in config.evaluation.spans], interval),
+        ),
+        window=WINDOW,
+        sinks={name: chosen.create() for name, chosen in config.sinks.items()},
+    )  # fmt: skip
+
+
+def _check_horizons(model: Model) -> None:
+    low, high = model.forecaster.horizons
+    wrong = [h for h in model.horizons if not low <= h <= high]
+    if wrong:
+        only = f"only {low}" if low == high else f"from {low} to {high}"
+        raise RunError(
+            f"models.{model.name}.horizons: {type(model.forecaster).__name__} cannot forecast "
+            f"{', '.join(map(str, wrong))} steps ahead, {only}"
+        )
+
+
+def _network(config: RunConfig, source: Source, quantities: set[str]) -> Network:
+    """The sensors the config names, else those with a position, else those in the source."""
+    path = config.network.positions
+    positions = read_positions(path) if path else {}
+    sensors = config.network.sensors or tuple(positions)
+    if sensors:
+        return Network.of((Series(s, q) for s in sensors for q in quantities), positions)
+    found = [series for series in source.discover() if series.quantity in quantities]
+    return Network.of(found, positions)
+
+
+def _targets(config: RunConfig, network: Network) -> tuple[Series, ...]:
+    wanted = config.targets
+    for quantity in wanted.quantities:
+        there = network.sensors(quantity)
+        if not there:
+            known = ", ".join(sorted({s.quantity for s in network.series})) or "nothing"
+            raise RunError(f"targets.quantities: the source has no {quantity!r}, only {known}")
+        unknown = sorted(set(wanted.sensors or ()) - set(there), key=natural)
+        if unknown:
+            raise RunError(
+                f"targets.sensors: no sensor {', '.join(unknown)} for {quantity}; there are "
+                f"{len(there)}, from {there[0]} to {there[-1]}"
+            )
+    return tuple(
+        s
+        for s in network.series
+        if s.quantity in wanted.quantities and (not wanted.sensors or s.sensor in wanted.sensors)
+    )
