@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gapcast.engine.config import RunConfig, load_config, read_config
     from gapcast.engine.errors import GapcastError
     from gapcast.engine.flow import RunResult
-    from gapcast.engine.run import run
+    from gapcast.engine.runs import run
 
 _WHERE = {
     "GapcastError": "gapcast.engine.errors",
@@ -23,7 +23,7 @@ _WHERE = {
     "RunResult": "gapcast.engine.flow",
     "load_config": "gapcast.engine.config",
     "read_config": "gapcast.engine.config",
-    "run": "gapcast.engine.run",
+    "run": "gapcast.engine.runs",
 }
 
 __all__ = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +84,7 @@ class _Waiting:
     offset: NDArray[np.int64]
     rejected: NDArray[np.bool_]
 
-    def arrays(self) -> list[NDArray[np.generic]]:
+    def arrays(self) -> list[NDArray[Any]]:
         return list(vars(self).values())
 
     def where(self, mask: NDArray[np.bool_]) -> _Waiting:
@@ -240,13 +241,16 @@ class Grid:
         names = (sensor.dictionary, quantity.dictionary)
         if self._names is None or not all(map(pa.Array.equals, self._names, names)):
             quantities = names[1].to_pylist()
-            found = [
+            rows = [
                 [self._series.get(Series(s, q), -1) for q in quantities]
                 for s in names[0].to_pylist()
             ]
             self._names = names
-            self._table = np.array(found, np.int64).reshape(len(names[0]), len(names[1]))
-        return self._table[sensor.indices.to_numpy(), quantity.indices.to_numpy()]
+            self._table = np.array(rows, np.int64).reshape(len(names[0]), len(names[1]))
+        found: NDArray[np.int64] = self._table[
+            sensor.indices.to_numpy(), quantity.indices.to_numpy()
+        ]
+        return found
 
     def _closed_already(
         self, time: NDArray[np.int64], verdict: NDArray[np.uint8]
@@ -255,7 +259,8 @@ class Grid:
         if self._next is None:
             return np.zeros(len(time), bool)
         kept = (verdict == kernel.USED) | (verdict == kernel.REJECTED)
-        return kept & (time // self.spec.interval < self._next)
+        closed: NDArray[np.bool_] = kept & (time // self.spec.interval < self._next)
+        return closed
 
     def _count(self, verdict: NDArray[np.uint8]) -> None:
         n = np.bincount(verdict, minlength=7)

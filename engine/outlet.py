@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +150,7 @@ class ScoreFiles:
         self._file.close()
 
     def _table(
-        self, m: int, sums: Floats, extra: dict[str, pa.Array | object], schema: pa.Schema
+        self, m: int, sums: Floats, extra: Mapping[str, object], schema: pa.Schema
     ) -> pa.Table:
         model = self.models[m]
         return scoring.table(

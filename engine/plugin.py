@@ -27,5 +27,5 @@ class Plugin(ABC):  # noqa: B024 - each kind of plugin declares its own abstract
 
     Params: ClassVar[type[Params]] = Params
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: BaseModel) -> None:
         self.params = params

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +84,7 @@ class Scorer:
         current, sums = self.state["current"], self.state["window"]
         if len(current) == 0 or current[0] == UNSET:
             return []
-        done = [(int(current[0]), sums.copy())]
+        done = [(int(current[0]), cast(Floats, sums.copy()))]
         current[:] = UNSET
         sums[:] = 0
         return done
@@ -92,7 +93,8 @@ class Scorer:
 def buckets(age: Ints, interval: int) -> Ints:
     """Class of each age in steps, an index into `GAP_AGES`."""
     bounds = [b for b in GAP_AGES.values() if b is not None]
-    return np.searchsorted(np.array(bounds), age * interval, side="right")
+    found: Ints = np.searchsorted(np.array(bounds), age * interval, side="right")
+    return found
 
 
 def table(
@@ -100,7 +102,7 @@ def table(
     targets: Sequence[Series],
     model: str,
     horizons: Sequence[int],
-    extra: dict[str, pa.Array | object],
+    extra: Mapping[str, object],
     schema: pa.Schema,
 ) -> pa.Table:
     """Scores as rows: `sums` (N, H, ..., FIELDS) flattened, cells without an error left out.

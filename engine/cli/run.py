@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gapcast.engine.config import load_config
 from gapcast.engine.flow import RunResult
-from gapcast.engine.run import run as run_config
+from gapcast.engine.runs import run as run_config
 
 INTERRUPTED = 130
 

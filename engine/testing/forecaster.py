@@ -42,7 +42,7 @@ class Case:
         wave = 3 * np.sin(2 * np.pi * np.arange(steps)[:, None] / 48 + phase)
         values = 20 + phase + wave + rng.normal(0, 0.2, (steps, 2 * SENSORS))
         values[rng.random(values.shape) < missing] = np.nan
-        return values
+        return np.asarray(values, np.float64)
 
     def run(
         self,
@@ -155,8 +155,8 @@ def a_withheld_truth_stays_withheld(case: Case, tmp_path: Path) -> None:
     changed = values.copy()
     changed[60:110, case.layout(case.make()).targets[4]] = 1e6
     leaked, _ = case.run(changed, own=own)
-    share = [Forecast(*(getattr(f, c)[:, 4:5] for c in _COLUMNS)) for f in (hidden, leaked)]
-    same(*share, "target 4 with other hidden truths")
+    one, other = (Forecast(*(getattr(f, c)[:, 4:5] for c in _COLUMNS)) for f in (hidden, leaked))
+    same(one, other, "target 4 with other hidden truths")
 
 
 def a_forecast_is_made_before_its_truth(case: Case, tmp_path: Path) -> None:

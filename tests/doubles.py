@@ -1,0 +1,91 @@
+"""Test doubles that keep to the contracts: a source that plays scripts, sinks that misbehave."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from pydantic import Field
+
+from gapcast.engine import plugin
+from gapcast.engine.errors import SourceError
+from gapcast.engine.forecaster import Series
+from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.sink import Committed, Delivery, Refused, Retry, Sink
+from gapcast.engine.source import Read, Source
+
+MINUTE = 60_000_000
+START = 1_078_099_200_000_000  # 2004-03-01
+SCRIPTS: dict[str, dict[str, list]] = {}
+"""Scripts by name: partition -> rows (minutes since START, sensor, quantity, value) and words:
+``"pause"`` reads nothing once, ``"fail"`` raises."""
+
+
+def readings(rows) -> pa.RecordBatch:
+    """Rows (minute, sensor, quantity, value, offset) as a batch."""
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    time = pa.array([START + int(m * MINUTE) for m in columns[0]], pa.int64())
+    arrays = [
+        time.cast(READINGS.field("time").type),
+        *(pa.array(columns[i], pa.string()).dictionary_encode() for i in (1, 2)),
+        pa.array(columns[3], pa.float64()),
+        pa.array(columns[4], pa.int64()),
+    ]
+    return pa.record_batch(arrays, schema=READINGS)
+
+
+class Played(Source):
+    """Plays one of `SCRIPTS`, at most `at_once` readings a call."""
+
+    class Params(plugin.Params):
+        script: str
+        at_once: int = Field(default=5, ge=1)
+
+    def open(self, quantities):
+        self.script = SCRIPTS[self.params.script]
+        self.quantities = quantities
+
+    def partitions(self):
+        return list(self.script)
+
+    def discover(self):
+        rows = [r for part in self.script.values() for r in part if not isinstance(r, str)]
+        return {Series(r[1], r[2]) for r in rows}
+
+    def read(self, partition, position, limit):
+        script = self.script[partition]
+        at = position["at"] if position else 0
+        rows = []
+        while at < len(script) and len(rows) < min(limit, self.params.at_once):
+            if script[at] == "fail":
+                raise SourceError(f"{partition}: the script says so")
+            at += 1
+            if script[at - 1] == "pause":
+                break
+            if script[at - 1][2] in self.quantities:
+                rows.append((*script[at - 1], at))
+        ended = at == len(script)
+        return Read(readings(rows), empty(DEAD), {"at": at}, ended)
+
+
+class Keeps(Sink):
+    """Keeps what it gets in `Keeps.epochs`; answers the first calls from `Keeps.answers`."""
+
+    delivery = Delivery.IDEMPOTENT
+    epochs: dict[int, pa.Table] = {}  # noqa: RUF012 - tests look into it
+    answers: list = []  # noqa: RUF012
+
+    def open(self, job, generation):
+        Keeps.job = job
+        Keeps.epochs.clear()
+
+    def last_committed(self):
+        return max(self.epochs, default=None)
+
+    def write(self, epoch, forecasts):
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, Retry | Refused):
+                return answer
+        Keeps.epochs[epoch] = forecasts
+        return Committed()

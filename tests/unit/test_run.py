@@ -1,0 +1,239 @@
+"""Whole runs on the local backend, from config to what is left in the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+import doubles
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+import pytest
+from doubles import SCRIPTS, Keeps
+
+from gapcast.engine import RunConfig, read_config, run
+from gapcast.engine.errors import RunError, SinkError, SourceError
+from gapcast.engine.sink import FORECASTS, Refused, Retry
+
+
+def wave(hours=60, sensors=("1", "2", "3"), start=0):
+    """One reading a half-hour and sensor: a daily wave, a little apart for each sensor."""
+    return [
+        (30.0 * i + start, s, "temperature", 20 + int(s) + 3 * np.sin(2 * np.pi * i / 48))
+        for i in range(2 * hours)
+        for s in sensors
+    ]
+
+
+@pytest.fixture
+def script():
+    def play(**partitions):
+        SCRIPTS["test"] = partitions
+        return partitions
+
+    yield play
+    SCRIPTS.clear()
+    Keeps.answers.clear()
+
+
+def config(sinks=None, **more) -> RunConfig:
+    data = {
+        "name": "test",
+        "source": {"type": "doubles:Played", "script": "test", **more.pop("source", {})},
+        "grid": {"interval": "30min"},
+        "targets": {"sensors": "all", "quantities": ["temperature"]},
+        "models": {"last": {"type": "persistence"}},
+        "sinks": sinks or {"kept": {"type": "doubles:Keeps"}},
+        **more,
+    }
+    return read_config(data)
+
+
+def test_a_run_leaves_what_it_promises(script, tmp_path):
+    rows = wave()
+    script(a=[*rows, rows[-1], (1.0, "1", "temperature", 20.0), (0.0, "x", "temperature", 1e9)])
+    result = run(
+        config(
+            {"files": {"type": "files"}},
+            network={"sensors": [1, 2, 3]},
+            models={"last": {"type": "persistence"}, "day": {"type": "seasonal", "period": "1d"}},
+        ),
+        tmp_path / "r",
+    )
+    assert result.complete
+    manifest = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert manifest["state"] == "complete"
+    counts = manifest["counts"]
+    assert counts == {
+        "read": 363, "used": 360, "late": 1, "duplicate": 1, "rejected": 0, "dead": 1,
+    }  # fmt: skip
+    forecasts = pq.read_table(tmp_path / "r/forecasts", partitioning=None)
+    assert forecasts.column_names == FORECASTS.names
+    keys = {tuple(r[k] for k in FORECASTS.names[:5]) for r in forecasts.to_pylist()}
+    assert len(keys) == len(forecasts) == 2 * (360 - 3)
+    assert result.forecasts == len(forecasts)
+    dead = pq.read_table(tmp_path / "r/dead").to_pylist()
+    assert sorted(d["where"] for d in dead) == ["a:362", "a:363"]
+    scores = pcsv.read_csv(tmp_path / "r/scores.csv").to_pylist()
+    assert [s["model"] for s in scores] == ["last"] * 3 + ["day"] * 3
+    rows = [r for r in forecasts.to_pylist() if r["sensor"] == "2" and r["model"] == "last"]
+    errors = [r["forecast"] - r["truth"] for r in rows]
+    assert scores[1]["mse"] == pytest.approx(np.mean(np.square(errors)), rel=1e-12)
+    assert scores[1]["bias"] == pytest.approx(np.mean(errors), rel=1e-12)
+    windows = pcsv.read_csv(tmp_path / "r/scores_by_window.csv").to_pylist()
+    assert sum(w["n"] for w in windows) == sum(s["n"] for s in scores)
+
+
+def table():
+    """Everything the keeping sink got, strings plain, in the order of the keys."""
+    whole = pa.concat_tables(Keeps.epochs.values())
+    plain = [
+        pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type)
+        for f in FORECASTS
+    ]
+    return whole.cast(pa.schema(plain)).sort_by([(k, "ascending") for k in FORECASTS.names[:5]])
+
+
+@pytest.mark.parametrize("release", ["end", "never"])
+def test_nothing_depends_on_threads_or_batches(script, tmp_path, release):
+    rng = np.random.default_rng(3)
+    rows = [r for r in wave(sensors=("1", "2", "3", "4", "5")) if rng.random() > 0.1]
+    script(a=rows)
+    spans = [{"from": "2004-03-02T03:00:00Z", "to": "2004-03-02T15:00:00Z"}]
+    seen = []
+    for threads, at_once in ((1, 1), (2, 7), (3, 500)):
+        run(
+            config(
+                source={"at_once": at_once},
+                models={
+                    "ema": {"type": "ema"},
+                    "day": {"type": "seasonal", "horizons": [0, 2]},
+                },
+                evaluation={"mode": "blackout", "spans": spans, "release": release},
+                backend={"type": "local", "threads": threads},
+            ),
+            tmp_path / f"{threads}",
+        )
+        scores = [(tmp_path / f"{threads}" / f"{n}.csv").read_bytes() for n in SCORES]
+        seen.append((table(), scores))
+    for other in seen[1:]:
+        assert other[0].equals(seen[0][0])
+        assert other[1] == seen[0][1]
+
+
+SCORES = ("scores", "scores_by_window", "scores_by_gap")
+
+
+def test_partitions_one_a_sensor_or_one_a_day_or_one(script, tmp_path):
+    rows = wave()
+    seen = []
+    for name, parts in {
+        "one": {"a": rows},
+        "sensor": {s: [r for r in rows if r[1] == s] for s in ("1", "2", "3")},
+        "day": {str(d): [r for r in rows if r[0] // 1440 == d] for d in range(3)},
+    }.items():
+        script(**parts)
+        result = run(config(), tmp_path / name)
+        assert result.counts.used == len(rows)
+        seen.append(table())
+    assert seen[0].equals(seen[1])
+    assert seen[0].equals(seen[2])
+
+
+def test_a_pause_delivers_what_waits(script, tmp_path):
+    rows = wave()
+    script(a=[*rows[:40], "pause", *rows[40:]])
+    run(config(), tmp_path / "r")
+    assert len(Keeps.epochs) >= 2
+
+
+def test_a_failing_source_stops_the_run_with_its_words(script, tmp_path):
+    script(a=[*wave()[:30], "fail"])
+    with pytest.raises(SourceError, match="a: the script says so"):
+        run(config(), tmp_path / "r")
+    manifest = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert (manifest["state"], "script says" in manifest["error"]) == ("failed", True)
+    assert threading.active_count() == 1
+
+
+def test_a_failing_sink_stops_the_run(script, tmp_path):
+    script(a=wave())
+    Keeps.answers.append(SinkError("disk full"))
+    with pytest.raises(SinkError, match="disk full"):
+        run(config(), tmp_path / "r")
+    assert threading.active_count() == 1
+
+
+def test_a_sink_may_ask_for_patience(script, tmp_path, caplog):
+    script(a=wave())
+    Keeps.answers += [Retry("busy"), Retry("still busy")]
+    run(config(), tmp_path / "r")
+    assert "sink kept asks to be tried again: still busy" in caplog.text
+    assert sum(map(len, Keeps.epochs.values())) == 357
+
+
+def test_refused_rows_become_dead_letters_and_the_rest_is_kept(script, tmp_path):
+    script(a=wave())
+    Keeps.answers.append(Refused([0, 5], ["no such tag", "NaN"]))
+    run(config(), tmp_path / "r")
+    dead = pq.read_table(tmp_path / "r/dead").to_pylist()
+    assert [d["reason"] for d in dead] == ["sink kept: no such tag", "sink kept: NaN"]
+    assert sum(map(len, Keeps.epochs.values())) == 355
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_early_with_valid_files(script, tmp_path, number):
+    rows = wave(hours=2000)
+
+    class Interrupting(list):
+        def __getitem__(self, i):
+            if i == 6000:
+                os.kill(os.getpid(), number)
+            return super().__getitem__(i)
+
+    script(a=Interrupting(rows))
+    result = run(config({"files": {"type": "files"}}), tmp_path / "r")
+    assert not result.complete
+    stored = pq.read_table(tmp_path / "r/forecasts", partitioning=None)
+    assert len(stored) == result.forecasts < len(rows)
+    manifest = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert manifest["state"] == "interrupted"
+    counts = manifest["counts"]
+    assert counts["read"] == sum(counts.values()) - counts["read"] > 0
+
+
+def test_a_folder_is_used_once(script, tmp_path):
+    script(a=wave())
+    run(config(), tmp_path / "r")
+    with pytest.raises(RunError, match="holds a run already"):
+        run(config(), tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": {"sensors": [1, 9], "quantities": ["temperature"]}}, "no sensor 9 for temp"),
+        ({"targets": {"sensors": "all", "quantities": ["light"]}}, "source has no 'light', only"),
+        (
+            {"models": {"e": {"type": "doubles:Played", "script": "x"}}},
+            "does not extend",
+        ),
+    ],
+)
+def test_what_cannot_be_run_says_why(script, tmp_path, change, message):
+    script(a=wave())
+    with pytest.raises(Exception, match=message):
+        run(config(**change), tmp_path / "r")
+
+
+def test_doubles_keep_to_the_contract(script):
+    script(a=wave(hours=10))
+    source = doubles.Played(doubles.Played.Params(script="test"))
+    source.open({"temperature"})
+    first = source.read("a", None, 3)
+    rest = list(source.read_between("a", first.position, {"at": 60}))
+    assert len(first.readings) + sum(len(r.readings) for r in rest) == 60
