@@ -37,6 +37,8 @@ def cure(error: BaseException, package: str, requires: Iterable[str]) -> str:
         return ""
     missing = normal(error.name.partition(".")[0])
     for extra, needed in extras(requires).items():
-        if any(missing == n or missing.startswith(n) or n.startswith(missing) for n in needed):
+        if normal(package) in needed:
+            continue  # an extra made of other extras
+        if any(missing.startswith(n) or n.startswith(missing) for n in needed):
             return f"; pip install '{package}[{extra}]'"
     return ""

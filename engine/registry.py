@@ -83,7 +83,11 @@ class Entry:
             raise self._broken(f"it does not extend {contract.__module__}.{contract.__name__}")
         if missing := sorted(getattr(found, "__abstractmethods__", ())):
             raise self._broken(f"it does not define {', '.join(missing)}")
-        return found
+        plugin: type[Any] = found
+        params = import_module("gapcast.engine.plugin").Params
+        if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, params)):
+            raise self._broken("its Params does not extend gapcast.engine.plugin.Params")
+        return plugin
 
     def _broken(self, cause: str) -> BrokenPlugin:
         origin = f"{self.origin}, {self.target}" if self.package else self.origin

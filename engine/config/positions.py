@@ -9,7 +9,7 @@ Numbers and truth values follow YAML 1.2, as editors do: ``1e-3`` is a number, w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -77,6 +77,22 @@ def parse(text: str, name: str, source: int = 0, where: str | None = None) -> Wr
     instead. source: orders places of several texts.
     """
     return _Reader(name, source, where).read(text)
+
+
+def hold(data: Any, where: str) -> Written:
+    """Plain data that was never a file, as `Written`: everything stands at `where`."""
+    written = Written(None, {(): Place(0, 1, 1, where)})
+
+    def visit(value: Any, path: KeyPath) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): visit(v, (*path, str(k))) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [visit(v, (*path, i)) for i, v in enumerate(value)]
+        written.places[path] = Place(0, 1, 1, where, str(value))
+        return value
+
+    written.data = visit(data, ())
+    return written
 
 
 class _Loader(yaml.SafeLoader):

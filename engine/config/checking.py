@@ -1,0 +1,120 @@
+"""Every check of a config's data: gapcast's own keys, the plugins' keys, and both together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from gapcast.engine.config.model import ModelSection, PluginSection, Run
+from gapcast.engine.config.positions import KeyPath, Written
+from gapcast.engine.config.runconfig import Chosen, ChosenModel
+from gapcast.engine.config.units import read_duration
+from gapcast.engine.config.wording import Checked, explain
+from gapcast.engine.errors import PluginError
+from gapcast.engine.registry import Entry, Kind, Registry
+
+
+class Check:
+    """Checks `data`, the data of `written` with its secrets filled in.
+
+    found: what is wrong. run: gapcast's own keys, if they are right. chosen: the plugin of every
+    section for which there is one with the right parameters.
+    """
+
+    def __init__(self, data: dict[str, Any], written: Written) -> None:
+        self.found: list[tuple[KeyPath, str]] = []
+        self.chosen: dict[KeyPath, Chosen[Any]] = {}
+        self.run: Run | None = None
+        self._data, self._written = data, written
+        self._registry = Registry.installed()
+        self._context = {"interval": _interval(data)}
+        try:
+            self.run = Run.model_validate(data, context=self._context)
+            self.found += _contradictions(self.run)
+        except ValidationError as error:
+            self.found += explain(error, Checked((), data, Run), written)
+        for kind, path, section in _sections(data):
+            chosen = self._choose(kind, path, section)
+            if chosen and kind is Kind.FORECASTER:
+                chosen = self._with_model_keys(path, section, chosen)
+            if chosen:
+                self.chosen[path] = chosen
+
+    def _choose(self, kind: Kind, path: KeyPath, section: dict[str, Any]) -> Chosen[Any] | None:
+        """The section's plugin with its parameters."""
+        try:
+            entry = self._registry.find(kind, section["type"])
+            plugin = entry.load()
+        except PluginError as error:
+            self.found.append(((*path, "type"), str(error)))
+            return None
+        form = ModelSection if kind is Kind.FORECASTER else PluginSection
+        own = {key: value for key, value in section.items() if key not in form.model_fields}
+        try:
+            return Chosen(section["type"], plugin, plugin.Params.model_validate(own))
+        except ValidationError as error:
+            part = Checked(path, own, plugin.Params, tuple(form.model_fields))
+            origin = _origin(section["type"], entry)
+            self.found += [(p, m + origin) for p, m in explain(error, part, self._written)]
+            return None
+
+    def _with_model_keys(
+        self, path: KeyPath, section: dict[str, Any], chosen: Chosen[Any]
+    ) -> ChosenModel[Any] | None:
+        """`chosen` with the keys that every model has; what is wrong in these, `run` has told."""
+        try:
+            keys = ModelSection.model_validate(section, context=self._context)
+        except ValidationError:
+            return None
+        least, most = chosen.plugin.horizons
+        known = self._context["interval"] is not None
+        if known and not least <= keys.horizons[0] <= keys.horizons[-1] <= most:
+            served = str(least) if least == most else f"{least} to {most}"
+            message = f"{chosen.type_name} serves horizons of {served} steps only"
+            self.found.append(((*path, "horizons"), message))
+        name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
+        return ChosenModel(name, plugin, params, keys.horizons, keys.level)
+
+
+def _interval(data: dict[str, Any]) -> int | None:
+    try:
+        return read_duration(data["grid"]["interval"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _sections(data: dict[str, Any]) -> Iterator[tuple[Kind, KeyPath, dict[str, Any]]]:
+    """Every section that names a plugin, those not written included."""
+    defaults = {key: Run.model_fields[key].get_default() for key in ("sinks", "backend")}
+    default = {"backend": defaults["backend"].model_dump()}
+    default["sinks"] = {name: sink.model_dump() for name, sink in defaults["sinks"].items()}
+    whole = default | data
+    places: list[tuple[Kind, KeyPath]] = [(Kind.SOURCE, ("source",)), (Kind.BACKEND, ("backend",))]
+    for kind, key in ((Kind.FORECASTER, "models"), (Kind.SINK, "sinks")):
+        if isinstance(whole.get(key), dict):
+            places += [(kind, (key, name)) for name in whole[key]]
+    for kind, path in places:
+        section: Any = whole
+        for key in path:
+            section = section.get(key, {})
+        if isinstance(section, dict) and isinstance(section.get("type"), str):
+            yield kind, path, section
+
+
+def _origin(written_type: str, entry: Entry) -> str:
+    """Whose plugin it is, if not gapcast's."""
+    if entry.package == "gapcast":
+        return ""
+    package = f", package {entry.origin}" if entry.package else ""
+    return f" ({written_type} {entry.kind}{package})"
+
+
+def _contradictions(run: Run) -> Iterator[tuple[KeyPath, str]]:
+    """Keys that are right by themselves but not together."""
+    known = run.network.sensors
+    if known and run.targets.sensors:
+        for i, sensor in enumerate(run.targets.sensors):
+            if sensor not in known:
+                yield ("targets", "sensors", i), f"{sensor!r} is not one of network.sensors"

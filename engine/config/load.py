@@ -1,0 +1,90 @@
+"""From a file, or plain data, to a `RunConfig`: every mistake at once, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gapcast.engine.config.checking import Check
+from gapcast.engine.config.model import Run
+from gapcast.engine.config.overrides import override
+from gapcast.engine.config.positions import KeyPath, Mistake, Written, hold, parse, show
+from gapcast.engine.config.runconfig import Chosen, RunConfig
+from gapcast.engine.config.secrets import SHORTEST, fill, mask
+from gapcast.engine.errors import ConfigError, Problem
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read the YAML file at `path`, changed by `overrides` such as ``grid.interval=1h``.
+
+    Paths in a config are relative to the working directory. Raises ConfigError with every
+    mistake, in file order.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(str(path), "", "is not UTF-8 text")]) from None
+    written = parse(text, str(path))
+    if written.data is not None or not written.mistakes:
+        override(written, overrides)
+    return _check(written)
+
+
+def read_config(data: Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
+    """The same from plain data of a config's form, such as `redact` gives."""
+    written = hold(data, "config")
+    override(written, overrides)
+    return _check(written)
+
+
+def _check(written: Written) -> RunConfig:
+    data, secrets = fill(written)
+    if data is None and not written.mistakes:
+        data = {}
+    if not isinstance(data, dict | None):
+        written.mistakes.append(Mistake((), written.place(()), "must be keys such as name: x"))
+    if not isinstance(data, dict):
+        raise ConfigError(_problems(written.mistakes, secrets))
+    earlier = [mistake.path for mistake in written.mistakes if mistake.path]
+    check = Check(data, written)
+    written.mistakes += [
+        Mistake(path, written.place(path), message)
+        for path, message in check.found
+        if not any(path[: len(e)] == e for e in earlier)
+    ]
+    if written.mistakes or check.run is None:
+        raise ConfigError(_problems(written.mistakes, secrets))
+    return _assemble(check.run, check.chosen, secrets)
+
+
+def _problems(mistakes: list[Mistake], secrets: dict[KeyPath, str]) -> Iterator[Problem]:
+    for mistake in sorted(mistakes, key=lambda m: m.place):
+        below = any(path[: len(mistake.path)] == mistake.path for path in secrets)
+        message = mask(mistake.message, 1 if below and mistake.path else SHORTEST)
+        yield Problem(mistake.place.where, show(mistake.path), message)
+
+
+def _assemble(
+    run: Run, chosen: dict[KeyPath, Chosen[Any]], secrets: dict[KeyPath, str]
+) -> RunConfig:
+    named: dict[str, dict[str, Any]] = {"models": {}, "sinks": {}}
+    for path, plugin in chosen.items():
+        if len(path) > 1:
+            named[str(path[0])][str(path[1])] = plugin
+    return RunConfig(
+        name=run.name,
+        source=chosen["source",],
+        grid=run.grid,
+        network=run.network,
+        limits=run.limits,
+        targets=run.targets,
+        evaluation=run.evaluation,
+        models=named["models"],
+        sinks=named["sinks"],
+        checkpoint=run.checkpoint,
+        backend=chosen["backend",],
+        secrets=secrets,
+    )

@@ -1,0 +1,108 @@
+"""A config read and checked: what `load_config` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from gapcast.engine.config.model import Checkpoint, Evaluation, Grid, Limit, Sites, Targets
+from gapcast.engine.config.positions import KeyPath
+from gapcast.engine.config.secrets import mask
+
+if TYPE_CHECKING:
+    from gapcast.engine.backend import Backend
+    from gapcast.engine.forecaster import Forecaster
+    from gapcast.engine.plugin import Params, Plugin
+    from gapcast.engine.sink import Sink
+    from gapcast.engine.source import Source
+
+P = TypeVar("P", bound="Plugin")
+
+
+@dataclass(frozen=True)
+class Chosen(Generic[P]):
+    """A plugin's section: its `type` as written, the class it means, its checked parameters."""
+
+    type_name: str
+    plugin: type[P]
+    params: Params = field(repr=False)
+
+    def create(self) -> P:
+        """A new object of the plugin. Cheap, by its contract."""
+        return self.plugin(self.params)
+
+
+@dataclass(frozen=True)
+class ChosenModel(Chosen[P]):
+    """A model's section. horizons: in steps, ascending. level: nominal coverage."""
+
+    horizons: tuple[int, ...] = (0,)
+    level: float = 0.9
+
+
+@dataclass(frozen=True, repr=False)
+class RunConfig:
+    """A whole run, every name resolved and every value checked. Durations in microseconds.
+
+    secrets: the text as written of every place that held a placeholder.
+    """
+
+    name: str
+    source: Chosen[Source]
+    grid: Grid
+    network: Sites
+    limits: Mapping[str, Limit]
+    targets: Targets
+    evaluation: Evaluation
+    models: Mapping[str, ChosenModel[Forecaster]]
+    sinks: Mapping[str, Chosen[Sink]]
+    checkpoint: Checkpoint
+    backend: Chosen[Backend]
+    secrets: Mapping[KeyPath, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"RunConfig({self.name!r})"
+
+
+def redact(config: RunConfig) -> dict[str, Any]:
+    """`config` as plain data that JSON can hold, defaults included, placeholders for secrets.
+
+    `read_config` reads it back to an equal config where the same secrets are to be had.
+    """
+    plain: dict[str, Any] = {"name": config.name, "source": _section(config.source)}
+    for key in ("grid", "network", "targets", "evaluation", "checkpoint"):
+        plain[key] = getattr(config, key).model_dump(mode="json", by_alias=True)
+    plain["limits"] = {q: limit.model_dump(mode="json") for q, limit in config.limits.items()}
+    plain["models"] = {name: _section(model) for name, model in config.models.items()}
+    plain["sinks"] = {name: _section(sink) for name, sink in config.sinks.items()}
+    plain["backend"] = _section(config.backend)
+    for path, text in config.secrets.items():
+        _put(plain, path, text)
+    hidden: dict[str, Any] = _hide(plain)
+    return hidden
+
+
+def _section(chosen: Chosen[Any]) -> dict[str, Any]:
+    section = {"type": chosen.type_name, **chosen.params.model_dump(mode="json", by_alias=True)}
+    if isinstance(chosen, ChosenModel):
+        section |= {"horizons": list(chosen.horizons), "level": chosen.level}
+    return section
+
+
+def _put(plain: Any, path: KeyPath, text: str) -> None:
+    for key in path[:-1]:
+        try:
+            plain = plain[key]
+        except (KeyError, IndexError, TypeError):
+            return
+    if isinstance(plain, dict | list):
+        plain[path[-1]] = text  # type: ignore[index]
+
+
+def _hide(plain: Any) -> Any:
+    if isinstance(plain, str):
+        return mask(plain)
+    if isinstance(plain, dict):
+        return {key: _hide(value) for key, value in plain.items()}
+    return [_hide(value) for value in plain] if isinstance(plain, list) else plain
