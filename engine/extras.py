@@ -13,13 +13,16 @@ def normal(package: str) -> str:
 
 
 def extras(requires: Iterable[str]) -> dict[str, list[str]]:
-    """Packages needed by each extra, from the ``Requires-Dist`` lines of a package."""
+    """Packages needed by each extra, from the ``Requires-Dist`` lines of a package.
+
+    Under the empty name, those that are always needed.
+    """
     needed: dict[str, list[str]] = {}
     for line in requires:
         name = re.match(r"[A-Za-z0-9._-]+", line)
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
-        if name and extra:
-            needed.setdefault(extra[1], []).append(normal(name[0]))
+        if name:
+            needed.setdefault(extra[1] if extra else "", []).append(normal(name[0]))
     return needed
 
 

@@ -97,8 +97,8 @@ def _sections(data: dict[str, Any]) -> Iterator[tuple[Kind, KeyPath, dict[str, A
             places += [(kind, (key, name)) for name in whole[key]]
     for kind, path in places:
         section: Any = whole
-        for key in path:
-            section = section.get(key, {})
+        for step in path:
+            section = section.get(step, {})
         if isinstance(section, dict) and isinstance(section.get("type"), str):
             yield kind, path, section
 

@@ -11,8 +11,9 @@ from gapcast.engine.config.model import Run
 from gapcast.engine.config.overrides import override
 from gapcast.engine.config.positions import KeyPath, Mistake, Written, hold, parse, show
 from gapcast.engine.config.runconfig import Chosen, RunConfig
-from gapcast.engine.config.secrets import SHORTEST, fill, mask
+from gapcast.engine.config.secrets import fill
 from gapcast.engine.errors import ConfigError, Problem
+from gapcast.engine.masking import SHORTEST, mask
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:

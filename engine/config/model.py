@@ -33,6 +33,7 @@ from gapcast.engine.config.units import (
     refusal,
     write_duration,
 )
+from gapcast.engine.masking import mask
 
 DAY = MICROSECONDS["d"]
 
@@ -41,6 +42,9 @@ class Section(BaseModel):
     """A part of a config: every key is known, nothing changes once it is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __repr__(self) -> str:
+        return mask(super().__repr__(), shortest=1)
 
 
 def _name(value: str) -> str:

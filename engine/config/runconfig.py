@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gapcast.engine.config.model import Checkpoint, Evaluation, Grid, Limit, Sites, Targets
 from gapcast.engine.config.positions import KeyPath
-from gapcast.engine.config.secrets import mask
+from gapcast.engine.masking import mask
 
 if TYPE_CHECKING:
     from gapcast.engine.backend import Backend

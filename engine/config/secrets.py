@@ -1,8 +1,7 @@
-"""Secrets: ``${NAME}`` and ``${file:/path}`` in any text of a config, and how they stay secret.
+"""Secrets: ``${NAME}`` and ``${file:/path}`` in any text of a config.
 
-What a placeholder stood for is kept out of sight from then on: `mask` puts the placeholder back
-wherever the value turns up in text of this process (logs, errors), and a config is written to
-manifests with its placeholders, never its values. ``$${`` stands for a plain ``${``.
+What a placeholder stood for is kept out of sight from then on (see `masking`), and a config is
+written to manifests with its placeholders, never its values. ``$${`` stands for a plain ``${``.
 """
 
 from __future__ import annotations
@@ -12,16 +11,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from gapcast.engine.config.positions import KeyPath, Mistake, Written
-
-SHORTEST = 4
-"""Shorter values are not searched for in free text: they would hide half of every message."""
+from gapcast.engine.masking import remember
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{[^}]*\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_known: dict[str, str] = {}
 
 
 def fill(written: Written) -> tuple[Any, dict[KeyPath, str]]:
@@ -68,20 +63,3 @@ def _value(placeholder: str, wrong: Callable[[str], None]) -> str:
     if value:
         remember(value, placeholder)
     return value or ""
-
-
-def remember(value: str, placeholder: str) -> None:
-    """Show `placeholder` for `value` from now on, wherever `mask` is used in this process."""
-    for form in {value, repr(value)[1:-1], quote(value, safe="")}:
-        _known[form] = placeholder
-
-
-def mask(text: str, shortest: int = SHORTEST) -> str:
-    """`text` with every known secret of at least `shortest` characters hidden.
-
-    Also found as `repr` or a URL would write it.
-    """
-    for value in sorted(_known, key=len, reverse=True):
-        if len(value) >= shortest:
-            text = text.replace(value, _known[value])
-    return text

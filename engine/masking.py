@@ -1,0 +1,31 @@
+"""Keeps secrets out of sight: wherever one turns up in text, its placeholder is shown instead.
+
+What is known here is known to the whole process, so that no log line, error or manifest can be
+forgotten. It is lost with the process and never written anywhere.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+SHORTEST = 4
+"""Shorter values are not searched for in free text: they would hide half of every message."""
+
+_known: dict[str, str] = {}
+
+
+def remember(value: str, placeholder: str) -> None:
+    """Show `placeholder` for `value` from now on, wherever `mask` is used in this process."""
+    for form in {value, repr(value)[1:-1], quote(value, safe="")} - {""}:
+        _known[form] = placeholder
+
+
+def mask(text: str, shortest: int = SHORTEST) -> str:
+    """`text` with every known secret of at least `shortest` characters hidden.
+
+    Found also in the form that `repr` or a URL gives it.
+    """
+    for value in sorted(_known, key=len, reverse=True):
+        if len(value) >= shortest:
+            text = text.replace(value, _known[value])
+    return text
