@@ -88,8 +88,6 @@ class _Waiting:
         return list(vars(self).values())
 
     def where(self, mask: NDArray[np.bool_]) -> _Waiting:
-        if mask.all():
-            return self
         return _Waiting(*(a[mask] for a in self.arrays()))
 
 
@@ -132,21 +130,24 @@ class Grid:
         value = batch["value"].to_numpy(zero_copy_only=False).astype(float, copy=False)
         series = self._indices(batch["sensor"], batch["quantity"])
         offset = batch["offset"].to_numpy()
-        verdict = np.empty(len(batch), np.uint8)
-        spec = self.spec
+        step, verdict = np.empty(len(batch), np.int64), np.empty(len(batch), np.uint8)
+        spec, closed = self.spec, UNSET if self._next is None else self._next
+        counts = np.zeros(len(REASONS) + 1, np.int64)
         kernel.judge(
             time, value, series, self._lowest, self._highest, spec.interval, spec.lateness,
-            spec.earliest, now + CLOCK_SKEW, spec.future, self._marks[partition], verdict,
+            spec.earliest, now + CLOCK_SKEW, spec.future, closed, self._marks[partition], counts,
+            step, verdict,
         )  # fmt: skip
-        verdict[self._closed_already(time, verdict)] = kernel.LATE
-        kept = (verdict == kernel.USED) | (verdict == kernel.REJECTED)
-        where = np.full(len(batch), partition)
-        rejected = verdict == kernel.REJECTED
-        waiting = _Waiting(time // spec.interval, series, time, value, where, offset, rejected)
-        if kept.any():
-            self._waiting.append(waiting.where(kept))
-            self._last = max(self._last, int(self._waiting[-1].step.max()))
-        self._count(verdict)
+        where, rejected = np.full(len(batch), partition), verdict == kernel.REJECTED
+        waiting = _Waiting(step, series, time, value, where, offset, rejected)
+        if counts[kernel.USED] < len(batch):
+            waiting = waiting.where((verdict == kernel.USED) | rejected)
+        if len(waiting.step):
+            self._waiting.append(waiting)
+            self._last = max(self._last, int(waiting.step.max()))
+        self.counts.read += len(batch)
+        self.counts.late += int(counts[kernel.LATE])
+        self.counts.dead += int(counts[kernel.UNKNOWN :].sum())
         return self._dead(partition, batch, verdict)
 
     def unreadable(self, records: int) -> None:
@@ -190,9 +191,10 @@ class Grid:
             until = UNSET if mark is None else (mark - self.spec.lateness) // self.spec.interval
         else:
             until = self._last + 1
-        joined = _Waiting(
-            *map(np.concatenate, zip(*(w.arrays() for w in self._waiting), strict=True))
-        )
+        joined = self._waiting[0]
+        if len(self._waiting) > 1:
+            parts = zip(*(w.arrays() for w in self._waiting), strict=True)
+            joined = _Waiting(*map(np.concatenate, parts))
         first = int(joined.step.min()) if self._next is None else self._next
         if until <= first:
             self._waiting = [joined]
@@ -200,7 +202,7 @@ class Grid:
         open_still = joined.where(joined.step >= until)
         self._waiting = [open_still] if len(open_still.step) else []
         self._next = until
-        yield from self._frames(joined.where(joined.step < until), first, until)
+        yield from self._frames(joined, first, until)
 
     def settled(self) -> Counts:
         """The counts without the readings that still wait in open steps: these add up."""
@@ -251,24 +253,6 @@ class Grid:
             sensor.indices.to_numpy(), quantity.indices.to_numpy()
         ]
         return found
-
-    def _closed_already(
-        self, time: NDArray[np.int64], verdict: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
-        """Readings of a partition that had been declared idle may come after their step closed."""
-        if self._next is None:
-            return np.zeros(len(time), bool)
-        kept = (verdict == kernel.USED) | (verdict == kernel.REJECTED)
-        closed: NDArray[np.bool_] = kept & (time // self.spec.interval < self._next)
-        return closed
-
-    def _count(self, verdict: NDArray[np.uint8]) -> None:
-        n = np.bincount(verdict, minlength=7)
-        self.counts.read += len(verdict)
-        self.counts.late += int(n[kernel.LATE])
-        self.counts.dead += int(
-            n[[kernel.UNKNOWN, kernel.EARLY, kernel.FUTURE, kernel.INFINITE]].sum()
-        )
 
     def _dead(
         self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
 
 from gapcast.engine import scoring
 from gapcast.engine.delivery import Delivery
@@ -21,6 +22,10 @@ from gapcast.engine.shard import StepResult
 EPOCH_ROWS = 400_000
 EPOCH_SECONDS = 1.0
 """An epoch is written when it has so many rows or is so old, or when the source pauses."""
+
+
+SCORE_ROWS = 100_000
+"""Scores of finished windows are written when so many have gathered."""
 
 
 class Outlet:
@@ -99,7 +104,7 @@ class Outlet:
 
 
 class ScoreFiles:
-    """``scores.csv`` (the whole run), ``scores_by_window.csv`` and ``scores_by_gap.csv``."""
+    """``scores.csv`` (the whole run), ``scores_by_window.parquet`` and ``scores_by_gap.csv``."""
 
     def __init__(
         self,
@@ -115,8 +120,8 @@ class ScoreFiles:
         self.window = window
         self.folder = folder
         self._span: tuple[int, int] | None = None
-        self._file = (folder / "scores_by_window.csv").open("wb")
-        self._by_window = pcsv.CSVWriter(self._file, scoring.SCORES)
+        self._by_window = pq.ParquetWriter(folder / "scores_by_window.parquet", scoring.SCORES)
+        self._ended: list[pa.Table] = []
 
     def add(self, result: StepResult) -> None:
         """Note the steps of a result and write the windows that ended with it."""
@@ -128,7 +133,9 @@ class ScoreFiles:
         """Write finished windows: (model, index of the window, sums)."""
         for m, index, sums in windows:
             bounds = {"start": index * self.window, "end": (index + 1) * self.window}
-            self._by_window.write_table(self._table(m, sums, bounds, scoring.SCORES))
+            self._ended.append(self._table(m, sums, bounds, scoring.SCORES))
+        if sum(map(len, self._ended)) >= SCORE_ROWS:
+            self._write_ended()
 
     def write_whole(self, totals: Sequence[Floats], by_gap: Sequence[Floats]) -> pa.Table:
         """Write the scores of the whole run, one array of sums a model; returns `SCORES`."""
@@ -146,8 +153,13 @@ class ScoreFiles:
 
     def close(self) -> None:
         """Close the file of windows."""
+        self._write_ended()
         self._by_window.close()
-        self._file.close()
+
+    def _write_ended(self) -> None:
+        if self._ended:
+            self._by_window.write_table(pa.concat_tables(self._ended))
+            self._ended = []
 
     def _table(
         self, m: int, sums: Floats, extra: Mapping[str, object], schema: pa.Schema

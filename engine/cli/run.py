@@ -85,7 +85,7 @@ def _tell(out: Console, config: Path, result: RunResult) -> None:
         "",
         f"{result.run_dir}/",
         f"  forecasts/     {result.forecasts:,} rows of Parquet, partitioned by day",
-        "  scores.csv     by series; also scores_by_window.csv, scores_by_gap.csv",
+        "  scores.csv     by series; also scores_by_window.parquet, scores_by_gap.csv",
         "  dead/          readings refused, why and where (none if it is not there)",
         "  manifest.json  the config as run, versions, counts",
         "",

@@ -16,44 +16,42 @@ MEAN, LAST, MIN, MAX, SUM = range(5)
 
 @njit(cache=True, nogil=True)
 def judge(
-    time, value, series, lowest, highest, interval, lateness, earliest, now, future, mark, verdict
-):
+    time, value, series, lowest, highest, interval, lateness, earliest, now, future, closed, mark,
+    counts, step, verdict,
+):  # fmt: skip
     """Judge readings in arrival order and move their partition's watermark.
 
     time (n,) µs; value (n,) NaN where reported missing; series (n,) index or -1; lowest, highest
-    (S,) limits of a series; mark (2,) the partition's watermark in µs and how many readings in a
-    row have jumped past it; verdict (n,) receives the verdicts. A reading is late when the end of
-    its step plus `lateness` is not after the watermark as it stood before the reading.
+    (S,) limits of a series; closed: steps before this one are closed for every partition; mark
+    (2,) the partition's watermark in µs and how many readings in a row have jumped past it;
+    counts (7,) readings by verdict, added to; step, verdict (n,) receive each reading's step and
+    what became of it. A reading is late when the end of its step plus `lateness` is not after the
+    watermark as it stood before the reading.
     """
-    watermark, jumps = mark[0], mark[1]
     unset = np.iinfo(np.int64).min
     for i in range(len(time)):
         t, s = time[i], series[i]
+        step[i] = t // interval
+        watermark = mark[0]
         if s < 0:
-            verdict[i] = UNKNOWN
-            continue
-        if t < earliest:
-            verdict[i] = EARLY
-            continue
-        if np.isinf(value[i]):
-            verdict[i] = INFINITE
-            continue
-        if watermark != unset:
-            if t > now or t > watermark + future:
-                jumps += t <= now
-                if t > now or jumps < CONFIRM:
-                    verdict[i] = FUTURE
-                    continue
-            elif (t // interval + 1) * interval + lateness <= watermark:
-                verdict[i] = LATE
-                continue
-        elif t > now:
-            verdict[i] = FUTURE
-            continue
-        jumps = 0
-        watermark = max(watermark, t)
-        verdict[i] = REJECTED if value[i] < lowest[s] or value[i] > highest[s] else USED
-    mark[0], mark[1] = watermark, jumps
+            what = UNKNOWN
+        elif t < earliest:
+            what = EARLY
+        elif np.isinf(value[i]):
+            what = INFINITE
+        elif t > now or (watermark != unset and t > watermark + future):
+            mark[1] += t <= now
+            what = USED if t <= now and mark[1] >= CONFIRM else FUTURE
+        elif (step[i] + 1) * interval + lateness <= watermark or step[i] < closed:
+            what = LATE
+        else:
+            what = USED
+        if what == USED:
+            mark[0], mark[1] = max(watermark, t), 0
+            if value[i] < lowest[s] or value[i] > highest[s]:
+                what = REJECTED
+        verdict[i] = what
+        counts[what] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -107,25 +105,28 @@ def _aggregate(order, begin, end, value, skip, how):
 def fill(step, series, time, value, partition, offset, rejected, first, how, values, refused):
     """Put readings into cells and aggregate each; returns (used, duplicates, rejected).
 
-    step, series, time (µs), value, partition, offset, rejected (n,) in any order; values (T, S)
-    and refused (T, S) receive, NaN where nothing is, the aggregate of the good readings and of
-    the rejected ones. Of readings of one series and time the first by (partition, offset)
-    counts, so arrival order within the bound of lateness changes nothing.
+    Readings of steps after the T that begin with `first` are left out. step, series, time (µs),
+    value, partition, offset, rejected (n,) in any order; values (T, S) and refused (T, S)
+    receive, NaN where nothing is, the aggregate of the good readings and of the rejected ones. Of
+    readings of one series and time the first by (partition, offset) counts, so arrival order
+    within the bound of lateness changes nothing.
     """
     T, S = values.shape
     start = np.zeros(T * S + 1, np.int64)
     for i in range(len(step)):
-        start[(step[i] - first) * S + series[i] + 1] += 1
+        if step[i] < first + T:
+            start[(step[i] - first) * S + series[i] + 1] += 1
     for c in range(T * S):
         start[c + 1] += start[c]
-    order = np.empty(len(step), np.int64)
+    order = np.empty(start[T * S], np.int64)
     place = start.copy()
     for i in range(len(step)):
-        c = (step[i] - first) * S + series[i]
-        order[place[c]] = i
-        place[c] += 1
-    bad = np.empty(len(step), np.bool_)
-    good = np.empty(len(step), np.bool_)
+        if step[i] < first + T:
+            c = (step[i] - first) * S + series[i]
+            order[place[c]] = i
+            place[c] += 1
+    bad = np.empty(len(order), np.bool_)
+    good = np.empty(len(order), np.bool_)
     used, duplicates, refusals = 0, 0, 0
     for c in range(T * S):
         begin, end = start[c], start[c + 1]

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,17 +83,21 @@ class FilesSink(Sink):
 
 
 def _by_day(forecasts: pa.Table) -> Iterator[tuple[np.datetime64, pa.Table]]:
+    """The rows of each day, as slices: rows come in runs of ascending time."""
     day = forecasts["time"].cast(pa.int64()).to_numpy() // DAY
-    days = np.unique(day)
-    for one in days:
-        rows = forecasts if len(days) == 1 else forecasts.filter(pa.array(day == one))
-        yield np.datetime64(int(one), "D"), rows
+    cuts = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), len(day)]
+    runs: dict[int, list[pa.Table]] = {}
+    for a, b in pairwise(cuts):
+        if a < b:
+            runs.setdefault(int(day[a]), []).append(forecasts.slice(a, b - a))
+    for one in sorted(runs):
+        yield np.datetime64(one, "D"), pa.concat_tables(runs[one])
 
 
 def _parquet(rows: pa.Table, file: BinaryIO) -> None:
     pq.write_table(
-        rows.unify_dictionaries(), file, compression="zstd", compression_level=1,
-        use_dictionary=NAMES, store_schema=False, write_statistics=NAMES,
+        rows.unify_dictionaries(), file, compression="snappy", use_dictionary=NAMES,
+        write_statistics=["time"], store_schema=False,
     )  # fmt: skip
 
 

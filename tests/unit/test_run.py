@@ -84,7 +84,7 @@ def test_a_run_leaves_what_it_promises(script, tmp_path):
     errors = [r["forecast"] - r["truth"] for r in rows]
     assert scores[1]["mse"] == pytest.approx(np.mean(np.square(errors)), rel=1e-12)
     assert scores[1]["bias"] == pytest.approx(np.mean(errors), rel=1e-12)
-    windows = pcsv.read_csv(tmp_path / "r/scores_by_window.csv").to_pylist()
+    windows = pq.read_table(tmp_path / "r/scores_by_window.parquet").to_pylist()
     assert sum(w["n"] for w in windows) == sum(s["n"] for s in scores)
 
 
@@ -118,14 +118,14 @@ def test_nothing_depends_on_threads_or_batches(script, tmp_path, release):
             ),
             tmp_path / f"{threads}",
         )
-        scores = [(tmp_path / f"{threads}" / f"{n}.csv").read_bytes() for n in SCORES]
+        scores = [(tmp_path / f"{threads}" / n).read_bytes() for n in SCORES]
         seen.append((table(), scores))
     for other in seen[1:]:
         assert other[0].equals(seen[0][0])
         assert other[1] == seen[0][1]
 
 
-SCORES = ("scores", "scores_by_window", "scores_by_gap")
+SCORES = ("scores.csv", "scores_by_window.parquet", "scores_by_gap.csv")
 
 
 def test_partitions_one_a_sensor_or_one_a_day_or_one(script, tmp_path):
