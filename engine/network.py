@@ -39,7 +39,9 @@ class Network:
         cls, series: Iterable[Series], positions: Mapping[str, tuple[float, float]] | None = None
     ) -> Network:
         """The network of these series, each once, in natural order."""
-        ordered = sorted(set(series), key=lambda s: (natural(s.sensor), s.quantity))
+        distinct = set(series)
+        place = {name: natural(name) for name in {s.sensor for s in distinct}}
+        ordered = sorted(distinct, key=lambda s: (place[s.sensor], s.quantity))
         return cls(tuple(ordered), positions or {})
 
     @cached_property
@@ -84,7 +86,7 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
     depth = max((len(r) for r in reads), default=0)
     regressors = np.full((len(targets), width, depth), -1, np.int64)
     companions = np.full((len(targets), width - 1), -1, np.int64)
-    for n, target in enumerate(targets):
+    for n, target in enumerate(targets if depth or width > 1 else ()):
         for q, quantity in enumerate(quantities[n]):
             found = [column.get(Series(sensor, quantity), -1) for sensor in reads[n]]
             regressors[n, q, : len(found)] = found
