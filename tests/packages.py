@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-ACME = '''
+ACME = """
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -74,7 +74,7 @@ class Tsdb(Null):
 
 class Here(Backend):
     def run(self, job): raise AssertionError
-'''
+"""
 
 ACME_POINTS = {
     "gapcast.sources": {"http": "acme_plugins:Http"},

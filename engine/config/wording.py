@@ -50,23 +50,31 @@ def explain(
     error: ValidationError, part: Checked, written: Written
 ) -> Iterator[tuple[KeyPath, str]]:
     """Key path and message of every mistake; alternatives of one key joined into one message."""
-    musts: dict[KeyPath, list[str]] = {}
+    found: dict[tuple[KeyPath, str], list[str]] = {}
     for detail in error.errors(include_url=False):
-        below = _path(detail, part.data)
-        path = (*part.path, *below)
+        below = _path(detail, part)
+        if _only_follows(detail, _value(part.data, below)):
+            continue
         message = _message(detail, part, below)
+        path = (*part.path, *below)
         if message.startswith("must be "):
-            musts.setdefault(path, []).append(message.removeprefix("must be "))
+            found.setdefault((path, ""), []).append(message.removeprefix("must be "))
         else:
-            yield path, message
-    for path, expected in musts.items():
-        found = _found(written, path)
-        yield path, f"must be {' or '.join(dict.fromkeys(expected))}{found}"
+            found[path, message] = []
+    for (path, message), alternatives in found.items():
+        one_of = " or ".join(dict.fromkeys(alternatives))
+        yield path, message or f"must be {one_of}{_found(written, path)}"
 
 
-def _path(detail: ErrorDetails, data: Any) -> KeyPath:
-    """The error's keys as they are in `data`, without pydantic's names of union members."""
+def _only_follows(detail: ErrorDetails, value: Any) -> bool:
+    """Pydantic calls a list too short when its items are there but wrong, each told by itself."""
+    return detail["type"] == "too_short" and len(value or ()) >= detail["ctx"]["min_length"]
+
+
+def _path(detail: ErrorDetails, part: Checked) -> KeyPath:
+    """The error's keys as they are in the data, without pydantic's names of union members."""
     path: list[str | int] = []
+    data = part.data
     for key in detail["loc"]:
         if isinstance(data, dict) and str(key) in data:
             key = str(key)
@@ -74,8 +82,10 @@ def _path(detail: ErrorDetails, data: Any) -> KeyPath:
             continue
         path.append(key)
         data = data[key]
-    if detail["type"] == "missing":
-        path.append(detail["loc"][-1])
+    last = detail["loc"][-1:]
+    absent = isinstance(data, dict) and last != tuple(path[-1:])
+    if detail["type"] == "missing" or (absent and last[0] in known_keys(part.model, tuple(path))):
+        path.append(last[0])
     return tuple(path)
 
 
@@ -109,19 +119,20 @@ def unknown_key(part: Checked, below: KeyPath) -> str:
 
 
 def _value(data: Any, path: KeyPath) -> Any:
+    """What is at `path`, nothing if there is no such place."""
     for key in path:
-        data = data[key]
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return None
     return data
 
 
 def _found(written: Written, path: KeyPath) -> str:
     """``, got 'abc'``: the text as written, or what kind of thing is there."""
-    try:
-        value = _value(written.data, path)
-    except (KeyError, IndexError, TypeError):
-        return ""
+    value = _value(written.data, path)
     if value is None:
-        return ", got nothing"
+        return ", got nothing" if path in written.places else ""
     if isinstance(value, dict | list):
         kind = "a list" if isinstance(value, list) else "a section"
         return f", got {kind if value else 'an empty ' + kind[2:]}"

@@ -54,7 +54,10 @@ def test_what_is_read(kind, text, value):
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        *((Duration, v) for v in (30, 1.5, True, None, "30", "-1s", "1.5h", "1 hour", "s", "1h30min")),
+        *(
+            (Duration, v)
+            for v in (30, 1.5, True, None, "30", "-1s", "1.5h", "1 hour", "s", "1h30min")
+        ),
         *((Duration, v) for v in ("١s", "9" * 18 + "d", timedelta(seconds=1), "1s\n")),
         *((Size, v) for v in (64, "64", "64M", "64mb", "1.5MiB", None)),
         *((Speed, v) for v in (60, 0.5, "60", "x", "0x", "-1x", "fast", True, None)),
