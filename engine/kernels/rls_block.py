@@ -89,8 +89,6 @@ def load_block(block, theta, P, s2, w, first):
 @njit(forceinline=True)
 def store_block(block, theta, P, s2, w, first):
     """Make the pending update and write the state in `block` back to targets `first` onward."""
-    for i in range(len(block.x)):
-        store(block.x, i, fill(0.0))  # what the driver left there may be anything
     sweep(block)
     store_rows(block.P, P, first)
     store_rows(block.theta, theta, first)

@@ -222,15 +222,20 @@ def test_stays_positive_definite_whatever_comes(levels, p, scale):
     np.linalg.cholesky(unpack(state[1], p))
 
 
-def test_the_trace_is_capped_and_the_floor_kept():
-    p, cap = 4, 50.0
-    x = np.zeros((500, 1, p))
-    x[:, :, 0] = 1.0
-    state = fresh(1, p)
-    run(state, x, np.ones((500, 1)), 0.9, cap)
-    eigenvalues = np.linalg.eigvalsh(unpack(state[1][0], p))
-    assert eigenvalues.sum() == pytest.approx(cap)
-    assert eigenvalues[0] >= FLOOR * cap
+@pytest.mark.parametrize("p", [1, 4, 5])
+def test_the_trace_is_capped_and_a_floor_kept(p):
+    """With one regressor always on, the others' variances fill the cap, and its own settles where
+    what the floor adds equals what a step takes away."""
+    cap = 1e9
+    x = np.broadcast_to(np.eye(p), (20_000, p, p))  # target i sees regressor i
+    state = fresh(p, p)
+    run(state, x, np.ones((20_000, p)), 0.9, cap)
+    eigenvalues = np.linalg.eigvalsh(unpack(state[1], p))
+    if p == 1:
+        assert eigenvalues[0, 0] == pytest.approx(0.1)  # never at the cap: forgets as usual
+    else:
+        np.testing.assert_allclose(eigenvalues.sum(1), cap, rtol=1e-9)
+        np.testing.assert_allclose(eigenvalues[:, 0], np.sqrt(0.9 * FLOOR * cap), rtol=0.01)
 
 
 def test_a_step_out_of_reach_is_not_learnt_and_shrinks_p():
