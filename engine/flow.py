@@ -51,7 +51,7 @@ class Flow:
         self.job = job
         self.began = time.monotonic()
         self.dead = DeadLetters(job.run_dir / "dead")
-        grid = Grid(job.grid, job.source.partitions(), job.network.series, job.limits)
+        grid = Grid(job.grid, job.source.partitions(), job.network, job.limits)
         self.intake = Intake(job.source, grid, self.dead, job.idle, job.stopping)
         info = JobInfo(
             job.name,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Series
 from gapcast.engine.kernels import grid as kernel
+from gapcast.engine.network import Network
 from gapcast.engine.readings import DEAD
 
 UNSET = np.iinfo(np.int64).min
@@ -94,23 +95,26 @@ class _Waiting:
 class Grid:
     """Judges, holds and grids the readings of a job.
 
-    partitions: names of the source's partitions; series: the columns of the frames to come;
-    limits: (lowest, highest) of a quantity.
+    partitions: names of the source's partitions; network: its series are the columns of the
+    frames to come; limits: (lowest, highest) of a quantity.
     """
 
     def __init__(
         self,
         spec: GridSpec,
         partitions: list[str],
-        series: tuple[Series, ...],
+        network: Network,
         limits: dict[str, tuple[float, float]],
     ) -> None:
         self.spec = spec
         self.counts = Counts()
         self._partitions = partitions
-        self._series = {s: i for i, s in enumerate(series)}
-        bounds = np.array([limits.get(s.quantity, (-np.inf, np.inf)) for s in series], float)
-        self._lowest, self._highest = np.ascontiguousarray(bounds.reshape(-1, 2).T)
+        self._series = network.column
+        self._lowest, self._highest = np.tile([[-np.inf], [np.inf]], len(self._series))
+        for quantity, bounds in limits.items():
+            these = (s.quantity == quantity for s in network.series)
+            here = np.fromiter(these, bool, len(self._series))
+            self._lowest[here], self._highest[here] = bounds
         self._marks = np.tile(np.array([UNSET, 0]), (len(partitions), 1))
         self._open = np.ones(len(partitions), bool)
         self._idle = np.zeros(len(partitions), bool)

@@ -21,10 +21,9 @@ MOST_FOR_ALL = 2048
 """Greatest network in which every sensor may read every other."""
 
 
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural(name: str) -> str:
     """Sort key under which ``mote2`` comes before ``mote10``."""
-    parts = re.findall(r"\d+|\D+", name)
-    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) + "\0" + name
 
 
 @dataclass(frozen=True)
@@ -77,22 +76,27 @@ def read_positions(path: Path) -> dict[str, tuple[float, float]]:
 
 def lay_out(network: Network, targets: Sequence[Series], model: Model, interval: int) -> Layout:
     """The layout of `model` over all `targets`, its columns those of the whole network."""
-    needs: Needs = model.forecaster.needs()
+    needs = model.forecaster.needs()
     column = network.column
-    columns = np.array([column[t] for t in targets], np.int64)
+    columns = np.fromiter((column[t] for t in targets), np.int64, len(targets))
+    horizons = np.array(sorted(model.horizons), np.int64)
+    if needs == Needs():
+        none = np.empty((len(targets), 1, 0), np.int64)
+        return Layout(
+            interval, network.series, columns, none, none[:, 0], None, horizons, model.level
+        )
     reads, choose = _neighbours_of(network, targets, needs)
     quantities = [[t.quantity, *(q for q in needs.quantities if q != t.quantity)] for t in targets]
     width = max((len(q) for q in quantities), default=1)
     depth = max((len(r) for r in reads), default=0)
     regressors = np.full((len(targets), width, depth), -1, np.int64)
     companions = np.full((len(targets), width - 1), -1, np.int64)
-    for n, target in enumerate(targets if depth or width > 1 else ()):
+    for n, target in enumerate(targets):
         for q, quantity in enumerate(quantities[n]):
             found = [column.get(Series(sensor, quantity), -1) for sensor in reads[n]]
             regressors[n, q, : len(found)] = found
             if q:
                 companions[n, q - 1] = column.get(Series(target.sensor, quantity), -1)
-    horizons = np.array(sorted(model.horizons), np.int64)
     return Layout(
         interval, network.series, columns, regressors, companions, choose, horizons, model.level
     )

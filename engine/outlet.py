@@ -114,7 +114,7 @@ class ScoreFiles:
         window: int,
         folder: Path,
     ) -> None:
-        self.targets = targets
+        self.targets = scoring.names(targets)
         self.models = models
         self.interval = interval
         self.window = window

@@ -97,9 +97,20 @@ def buckets(age: Ints, interval: int) -> Ints:
     return found
 
 
+def names(targets: Sequence[Series]) -> pa.Table:
+    """Sensor and quantity of each target, as columns."""
+    sensors = pa.array((t.sensor for t in targets), pa.string(), size=len(targets))
+    return pa.table(
+        {
+            "sensor": sensors,
+            "quantity": pa.array((t.quantity for t in targets), pa.string(), size=len(targets)),
+        }
+    )
+
+
 def table(
     sums: Floats,
-    targets: Sequence[Series],
+    targets: pa.Table,
     model: str,
     horizons: Sequence[int],
     extra: Mapping[str, object],
@@ -107,8 +118,8 @@ def table(
 ) -> pa.Table:
     """Scores as rows: `sums` (N, H, ..., FIELDS) flattened, cells without an error left out.
 
-    `extra` gives the columns that `schema` has beyond key, horizon and errors: a scalar, or an
-    array over the cells between H and FIELDS.
+    targets: their `names`. extra: the columns that `schema` has beyond key, horizon and
+    errors, each a scalar, or an array over the cells between H and FIELDS.
     """
     cells = sums.reshape(-1, kernel.FIELDS)
     inner = len(cells) // max(1, len(targets) * len(horizons))
@@ -116,9 +127,8 @@ def table(
     n = cells[at, kernel.N]
     bounded = cells[at, kernel.BOUNDED]
     target = at // (inner * len(horizons))
-    columns: dict[str, pa.Array] = {
-        "sensor": pa.array([t.sensor for t in targets], pa.string()).take(pa.array(target)),
-        "quantity": pa.array([t.quantity for t in targets], pa.string()).take(pa.array(target)),
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+        **{name: targets[name].take(pa.array(target)) for name in ("sensor", "quantity")},
         "model": pa.repeat(pa.scalar(model), len(at)),
         "horizon": pa.array(np.asarray(horizons, np.int32)[at // inner % len(horizons)]),
         "n": pa.array(n.astype(np.int64)),

@@ -7,7 +7,7 @@ import numpy as np
 from gapcast.engine.evaluation import Evaluation
 from gapcast.engine.grid import Grid, GridFrame
 from gapcast.engine.job import Job
-from gapcast.engine.network import part
+from gapcast.engine.network import Network, part
 from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.shard import Shard
 
@@ -22,6 +22,6 @@ def warm_up(job: Job) -> None:
     shard = Shard(job.models, layouts, Evaluation(), job.window, layouts[0].targets)
     nothing = np.full((1, len(job.network.series)), np.nan)
     shard.step(GridFrame(0, nothing, nothing))
-    grid = Grid(job.grid, ["nothing"], job.network.series[:1], {})
+    grid = Grid(job.grid, ["nothing"], Network.of(job.network.series[:1]), {})
     grid.add(0, empty(READINGS), 0)
     grid.compile()

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
 from gapcast.engine.grid import Counts, Grid, GridSpec
+from gapcast.engine.network import Network
 from gapcast.engine.readings import DEAD, READINGS
 
 SENSORS = ("a", "b", "c")
-SERIES = tuple(Series(s, "t") for s in SENSORS)
+NETWORK = Network.of(Series(s, "t") for s in SENSORS)
 NOW = 10**15
 MINUTE = 60_000_000
 
@@ -87,7 +88,7 @@ def reference(partitions, spec, limits):
 
 def run(partitions, spec, limits, cuts=(), turns=None):
     """Feed the partitions in pieces of the given sizes; returns cells, frames' steps, counts."""
-    grid = Grid(spec, [f"p{i}" for i in range(len(partitions))], SERIES, {"t": limits})
+    grid = Grid(spec, [f"p{i}" for i in range(len(partitions))], NETWORK, {"t": limits})
     at = [0] * len(partitions)
     cells, steps, dead = {}, [], 0
     sizes = iter(cuts)
@@ -148,7 +149,7 @@ def sum_rejected(partitions, spec):
 
 
 def accepted(partitions, spec):
-    grid = Grid(spec, [str(i) for i in range(len(partitions))], SERIES, {})
+    grid = Grid(spec, [str(i) for i in range(len(partitions))], NETWORK, {})
     for p, rows in enumerate(partitions):
         kept = []
         for row in rows:
@@ -173,7 +174,7 @@ def test_permutations_within_lateness_change_nothing(rows, random):
 
 def test_dead_letters_say_why_and_where():
     spec = GridSpec(MINUTE, earliest=MINUTE)
-    grid = Grid(spec, ["data.txt"], SERIES, {"t": (0.0, 50.0)})
+    grid = Grid(spec, ["data.txt"], NETWORK, {"t": (0.0, 50.0)})
     rows = [
         (2 * MINUTE, "a", 20.0, 1),
         (0, "a", 20.0, 2),
@@ -197,7 +198,7 @@ def test_dead_letters_say_why_and_where():
 
 def test_one_clock_in_2099_does_not_close_everything():
     spec = GridSpec(MINUTE, future=60 * MINUTE, earliest=0)
-    grid = Grid(spec, ["p"], SERIES, {})
+    grid = Grid(spec, ["p"], NETWORK, {})
     grid.add(0, batch([(MINUTE, "a", 1.0, 1), (500 * MINUTE, "b", 2.0, 2)]), NOW)
     grid.add(0, batch([(2 * MINUTE, "a", 3.0, 3)]), NOW)
     assert (grid.counts.dead, grid.counts.late) == (1, 0)
@@ -206,7 +207,7 @@ def test_one_clock_in_2099_does_not_close_everything():
 
 def test_a_jump_many_agree_on_is_believed():
     spec = GridSpec(MINUTE, future=60 * MINUTE, earliest=0)
-    grid = Grid(spec, ["p"], SERIES, {})
+    grid = Grid(spec, ["p"], NETWORK, {})
     grid.add(0, batch([(MINUTE, "a", 1.0, 1)]), NOW)
     grid.add(0, batch([(500 * MINUTE, "b", 2.0, 2 + i) for i in range(10)]), NOW)
     assert grid.counts.dead == 9
@@ -214,7 +215,7 @@ def test_a_jump_many_agree_on_is_believed():
 
 
 def test_an_idle_partition_stops_holding_and_its_late_readings_are_counted():
-    grid = Grid(GridSpec(MINUTE, earliest=0), ["p", "q"], SERIES, {})
+    grid = Grid(GridSpec(MINUTE, earliest=0), ["p", "q"], NETWORK, {})
     grid.add(0, batch([(0, "a", 1.0, 1), (5 * MINUTE, "a", 1.0, 2)]), NOW)
     assert list(grid.closed()) == []
     assert grid.idle(1)
@@ -227,7 +228,7 @@ def test_an_idle_partition_stops_holding_and_its_late_readings_are_counted():
 
 def test_a_long_gap_comes_in_pieces_of_bounded_size(monkeypatch):
     monkeypatch.setattr("gapcast.engine.grid.MOST_CELLS", 300)
-    grid = Grid(GridSpec(MINUTE, earliest=0, future=10**15), ["p"], SERIES, {})
+    grid = Grid(GridSpec(MINUTE, earliest=0, future=10**15), ["p"], NETWORK, {})
     grid.add(0, batch([(0, "a", 1.0, 1), (1000 * MINUTE, "b", 2.0, 2)]), NOW)
     grid.end(0)
     frames = list(grid.closed())
@@ -241,7 +242,7 @@ def test_a_long_gap_comes_in_pieces_of_bounded_size(monkeypatch):
     ("how", "expected"), [("mean", 2.0), ("last", 3.0), ("min", 1.0), ("max", 3.0), ("sum", 6.0)]
 )
 def test_aggregates(how, expected):
-    grid = Grid(GridSpec(MINUTE, aggregate=how, earliest=0), ["p"], SERIES, {})
+    grid = Grid(GridSpec(MINUTE, aggregate=how, earliest=0), ["p"], NETWORK, {})
     rows = [(30, "a", 3.0, 1), (10, "a", 1.0, 2), (20, "a", 2.0, 3), (40, "a", None, 4)]
     grid.add(0, batch(rows), NOW)
     grid.end(0)
