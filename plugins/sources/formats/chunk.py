@@ -1,0 +1,78 @@
+"""What a format makes of a stretch of a file, and how it is cut again at any reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gapcast.engine.source import Position, Read
+
+Ints = NDArray[np.int64]
+
+
+class Mark(NamedTuple):
+    """A place between two readings: the line of the next one, and how many before it on it."""
+
+    line: int
+    skip: int = 0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The readings and dead letters of consecutive lines (or rows), in order.
+
+    readings: schema `READINGS`; `offset` is the line. dead: schema `DEAD`, of lines `dead_lines`.
+    first: the first line. starts: (lines + 1,) byte in the decompressed file where each line
+    begins and where the next chunk does; ``None`` for files that are not read by bytes, whose
+    chunk ends before the line `end`.
+    """
+
+    readings: pa.RecordBatch
+    dead: pa.RecordBatch
+    dead_lines: Ints
+    first: int
+    end: int
+    starts: Ints | None = None
+
+    @property
+    def lines(self) -> Ints:
+        """(readings,) the line of each reading."""
+        return np.asarray(self.readings["offset"].to_numpy(), np.int64)
+
+    def mark(self, index: int) -> Mark:
+        """Where the reading `index` stands; the chunk's end if there is none."""
+        lines = self.lines
+        if index >= len(lines):
+            return Mark(self.end)
+        line = int(lines[index])
+        return Mark(line, index - int(np.searchsorted(lines, line)))
+
+    def index(self, mark: Mark) -> int:
+        """The number of readings before `mark`."""
+        if mark.line >= self.end:
+            return len(self.readings)
+        return min(len(self.readings), int(np.searchsorted(self.lines, mark.line)) + mark.skip)
+
+    def position(self, mark: Mark) -> Position:
+        """`mark` as the position that leads to it again."""
+        position = {"line": mark.line, "skip": mark.skip}
+        if self.starts is not None:
+            position["byte"] = int(self.starts[mark.line - self.first])
+        return position
+
+    def between(self, start: Mark, stop: Mark) -> Read:
+        """What stands between two marks. A line's dead letters go with its first reading."""
+        a, b = self.index(start), self.index(stop)
+        dead = [
+            int(np.searchsorted(self.dead_lines, m.line, "right" if m.skip else "left"))
+            for m in (start, stop)
+        ]
+        return Read(
+            readings=self.readings.slice(a, b - a),
+            dead=self.dead.slice(dead[0], dead[1] - dead[0]),
+            position=self.position(stop),
+        )

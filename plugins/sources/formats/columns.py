@@ -1,0 +1,167 @@
+"""How the columns of a table are readings: what CSV and Parquet have in common.
+
+Long: a row is one reading, with its sensor and its quantity in columns of their own. Wide: a row
+is several readings of one time, one in each column that `wide` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from gapcast.engine.config.units import Sensor, refusal
+from gapcast.engine.errors import SourceError
+from gapcast.engine.plugin import Params
+from gapcast.engine.words import meant
+from gapcast.plugins.sources.formats.rows import Labels
+from gapcast.plugins.sources.text.patterns import reader
+
+REST = "*"
+"""In `wide`: every column that is not named otherwise."""
+
+
+class Column(Params):
+    """What the values of a column are readings of."""
+
+    sensor: Sensor | None = Field(
+        default=None,
+        description="Default: what the row's sensor column says; without one, the column's name.",
+    )
+    quantity: str | None = Field(default=None, description="Default: the column's name.")
+
+
+def _listed(value: Any) -> Any:
+    return {name: {} for name in value} if isinstance(value, list) else value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise refusal("a time zone such as UTC or Europe/Berlin") from None
+    return value
+
+
+def _time_format(value: str) -> str:
+    reader(value)
+    return value
+
+
+class TableOptions(Params):
+    """Keys that name a table's columns."""
+
+    time: str = Field(default="time", description="Column of the time.")
+    sensor: str = Field(default="sensor", description="Column of the sensor.")
+    quantity: str = Field(default="quantity", description="Column of the quantity (long tables).")
+    value: str = Field(default="value", description="Column of the value (long tables).")
+    wide: Annotated[dict[str, Column] | None, BeforeValidator(_listed)] = Field(
+        default=None,
+        description="Columns of values: a list of them, or of each its sensor and quantity; "
+        "'*' stands for all others. Makes the table a wide one.",
+    )
+    time_format: Annotated[str, AfterValidator(_time_format)] = Field(
+        default="iso",
+        description="How times are written: iso, s, ms, us, ns (since 1970) or %Y-%m-%d and so on.",
+    )
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="UTC", description="Zone of times that do not say theirs."
+    )
+
+
+class Names(NamedTuple):
+    """Names in the rows of a table: (n,) their numbers, -1 for none, and the names (string)."""
+
+    ids: NDArray[np.int32]
+    found: pa.Array
+
+    @classmethod
+    def none(cls, n: int) -> Names:
+        """Of n rows without names."""
+        return cls(np.full(n, -1, np.int32), pa.array([], pa.string()))
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns that are read, by their numbers in the file.
+
+    sensor: -1 if no column of values needs it. quantity: -1 if the table is wide. values: columns
+    of values; sensors, quantities: of each, its sensor and quantity, or ``None`` for the row's.
+    """
+
+    time: int
+    sensor: int
+    quantity: int
+    values: tuple[int, ...]
+    sensors: tuple[str | None, ...]
+    quantities: tuple[str | None, ...]
+
+
+def table(
+    options: TableOptions, columns: Sequence[str], wanted: frozenset[str] | None, where: str
+) -> Table:
+    """Find the columns that `options` name. Raises SourceError naming those that are not there."""
+    roles = [options.time]
+    if options.wide is None:
+        roles += [options.sensor, options.quantity, options.value]
+        _check(roles, columns, where)
+        time, sensor, quantity, value = (columns.index(name) for name in roles)
+        return Table(time, sensor, quantity, (value,), (None,), (None,))
+    if "sensor" in options.model_fields_set:
+        roles.append(options.sensor)
+    _check([*roles, *(name for name in options.wide if name != REST)], columns, where)
+    by_row = options.sensor in columns and options.sensor not in options.wide
+    chosen = []
+    for number, name in enumerate(columns):
+        own = name == options.time or (by_row and name == options.sensor)
+        column = options.wide.get(name, None if own else options.wide.get(REST))
+        if column is None:
+            continue
+        quantity_name = column.quantity or name
+        sensor_name = column.sensor or (None if by_row else name)
+        if wanted is None or quantity_name in wanted:
+            chosen.append((number, sensor_name, quantity_name))
+    return Table(
+        time=columns.index(options.time),
+        sensor=columns.index(options.sensor) if any(s is None for _, s, _ in chosen) else -1,
+        quantity=-1,
+        values=tuple(number for number, _, _ in chosen),
+        sensors=tuple(name for _, name, _ in chosen),
+        quantities=tuple(name for _, _, name in chosen),
+    )
+
+
+def _check(names: Iterable[str], columns: Sequence[str], where: str) -> None:
+    for name in names:
+        if name not in columns:
+            found = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+            raise SourceError(f"{where}: no column {name!r}{meant(name, columns)} (found: {found})")
+
+
+def labels(table: Table, sensor: Names, quantity: Names, wanted: Callable[[str], bool]) -> Labels:
+    """The names of a table's cells, from those in its rows and those of its columns."""
+    of_sensor, sensors = _numbered(table.sensors)
+    of_quantity, quantities = _numbered(table.quantities)
+    keep = np.array([wanted(name) for name in quantity.found.to_pylist()] + [False], np.bool_)
+    kept = np.where(keep[quantity.ids], quantity.ids + len(quantities), -1)
+    return Labels(
+        sensor=np.where(sensor.ids >= 0, sensor.ids + len(sensors), -1).astype(np.int32),
+        quantity=kept.astype(np.int32),
+        of_sensor=of_sensor,
+        of_quantity=of_quantity,
+        sensors=pa.concat_arrays([pa.array(sensors, pa.string()), sensor.found]),
+        quantities=pa.concat_arrays([pa.array(quantities, pa.string()), quantity.found]),
+    )
+
+
+def _numbered(names: Iterable[str | None]) -> tuple[NDArray[np.int32], list[str]]:
+    """The number of each name among the different ones, -1 for ``None``, and these."""
+    known: dict[str, int] = {}
+    numbers = [-1 if n is None else known.setdefault(n, len(known)) for n in names]
+    return np.array(numbers, np.int32), list(known)

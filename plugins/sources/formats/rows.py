@@ -1,0 +1,189 @@
+"""Rows of cells to readings, row by row, and to dead letters. Every format ends here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+from numpy.typing import NDArray
+
+from gapcast.engine.readings import DEAD, RAW_LIMIT, READINGS, TIME, empty
+from gapcast.plugins.sources.formats.chunk import Chunk, Ints
+from gapcast.plugins.sources.text.decimals import MALFORMED, NULL
+from gapcast.plugins.sources.text.names import gather
+from gapcast.plugins.sources.text.split import Fields
+
+GOOD, SKIPPED, BAD_LINE, BAD_TIME, BAD_NAME = range(5)
+"""What became of a row: it holds cells, nothing at all, or something that cannot be read."""
+
+_NONE, _NONE_DEAD = empty(READINGS), empty(DEAD)
+
+TOO_LONG = "line too long"
+_REASONS = pa.array(
+    ["malformed line", "malformed time", "malformed name", "malformed field", "not a finite number"]
+)
+_OF_ROW, _OF_CELL = -BAD_LINE, BAD_NAME + 1 - BAD_LINE - MALFORMED
+"""What to add to a row's state, or to what became of a cell, for its number in `_REASONS`."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The sensor and the quantity of each cell of n rows and q columns.
+
+    sensor, quantity: (n,) numbers of the row's names in `sensors` and `quantities`, or -1.
+    of_sensor, of_quantity: (q,) those of the column, which come first. A cell whose quantity is
+    -1 is not wanted.
+    """
+
+    sensor: NDArray[np.int32]
+    quantity: NDArray[np.int32]
+    of_sensor: NDArray[np.int32]
+    of_quantity: NDArray[np.int32]
+    sensors: pa.Array
+    quantities: pa.Array
+
+    @property
+    def unwanted(self) -> NDArray[np.bool_]:
+        """(n,) rows none of whose cells is wanted."""
+        return np.asarray((self.quantity < 0) & bool(np.all(self.of_quantity < 0)))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Cells in n rows and q columns.
+
+    state: (n,) `GOOD` or why not. time: (n,) µs since 1970. values, cells: (n, q), a number and
+    whether it is one (see `decimals`).
+    """
+
+    state: NDArray[np.int8]
+    time: Ints
+    values: NDArray[np.float64]
+    cells: NDArray[np.int8]
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The text of rows: `slots[j]` is the field of column j, `starts` is as in `Chunk`."""
+
+    fields: Fields
+    slots: list[int]
+    starts: Ints
+
+
+def chunk(rows: Rows, partition: str, first: int, raw: Raw | None = None) -> Chunk:
+    """Readings and dead letters of `rows`, the first of which is line (or row) `first`."""
+    dead, lines = _dead(rows, partition, first, raw)
+    return Chunk(
+        readings=_readings(rows, first),
+        dead=dead,
+        dead_lines=lines,
+        first=first,
+        end=first + len(rows.state),
+        starts=None if raw is None else raw.starts,
+    )
+
+
+def too_long(raw: bytes, partition: str, line: int, byte: int, end: int) -> Chunk:
+    """The chunk of a single line that was not kept; `raw` is how it begins."""
+    dead = pa.RecordBatch.from_pylist(
+        [{"reason": TOO_LONG, "where": f"{partition}:{line}", "raw": raw[:RAW_LIMIT]}], DEAD
+    )
+    return Chunk(_NONE, dead, np.array([line]), line, line + 1, np.array([byte, end]))
+
+
+def _readings(rows: Rows, first: int) -> pa.RecordBatch:
+    size = rows.cells.size
+    time, offset = np.empty(size, np.int64), np.empty(size, np.int64)
+    sensor, quantity = np.empty(size, np.int32), np.empty(size, np.int32)
+    value, null = np.empty(size), np.empty(size, np.bool_)
+    of = rows.labels
+    n, nulls = _emit(
+        rows.state, rows.time, rows.values, rows.cells, of.sensor, of.quantity,
+        of.of_sensor, of.of_quantity, first, time, sensor, quantity, value, null, offset,
+    )  # fmt: skip
+    mask = null[:n] if nulls else None
+    columns = [
+        pa.array(time[:n]).view(TIME),
+        pa.DictionaryArray.from_arrays(pa.array(sensor[:n]), of.sensors),
+        pa.DictionaryArray.from_arrays(pa.array(quantity[:n]), of.quantities),
+        pa.array(value[:n], mask=mask),
+        pa.array(offset[:n]),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=READINGS)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _emit(
+    state, time, values, cells, sensor, quantity, of_sensor, of_quantity, first,
+    out_time, out_sensor, out_quantity, out_value, out_null, out_offset,
+):  # fmt: skip
+    k = 0
+    nulls = 0
+    for i in range(state.size):
+        if state[i] != GOOD:
+            continue
+        for j in range(of_sensor.size):
+            what = of_quantity[j] if of_quantity[j] >= 0 else quantity[i]
+            if what < 0 or cells[i, j] > NULL:
+                continue
+            out_time[k] = time[i]
+            out_sensor[k] = of_sensor[j] if of_sensor[j] >= 0 else sensor[i]
+            out_quantity[k] = what
+            out_value[k] = values[i, j]
+            out_null[k] = cells[i, j] == NULL
+            out_offset[k] = first + i
+            nulls += cells[i, j] == NULL
+            k += 1
+    return k, nulls
+
+
+def _dead(rows: Rows, partition: str, first: int, raw: Raw | None) -> tuple[pa.RecordBatch, Ints]:
+    """Dead letters in order of their lines, and these lines."""
+    of = rows.labels
+    whole = np.flatnonzero(rows.state > SKIPPED)
+    row, column = np.nonzero((rows.cells >= MALFORMED) & (rows.state == GOOD)[:, None])
+    quantity = _first_known(of.of_quantity[column], of.quantity[row])
+    row, column, quantity = (a[quantity >= 0] for a in (row, column, quantity))
+    if len(whole) + len(row) == 0:
+        return _NONE_DEAD, np.empty(0, np.int64)
+    sensor = _first_known(of.of_sensor[column], of.sensor[row])
+    value = rows.values[row, column]
+    codes = np.concatenate([rows.state[whole] + _OF_ROW, rows.cells[row, column] + _OF_CELL])
+    lines = np.concatenate([whole, row]) + first
+    n = len(whole)
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _REASONS),
+        pc.binary_join_element_wise(partition, pa.array(lines).cast(pa.string()), ":"),
+        _after(n, pa.array(rows.time[row]).view(TIME)),
+        _after(n, of.sensors.take(pa.array(sensor))),
+        _after(n, of.quantities.take(pa.array(quantity))),
+        _after(n, pa.array(value, mask=~np.isinf(value))),
+        _raw(raw, whole, row, column),
+    ]
+    order = np.argsort(lines, kind="stable")
+    batch = pa.RecordBatch.from_arrays(columns, schema=DEAD)
+    return batch.take(pa.array(order)), lines[order]
+
+
+def _first_known(column: NDArray[np.int32], row: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.where(column >= 0, column, row)
+
+
+def _after(n: int, values: pa.Array) -> pa.Array:
+    """`values` after `n` nulls."""
+    return pa.concat_arrays([pa.nulls(n, values.type), values])
+
+
+def _raw(raw: Raw | None, whole: Ints, row: Ints, column: Ints) -> pa.Array:
+    if raw is None:
+        return pa.nulls(len(whole) + len(row), pa.binary())
+    lines, slots = raw.fields.lines, np.array(raw.slots, np.int64)[column]
+    starts = np.concatenate([lines[whole], raw.fields.starts[row, slots]])
+    ends = np.concatenate([lines[whole + 1] - 1, raw.fields.ends[row, slots]])
+    ends = np.minimum(ends, starts + RAW_LIMIT)
+    return gather(raw.fields.text, starts.astype(np.int32), ends.astype(np.int32))

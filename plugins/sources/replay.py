@@ -1,0 +1,125 @@
+"""``replay``: readings from files, as fast as possible or as many times faster than recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from gapcast.engine.config.units import Speed
+from gapcast.engine.errors import SourceError
+from gapcast.engine.forecaster import Series
+from gapcast.engine.plugin import Params
+from gapcast.engine.source import Position, Read, Source
+from gapcast.plugins.sources.cursor import Cursor
+from gapcast.plugins.sources.files import File, find
+from gapcast.plugins.sources.formats import guess, load
+from gapcast.plugins.sources.formats.csv import CsvOptions
+from gapcast.plugins.sources.formats.format import Format
+from gapcast.plugins.sources.pace import Pace
+
+_BYTES = 1 << 26
+_LEAST, _MOST = 1 << 16, 1 << 22
+"""Bytes held of all open files together, and the bounds of what is read of each at once."""
+
+
+class ReplayParams(CsvOptions):
+    """Parameters of the source ``replay``; the keys of the built-in formats are among them."""
+
+    path: str | list[str] = Field(
+        description="Files, folders or globs, local or of any file system fsspec knows; plain, "
+        "gzip or zstd. Each file is a partition."
+    )
+    format: str | None = Field(
+        default=None,
+        description="csv, intel-lab, intel-lab-conv, parquet or my.module:MyFormat. Default: told "
+        "by the file's name, where it can be.",
+    )
+    speed: Speed = Field(default=math.inf, description="max, or 60x: sixty times as recorded.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Keys of a format that is not built in."
+    )
+
+    @model_validator(mode="after")
+    def _fits_format(self) -> ReplayParams:
+        for name in {self.format} if self.format else {guess(p) for p in self.paths} - {None}:
+            self.of(load(str(name)))
+        return self
+
+    @property
+    def paths(self) -> list[str]:
+        """`path` as a list."""
+        return [self.path] if isinstance(self.path, str) else self.path
+
+    def of(self, reader: type[Format]) -> Params:
+        """The options of a format. Raises ValueError if some do not belong to it."""
+        own = set(CsvOptions.model_fields) & self.model_fields_set
+        if foreign := sorted(own - set(reader.Options.model_fields)):
+            raise ValueError(f"not understood by this format: {', '.join(foreign)}")
+        return reader.Options(**{name: getattr(self, name) for name in own}, **self.options)
+
+
+class ReplaySource(Source):
+    """Files, each a partition under its name, sorted by name with numbers by their value.
+
+    A position is ``{line, skip}``, and for text ``byte``: the decompressed bytes before that line.
+    Going on from one in a gzip or zstd file decompresses all before it again.
+    """
+
+    Params = ReplayParams
+
+    params: ReplayParams
+
+    def open(self, quantities: Collection[str] | None) -> None:
+        """See `Source.open`. Raises SourceError when there is no file or its format is unknown."""
+        self._quantities = None if quantities is None else frozenset(quantities)
+        self._files = {file.name: file for file in find(self.params.paths)}
+        self._size = min(_MOST, max(_LEAST, _BYTES // len(self._files)))
+        self._pace = None if math.isinf(self.params.speed) else Pace(self.params.speed)
+        self._cursors: dict[str, Cursor] = {}
+
+    def partitions(self) -> list[str]:
+        """See `Source.partitions`."""
+        return list(self._files)
+
+    def discover(self) -> Iterable[Series]:
+        """The series in all files. Reads everything once."""
+        found: set[Series] = set()
+        for file in self._files.values():
+            found |= self._reader(file).series()
+        return sorted(found)
+
+    def read(self, partition: str, position: Position | None, limit: int) -> Read:
+        """See `Source.read`."""
+        if partition not in self._cursors:
+            reader = self._reader(self._files[partition])
+            self._cursors[partition] = Cursor(reader, self._pace)
+        read = self._cursors[partition].read(position, limit)
+        if read.ended:
+            self._cursors.pop(partition).close()
+        return read
+
+    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
+        """See `Source.read_between`. Never waits."""
+        cursor = Cursor(self._reader(self._files[partition]), None)
+        yield from cursor.until(start, end)
+        cursor.close()
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        for cursor in self._cursors.values():
+            cursor.close()
+        self._cursors.clear()
+
+    def _reader(self, file: File) -> Format:
+        name = self.params.format or guess(file.path)
+        if name is None:
+            raise SourceError(f"{file.path}: the name does not tell the format; say `format: csv`")
+        try:
+            reader = load(name)
+            options = self.params.of(reader)
+        except ValueError as error:
+            raise SourceError(f"{file.path}: {error}") from error
+        return reader(file, options, self._quantities, self._size)

@@ -1,0 +1,1 @@
+"""From decompressed bytes to columns: lines, fields, names, numbers and times, compiled."""
