@@ -112,6 +112,30 @@ def part(layout: Layout, targets: slice) -> Layout:
     )
 
 
+def halo(layout: Layout) -> Ints:
+    """Columns that the targets of `layout` read, their own included, ascending."""
+    read = np.concatenate(
+        [a.ravel() for a in (layout.targets, layout.regressors, layout.companions)]
+    )
+    columns = np.unique(read)
+    return columns[columns >= 0]
+
+
+def narrow(layout: Layout, columns: Ints) -> Layout:
+    """The same layout over frames that have only `columns` (ascending, its `halo` among them)."""
+
+    def place(old: Ints) -> Ints:
+        return np.where(old < 0, -1, np.searchsorted(columns, old))
+
+    return replace(
+        layout,
+        series=tuple(layout.series[c] for c in columns),
+        targets=place(layout.targets),
+        regressors=place(layout.regressors),
+        companions=place(layout.companions),
+    )
+
+
 def _neighbours_of(
     network: Network, targets: Sequence[Series], needs: Needs
 ) -> tuple[list[list[str]], int | None]:

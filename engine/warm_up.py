@@ -7,21 +7,26 @@ import numpy as np
 from gapcast.engine.evaluation import Evaluation
 from gapcast.engine.grid import Grid, GridFrame
 from gapcast.engine.job import Job
-from gapcast.engine.network import Network, part
+from gapcast.engine.network import Network, halo, narrow, part
 from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.shard import Shard
 
+STEPS = 200
+"""Steps of the rehearsal: enough for models that change their ways after a day of half-hours."""
+
 
 def warm_up(job: Job) -> None:
-    """Step each model over one empty step of one target, on a state that is thrown away.
+    """Rehearse with one target and made-up values, on states that are thrown away.
 
     Also finds out whether a model breaks its contract before anything is written. Interrupting
     it is safe: nothing has been started.
     """
-    layouts = [part(layout, slice(1)) for layout in job.layouts]
+    firsts = [part(layout, slice(1)) for layout in job.layouts]
+    columns = np.unique(np.concatenate([halo(layout) for layout in firsts]))
+    layouts = [narrow(layout, columns) for layout in firsts]
     shard = Shard(job.models, layouts, Evaluation(), job.window, layouts[0].targets)
-    nothing = np.full((1, len(job.network.series)), np.nan)
-    shard.step(GridFrame(0, nothing, nothing))
-    grid = Grid(job.grid, ["nothing"], Network.of(job.network.series[:1]), {})
+    wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(len(columns))
+    shard.step(GridFrame(0, wave, np.full_like(wave, np.nan)))
+    grid = Grid(job.grid, ["nothing"], Network.of(layouts[0].series), {})
     grid.add(0, empty(READINGS), 0)
     grid.compile()

@@ -11,7 +11,16 @@ from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Model, Needs, Series
 from gapcast.engine.kernels.nearest import nearest
-from gapcast.engine.network import CANDIDATES, Network, lay_out, natural, part, read_positions
+from gapcast.engine.network import (
+    CANDIDATES,
+    Network,
+    halo,
+    lay_out,
+    narrow,
+    natural,
+    part,
+    read_positions,
+)
 from gapcast.engine.plugin import Params
 
 LINE = {str(i): (float(i), 0.0) for i in range(1, 101)}
@@ -101,6 +110,19 @@ def test_a_part_keeps_its_targets_rows():
     second = part(layout, slice(2, 5))
     assert second.n == 3
     np.testing.assert_array_equal(second.regressors, layout.regressors[2:])
+
+
+def test_a_narrow_layout_means_the_same_series():
+    net = network(9, ("h", "t"))
+    layout = part(laid(net, Neighbours(nearest=2), quantities=("h",)), slice(3, 5))
+    columns = halo(layout)
+    small = narrow(layout, columns)
+    assert len(small.series) == len(columns) < len(layout.series)
+    for name in ("targets", "regressors", "companions"):
+        old, new = getattr(layout, name).ravel(), getattr(small, name).ravel()
+        assert [c if c < 0 else layout.series[c] for c in old] == [
+            c if c < 0 else small.series[c] for c in new
+        ]
 
 
 def test_what_cannot_be_chosen_says_why():
