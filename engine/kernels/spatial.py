@@ -1,0 +1,266 @@
+"""Nowcasts from a network: a regression on other series of the same step that forgets.
+
+The recursion, its sources and what its constants were chosen on are in ``docs/spatial-rls.md``.
+Targets go through in blocks of LANES; a target's numbers depend neither on its lane or block, nor
+on where frames are cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from gapcast.engine.kernels.graded_ridge import CLOSEST, prepare
+from gapcast.engine.kernels.lanes import LANES, fill, fma, load, mul, new_rows, store
+from gapcast.engine.kernels.moments import add_moments, at, normal_equations, solve
+from gapcast.engine.kernels.standin import plausible, stand_in
+
+REFRESH = 64.0
+"""Weights are solved for anew when 1/REFRESH of all that is remembered is news."""
+
+
+class Models(NamedTuple):
+    """The state of N targets with K regressors of Q quantities; float64."""
+
+    moments: Any  # (N, m(m+1)/2), m = K + 2: forgotten moments of (regressors, 1, truth)
+    weights: Any  # (N, K + 1): of the regressors and the constant
+    news: Any  # (N,): steps learnt since the weights were solved for; infinite: to be solved
+    level: Any  # (N, Q): subtracted from all of a quantity; NaN until something of it is seen
+    filled: Any  # (N, K), and age, noise, noise_weight: see `stand_in`
+    age: Any
+    noise: Any
+    noise_weight: Any
+    last_x: Any  # (N, K): regressors at the last truth, level subtracted
+    last_y: Any  # (N,): that truth, level subtracted; NaN before there is one
+    left: Any  # (N,): share of that truth's residual that is left; 1 right after it
+    lagged: Any  # (N,): forgotten sum of products of residuals one step apart
+    power: Any  # (N,): of their squares
+    variance: Any  # (N,): forgotten mean square of residuals, and the sum of its weights
+    variance_weight: Any
+
+
+class Settings(NamedTuple):
+    """What the kernel is told besides state and frame."""
+
+    columns: Any  # (N, K) int64: column of the frame's values; -1: none; -2 - q: companion q
+    group: Any  # (Q + 1,) int64: bounds of the quantities among the K
+    forgetting: float
+    how: Any  # (steps that weigh as one of half an hour, ridge, neighbours to use)
+    z: float  # half-width of an interval in standard deviations
+
+
+class Block(NamedTuple):
+    """Scratch of LANES targets, in rows of LANES."""
+
+    M: Any  # (m(m+1)/2,)
+    A: Any
+    v: Any  # (m,): regressors, 1, truth
+    last: Any  # (m,): at the last truth
+    w: Any  # (m - 1,)
+    solved: Any  # (m - 1,)
+    centre: Any  # (m,), and the next four: see `prepare`
+    prior: Any
+    diagonal: Any
+    use: Any
+    error: Any
+    memory: Any  # (1,): forgetting; 1 where nothing is learnt
+    fit: Any  # (3,): w'v, w'last, Σ w² error
+
+
+@njit(forceinline=True)
+def _new_block(m):  # type: ignore[no-untyped-def]
+    rows = new_rows(9 * m + 4)
+    rows[:] = 0.0
+    return Block(
+        new_rows(m * (m + 1) // 2), new_rows(m * (m + 1) // 2),
+        rows[:m], rows[m : 2 * m], rows[2 * m : 3 * m - 1], rows[3 * m : 4 * m - 1],
+        rows[4 * m : 5 * m], rows[5 * m : 6 * m], rows[6 * m : 7 * m], rows[7 * m : 8 * m],
+        rows[8 * m : 9 * m], rows[9 * m : 9 * m + 1], rows[9 * m + 1 :],
+    )  # fmt: skip
+
+
+@njit(forceinline=True)
+def _load(block, s, first, count):  # type: ignore[no-untyped-def]
+    """Copy the state of `count` targets into the block; other lanes learn and solve nothing."""
+    block.M[:] = 0.0
+    block.v[:] = 0.0
+    block.last[:] = 0.0
+    block.w[:] = 0.0
+    block.use[:] = 0.0
+    block.diagonal[:] = 1.0
+    for lane in range(count):
+        n = first + lane
+        for k in range(s.moments.shape[1]):
+            block.M[k, lane] = s.moments[n, k]
+        for i in range(s.weights.shape[1]):
+            block.w[i, lane] = s.weights[n, i]
+        for i in range(s.last_x.shape[1]):
+            block.last[i, lane] = s.last_x[n, i]
+
+
+@njit(forceinline=True)
+def _store(block, s, first, count):  # type: ignore[no-untyped-def]
+    for lane in range(count):
+        n = first + lane
+        for k in range(s.moments.shape[1]):
+            s.moments[n, k] = block.M[k, lane]
+        for i in range(s.weights.shape[1]):
+            s.weights[n, i] = block.w[i, lane]
+        for i in range(s.last_x.shape[1]):
+            s.last_x[n, i] = block.last[i, lane]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _read(values, companions, columns, x):  # type: ignore[no-untyped-def]
+    """The regressors of one target and step, NaN where missing."""
+    for i in range(len(columns)):
+        c = columns[i]
+        if c >= 0:
+            x[i] = plausible(values[c])
+        else:
+            x[i] = np.nan if c == -1 else plausible(companions[-2 - c])
+
+
+@njit(forceinline=True)
+def _adopt(block, lane):  # type: ignore[no-untyped-def]
+    """Take the weights as solved, the centres folded into the constant."""
+    K = len(block.w) - 1
+    constant = block.solved[K, lane] + block.centre[K + 1, lane]
+    for i in range(K):
+        block.w[i, lane] = block.solved[i, lane]
+        constant -= block.solved[i, lane] * block.centre[i, lane]
+    block.w[K, lane] = constant
+
+
+@njit(forceinline=True)
+def _fit(block):  # type: ignore[no-untyped-def]
+    K = len(block.w) - 1
+    now = then = load(block.w, K)
+    doubt = fill(0.0)
+    for i in range(K):
+        w = load(block.w, i)
+        now, then = fma(w, load(block.v, i), now), fma(w, load(block.last, i), then)
+        doubt = fma(mul(w, w), load(block.error, i), doubt)
+    store(block.fit, 0, now)
+    store(block.fit, 1, then)
+    store(block.fit, 2, doubt)
+
+
+@njit(forceinline=True)
+def _nowcast(block, lane, s, n, forgetting, missing):  # type: ignore[no-untyped-def]
+    """The nowcast and its variance, and what the residual one step before is by the weights of
+    now, NaN where that step had no truth."""
+    before = s.last_y[n] - block.fit[1, lane]
+    last = before if s.left[n] == 1 else np.nan
+    a = min(max(s.lagged[n] / s.power[n], 0.0), forgetting) if s.power[n] > 0 else 0.0
+    s.left[n] *= a
+    carried = 0.0 if np.isnan(before) else s.left[n] * before
+    variance = s.variance[n] * (1 - s.left[n] * s.left[n])
+    if missing:
+        variance += block.fit[2, lane]
+    if s.variance_weight[n] == 0:
+        variance = np.nan
+    return block.fit[0, lane] + carried + s.level[n, 0], variance, last
+
+
+@njit(forceinline=True)
+def _learn(block, lane, s, n, truth, last, forgetting):  # type: ignore[no-untyped-def]
+    """Take in a truth: all but the moments, which follow for the whole block at once."""
+    K = len(block.w) - 1
+    if np.isnan(s.level[n, 0]):
+        s.level[n, 0] = truth
+    y = truth - s.level[n, 0]
+    e = y - block.fit[0, lane]
+    if not np.isnan(last):
+        s.lagged[n] = forgetting * s.lagged[n] + last * e
+        s.power[n] = forgetting * s.power[n] + (last * last + e * e) / 2
+    s.variance_weight[n] = forgetting * s.variance_weight[n] + 1
+    s.variance[n] += (e * e - s.variance[n]) / s.variance_weight[n]
+    s.news[n] += 1
+    s.last_y[n] = y
+    s.left[n] = 1.0
+    for i in range(K):
+        block.last[i, lane] = block.v[i, lane]
+    block.v[K + 1, lane] = y
+    block.memory[0, lane] = forgetting
+
+
+@njit(forceinline=True)
+def _look(block, lane, s, n, c, values, companions, x, scratch):  # type: ignore[no-untyped-def]
+    """Bring one target's regressors of a step into its lane; returns whether any is missing, and
+    whether the weights are to be solved for."""
+    K = len(x)
+    _read(values, companions, c.columns[n], x)
+    missing = stand_in(
+        x, c.group, s.level[n], s.filled[n], s.age[n], s.noise[n], s.noise_weight[n],
+        c.forgetting, scratch[0],
+    )  # fmt: skip
+    for i in range(K):
+        block.v[i, lane] = scratch[0, i]
+    block.v[K, lane] = 1.0
+    solving = missing or s.news[n] * REFRESH > block.M[at(K, K, K + 2), lane]
+    if solving:
+        prepare(
+            block, lane, block.M, s.filled[n], s.age[n], s.noise[n], s.noise_weight[n], c.group,
+            c.how, scratch,
+        )  # fmt: skip
+    return missing, solving
+
+
+@njit(forceinline=True)
+def _step(block, s, c, first, values, companions, own, out, scratch, x, missing, solving):  # type: ignore[no-untyped-def]
+    """One step of the targets `first` onward, one a lane, as many as `own` has."""
+    any_solving, any_learning = False, False
+    for lane in range(len(own)):
+        n = first + lane
+        missing[lane], solving[lane] = _look(
+            block, lane, s, n, c, values, companions[lane], x, scratch
+        )
+        any_solving |= solving[lane]
+    if any_solving:
+        normal_equations(block.M, block.centre, block.prior, block.diagonal, block.use, block.A)
+        solve(block.A, block.solved)
+        for lane in range(len(own)):
+            if solving[lane]:
+                _adopt(block, lane)
+                s.news[first + lane] = np.inf if missing[lane] else 0.0
+    _fit(block)
+    for lane in range(len(own)):
+        n = first + lane
+        mean, variance, last = _nowcast(block, lane, s, n, c.forgetting, missing[lane])
+        half = c.z * np.sqrt(variance)
+        out[0, lane], out[1, lane], out[2, lane] = mean, mean - half, mean + half
+        truth = plausible(own[lane])
+        block.memory[0, lane] = 1.0
+        if np.isnan(truth):
+            block.v[:, lane] = 0.0
+        else:
+            _learn(block, lane, s, n, truth, last, c.forgetting)
+            any_learning = True
+    if any_learning:
+        add_moments(block.M, block.v, block.memory)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def nowcast(values, companions, own, s, c, out):  # type: ignore[no-untyped-def]
+    """Forecast every step from the others of the same step, then learn its truth.
+
+    values (T, S), companions (T, N, Q - 1), own (T, N): as a `Frame` has them; s: `Models`,
+    updated in place; c: `Settings`. out (3, T, N) receives mean, lower and upper bound in the
+    target's unit: the mean NaN until anything is seen, the bounds until there is a residual.
+    """
+    N, K = c.columns.shape
+    block = _new_block(K + 2)
+    scratch, x = np.empty((4, K + CLOSEST + 2)), np.empty(K)
+    missing, solving = np.zeros(LANES, np.bool_), np.zeros(LANES, np.bool_)
+    for first in range(0, N, LANES):
+        stop = min(N, first + LANES)
+        _load(block, s, first, stop - first)
+        for t in range(len(values)):
+            _step(
+                block, s, c, first, values[t], companions[t, first:stop], own[t, first:stop],
+                out[:, t, first:stop], scratch, x, missing, solving,
+            )  # fmt: skip
+        _store(block, s, first, stop - first)
