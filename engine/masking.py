@@ -6,6 +6,7 @@ forgotten. It is lost with the process and never written anywhere.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 SHORTEST = 4
@@ -25,7 +26,7 @@ def mask(text: str, shortest: int = SHORTEST) -> str:
 
     Found also in the form that `repr` or a URL gives it.
     """
-    for value in sorted(_known, key=len, reverse=True):
-        if len(value) >= shortest:
-            text = text.replace(value, _known[value])
-    return text
+    searched = sorted((v for v in _known if len(v) >= shortest), key=len, reverse=True)
+    if not searched:
+        return text
+    return re.sub("|".join(map(re.escape, searched)), lambda found: _known[found[0]], text)

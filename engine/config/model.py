@@ -106,7 +106,11 @@ Horizon = Annotated[
         {
             "anyOf": [
                 {"type": "integer"},
-                {"type": "string", "pattern": f"^-?[0-9]+ ?({'|'.join(MICROSECONDS)})$"},
+                {
+                    "type": "string",
+                    "pattern": f"^-?[0-9]+ ?({'|'.join(MICROSECONDS)})$",
+                    "examples": ["1h", "-1h"],
+                },
             ]
         }
     ),

@@ -128,7 +128,13 @@ Duration = Annotated[
     int,
     BeforeValidator(read_duration),
     PlainSerializer(write_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^[0-9]+ ?({'|'.join(MICROSECONDS)})$"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^[0-9]+ ?({'|'.join(MICROSECONDS)})$",
+            "examples": ["30s", "5min", "1d"],
+        }
+    ),
 ]
 """A length of time, in microseconds."""
 
@@ -136,7 +142,13 @@ Time = Annotated[
     int,
     BeforeValidator(_read_time),
     PlainSerializer(write_time, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}",
+            "examples": ["2004-03-03T00:00:00Z"],
+        }
+    ),
 ]
 """A moment, in microseconds since 1970 (UTC); a time without a zone is in UTC."""
 
@@ -144,7 +156,13 @@ Size = Annotated[
     int,
     BeforeValidator(_read_size),
     PlainSerializer(lambda size: _written(size, BYTES), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^[0-9]+ ?({'|'.join(BYTES)})$"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^[0-9]+ ?({'|'.join(BYTES)})$",
+            "examples": ["64MiB", "10MB"],
+        }
+    ),
 ]
 """An amount of data, in bytes."""
 
@@ -152,7 +170,9 @@ Speed = Annotated[
     float,
     BeforeValidator(_read_speed),
     PlainSerializer(_write_speed, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^(max|[0-9]+(\\.[0-9]+)?x)$"}),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^(max|[0-9]+(\\.[0-9]+)?x)$", "examples": ["max", "60x"]}
+    ),
 ]
 """How many times faster than recorded; infinity for as fast as possible."""
 
