@@ -236,10 +236,10 @@ class Checkpoint(Section):
     )
 
 
-class PluginSection(BaseModel):
+class PluginSection(Section):
     """A source, model, sink or backend: `type` names the plugin, other keys are the plugin's."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow")
 
     type: str = Field(description="Name of the plugin, or `package:name`, or `my.module:MyClass`.")
 

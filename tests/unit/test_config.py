@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from packages import install_acme
 from pydantic import BaseModel, TypeAdapter
@@ -164,7 +167,8 @@ def test_secrets_are_filled_in_from_environment_and_files(folder, monkeypatch):
 
 def test_secrets_show_in_no_repr_nor_error(monkeypatch):
     config = load(FULL)
-    for shown in (repr(config), str(config), repr(config.sinks), repr(config.network)):
+    section = model.PluginSection.model_validate({"type": "x", "url": "ada-lovelace"})
+    for shown in map(repr, (config, config.sinks, config.network, section)):
         assert "ada" not in shown
         assert "wörd" not in shown
     monkeypatch.setenv("SHORT", "x y")
@@ -213,7 +217,8 @@ def test_the_schema_is_a_schema_and_accepts_what_is_read():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
-def test_the_schema_accepts_the_configs_that_ship(path):
+def test_the_configs_that_ship_are_right_by_reader_and_schema(path):
+    load_config(path)
     written = parse(path.read_text(), path.name)
     data = json.loads(json.dumps(written.data, default=str))  # JSON has no times
     assert [f"{list(e.path)}: {e.message}" for e in mistakes(data)] == []
@@ -274,6 +279,39 @@ def test_schema_and_reader_accept_the_same(path, value):
     read_config(changed(path, value))
 
 
+def paths(data, path=()):
+    """Every key path of plain data."""
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from paths(value, (*path, key))
+
+
+anything = st.recursive(
+    st.sampled_from([None, True, 0, -1, 2.5, math.nan, "", "all", "1h", "level", "x:Y", "a b"]),
+    lambda below: st.lists(below, max_size=2) | st.dictionaries(st.sampled_from("ab"), below),
+    max_leaves=4,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_whatever_stands_anywhere_is_read_or_refused_with_reasons(data):
+    whole = redact(load(FULL))
+    path = data.draw(st.sampled_from(sorted(paths(whole), key=str)))
+    inside = whole
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = data.draw(anything)
+    problems = []
+    try:
+        read_config(whole)
+    except ConfigError as error:
+        problems = error.problems or [None]
+    assert all(p.where == "config" and p.key and p.message for p in problems)
+
+
 def sections():
     found = [v for v in vars(model).values() if isinstance(v, type) and issubclass(v, BaseModel)]
     return [v for v in found if v.__module__ == model.__name__]
@@ -284,6 +322,10 @@ def test_every_key_has_a_description():
     for section in sections():
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
+    for entry in Registry.installed().entries:
+        if entry.package == "gapcast":
+            for name, field in entry.load().Params.model_fields.items():
+                assert field.description, f"{entry.kind} {entry.name}: {name}"
     for name, definition in whole["$defs"].items():
         for key, node in definition.get("properties", {}).items():
             assert node.get("description") or "$ref" in node, f"{name}.{key}"
