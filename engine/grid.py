@@ -34,7 +34,7 @@ REASONS = {
     kernel.UNKNOWN: "unknown series",
     kernel.EARLY: "time before grid.earliest",
     kernel.FUTURE: "time too far in the future",
-    kernel.INFINITE: "not a finite number",
+    kernel.ABSURD: "not a number any measurement can have",
 }
 
 

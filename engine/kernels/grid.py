@@ -6,7 +6,10 @@ import numpy as np
 from numba import njit
 
 # Verdicts on a reading, in the order in which they are looked for.
-USED, LATE, REJECTED, UNKNOWN, EARLY, FUTURE, INFINITE = range(7)
+USED, LATE, REJECTED, UNKNOWN, EARLY, FUTURE, ABSURD = range(7)
+
+LARGEST = 1e100
+"""No measurement is greater: beyond it squares would soon overflow, in any model."""
 
 CONFIRM = 10
 """So many readings in a row must agree before a jump past the `future` limit is believed."""
@@ -37,8 +40,8 @@ def judge(
             what = UNKNOWN
         elif t < earliest:
             what = EARLY
-        elif np.isinf(value[i]):
-            what = INFINITE
+        elif abs(value[i]) > LARGEST:
+            what = ABSURD
         elif t > now or (watermark != unset and t > watermark + future):
             mark[1] += t <= now
             what = USED if t <= now and mark[1] >= CONFIRM else FUTURE
@@ -55,17 +58,16 @@ def judge(
 
 
 @njit(cache=True, nogil=True)
-def _sort_cell(order, begin, end, time, partition, offset):
-    """Shell sort of one cell's readings by (time, partition, offset), in place."""
-    n = end - begin
+def _sort(order, n, time, partition, offset):
+    """Shell sort of the first n indices of `order` by (time, partition, offset), in place."""
     gap = 1
     while gap < n // 3:
         gap = 3 * gap + 1
     while gap > 0:
-        for i in range(begin + gap, end):
+        for i in range(gap, n):
             x = order[i]
             j = i - gap
-            while j >= begin:
+            while j >= 0:
                 y = order[j]
                 if time[y] != time[x]:
                     in_order = time[y] < time[x]
@@ -82,14 +84,14 @@ def _sort_cell(order, begin, end, time, partition, offset):
 
 
 @njit(cache=True, nogil=True)
-def _aggregate(order, begin, end, value, skip, how):
-    """Aggregate the values of one sorted cell that are there and not to be skipped."""
-    total, n = np.nan, 0
-    for i in range(begin, end):
-        x = value[order[i]]
-        if skip[i] or np.isnan(x):
+def _aggregate(order, n, value, rejected, wanted, how):
+    """Aggregate the values that are there among the first n of `order`, good or rejected ones."""
+    total, seen = np.nan, 0
+    for k in range(n):
+        x = value[order[k]]
+        if rejected[order[k]] != wanted or np.isnan(x):
             continue
-        if n == 0 or how == LAST:
+        if seen == 0 or how == LAST:
             total = x
         elif how == MIN:
             total = min(total, x)
@@ -97,8 +99,19 @@ def _aggregate(order, begin, end, value, skip, how):
             total = max(total, x)
         else:
             total += x
-        n += 1
-    return total / n if how == MEAN and n > 1 else total
+        seen += 1
+    return total / seen if how == MEAN and seen > 1 else total
+
+
+@njit(cache=True, nogil=True)
+def _distinct(order, n, time):
+    """Keep the first of each time among the first n sorted indices; returns how many are left."""
+    kept = 0
+    for k in range(n):
+        if kept == 0 or time[order[k]] != time[order[kept - 1]]:
+            order[kept] = order[k]
+            kept += 1
+    return kept
 
 
 @njit(cache=True, nogil=True)
@@ -112,33 +125,31 @@ def fill(step, series, time, value, partition, offset, rejected, first, how, val
     within the bound of lateness changes nothing.
     """
     T, S = values.shape
-    start = np.zeros(T * S + 1, np.int64)
-    for i in range(len(step)):
-        if step[i] < first + T:
-            start[(step[i] - first) * S + series[i] + 1] += 1
-    for c in range(T * S):
-        start[c + 1] += start[c]
-    order = np.empty(start[T * S], np.int64)
-    place = start.copy()
+    newest = np.full(T * S, -1, np.int64)  # of each cell; `before` leads from there to the rest
+    before = np.empty(len(step), np.int64)
     for i in range(len(step)):
         if step[i] < first + T:
             c = (step[i] - first) * S + series[i]
-            order[place[c]] = i
-            place[c] += 1
-    bad = np.empty(len(order), np.bool_)
-    good = np.empty(len(order), np.bool_)
+            before[i] = newest[c]
+            newest[c] = i
+    order = np.empty(len(step), np.int64)
     used, duplicates, refusals = 0, 0, 0
     for c in range(T * S):
-        begin, end = start[c], start[c + 1]
-        if end - begin > 1:
-            _sort_cell(order, begin, end, time, partition, offset)
-        for i in range(begin, end):
-            again = i > begin and time[order[i]] == time[order[i - 1]]
-            bad[i] = rejected[order[i]] or again
-            good[i] = not rejected[order[i]] or again
-            duplicates += again
-            used += not bad[i]
-            refusals += not good[i]
-        values[c // S, c % S] = _aggregate(order, begin, end, value, bad, how)
-        refused[c // S, c % S] = _aggregate(order, begin, end, value, good, how)
+        t, s = c // S, c % S
+        n, i = 0, newest[c]
+        while i >= 0:
+            order[n] = i
+            n, i = n + 1, before[i]
+        if n > 1:
+            _sort(order, n, time, partition, offset)
+            kept = _distinct(order, n, time)
+            duplicates += n - kept
+            n = kept
+        bad = 0
+        for k in range(n):
+            bad += rejected[order[k]]
+        used += n - bad
+        refusals += bad
+        values[t, s] = _aggregate(order, n, value, rejected, False, how)
+        refused[t, s] = _aggregate(order, n, value, rejected, True, how) if bad else np.nan
     return used, duplicates, refusals
