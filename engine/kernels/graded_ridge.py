@@ -24,7 +24,7 @@ TINY = 1e-30
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch):  # type: ignore[no-untyped-def]
+def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch):
     """Set one lane of what `normal_equations` needs, for one target.
 
     rows: its arrays centre, prior, diagonal, use, and `error`, the error variance of each
@@ -60,8 +60,8 @@ def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch
     _put(rows, K, lane, (0.0, 0.0, UNBIASED * steps, 1.0, 0.0))
 
 
-@njit(inline="always")
-def _put(rows, i, lane, values):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def _put(rows, i, lane, values):
     rows.centre[i, lane] = values[0]
     rows.prior[i, lane] = values[1]
     rows.diagonal[i, lane] = values[2]
@@ -70,7 +70,7 @@ def _put(rows, i, lane, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _statistics(M, lane, C, filled, mean, var, strange):  # type: ignore[no-untyped-def]
+def _statistics(M, lane, C, filled, mean, var, strange):
     """Mean and variance of every variable, and how strange each regressor is to the target: the
     variance of the target that it leaves unexplained, taken as it is where it is one of the first
     C, of the target's quantity; by a straight line where not. 1 for
@@ -94,7 +94,7 @@ def _statistics(M, lane, C, filled, mean, var, strange):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _closest(strange, near):  # type: ignore[no-untyped-def]
+def _closest(strange, near):
     """Mean strangeness of the CLOSEST least strange regressors; `near` is scratch."""
     near[:CLOSEST] = np.inf
     for s in strange:
@@ -112,7 +112,7 @@ def _closest(strange, near):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rank(strange, i, C):  # type: ignore[no-untyped-def]
+def _rank(strange, i, C):
     """How many of the first C regressors go before regressor i: less strange, or as strange and
     better placed."""
     before = 0
@@ -122,7 +122,7 @@ def _rank(strange, i, C):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scale(mean, var, low, high, y, n, steps):  # type: ignore[no-untyped-def]
+def _scale(mean, var, low, high, y, n, steps):
     """Centre of the variables low to high, and a typical variance of them and of y where y >= 0.
 
     The variance between their means weighs as one step: at first it is all there is to go by.

@@ -14,14 +14,14 @@ from numba import njit
 from gapcast.engine.kernels.lanes import div, fill, fma, fnma, load, mul, store
 
 
-@njit(inline="always")
-def at(i, j, m):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def at(i, j, m):
     """Place of entry (i, j), i <= j, of a packed (m, m) matrix."""
     return i * m - i * (i - 1) // 2 + j - i
 
 
 @njit(forceinline=True)
-def add_moments(M, v, forgetting):  # type: ignore[no-untyped-def]
+def add_moments(M, v, forgetting):
     """M ← λ M + v v'. M (m(m+1)/2, LANES), v (m, LANES), forgetting (1, LANES)."""
     m, k, memory = len(v), 0, load(forgetting, 0)
     for i in range(m):
@@ -32,7 +32,7 @@ def add_moments(M, v, forgetting):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def normal_equations(M, centre, prior, diagonal, use, A):  # type: ignore[no-untyped-def]
+def normal_equations(M, centre, prior, diagonal, use, A):
     """A = the moments about `centre`, plus prior prior', plus `diagonal` on the diagonal.
 
     M, A (m(m+1)/2, LANES), the last two of the m variables being 1 and y; centre, prior, diagonal,
@@ -57,7 +57,7 @@ def normal_equations(M, centre, prior, diagonal, use, A):  # type: ignore[no-unt
 
 
 @njit(forceinline=True)
-def solve(A, w):  # type: ignore[no-untyped-def]
+def solve(A, w):
     """Solve the normal equations in A (m(m+1)/2, LANES), destroyed, for w (m - 1, LANES).
 
     A's leading (m - 1, m - 1) block is symmetric positive definite, its last column the right-hand

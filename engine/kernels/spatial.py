@@ -13,7 +13,17 @@ import numpy as np
 from numba import njit
 
 from gapcast.engine.kernels.graded_ridge import CLOSEST, prepare
-from gapcast.engine.kernels.lanes import LANES, fill, fma, load, mul, new_rows, store
+from gapcast.engine.kernels.lanes import (
+    LANES,
+    fill,
+    fma,
+    load,
+    load_rows,
+    mul,
+    new_rows,
+    store,
+    store_rows,
+)
 from gapcast.engine.kernels.moments import add_moments, at, normal_equations, solve
 from gapcast.engine.kernels.standin import plausible, stand_in
 
@@ -70,7 +80,7 @@ class Block(NamedTuple):
 
 
 @njit(forceinline=True)
-def _new_block(m):  # type: ignore[no-untyped-def]
+def _new_block(m):
     rows = new_rows(9 * m + 4)
     rows[:] = 0.0
     return Block(
@@ -82,38 +92,27 @@ def _new_block(m):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def _load(block, s, first, count):  # type: ignore[no-untyped-def]
-    """Copy the state of `count` targets into the block; other lanes learn and solve nothing."""
-    block.M[:] = 0.0
+def _load(block, s, first):
+    """Copy the state of targets `first` onward into the block; lanes beyond the last target hold
+    zeros, learn and solve nothing."""
     block.v[:] = 0.0
-    block.last[:] = 0.0
-    block.w[:] = 0.0
+    block.last[-2:] = 0.0
     block.use[:] = 0.0
     block.diagonal[:] = 1.0
-    for lane in range(count):
-        n = first + lane
-        for k in range(s.moments.shape[1]):
-            block.M[k, lane] = s.moments[n, k]
-        for i in range(s.weights.shape[1]):
-            block.w[i, lane] = s.weights[n, i]
-        for i in range(s.last_x.shape[1]):
-            block.last[i, lane] = s.last_x[n, i]
+    load_rows(block.M, s.moments, first)
+    load_rows(block.w, s.weights, first)
+    load_rows(block.last[:-2], s.last_x, first)
 
 
 @njit(forceinline=True)
-def _store(block, s, first, count):  # type: ignore[no-untyped-def]
-    for lane in range(count):
-        n = first + lane
-        for k in range(s.moments.shape[1]):
-            s.moments[n, k] = block.M[k, lane]
-        for i in range(s.weights.shape[1]):
-            s.weights[n, i] = block.w[i, lane]
-        for i in range(s.last_x.shape[1]):
-            s.last_x[n, i] = block.last[i, lane]
+def _store(block, s, first):
+    store_rows(block.M, s.moments, first)
+    store_rows(block.w, s.weights, first)
+    store_rows(block.last[:-2], s.last_x, first)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _read(values, companions, columns, x):  # type: ignore[no-untyped-def]
+def _read(values, companions, columns, x):
     """The regressors of one target and step, NaN where missing."""
     for i in range(len(columns)):
         c = columns[i]
@@ -124,7 +123,7 @@ def _read(values, companions, columns, x):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def _adopt(block, lane):  # type: ignore[no-untyped-def]
+def _adopt(block, lane):
     """Take the weights as solved, the centres folded into the constant."""
     K = len(block.w) - 1
     constant = block.solved[K, lane] + block.centre[K + 1, lane]
@@ -135,7 +134,7 @@ def _adopt(block, lane):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def _fit(block):  # type: ignore[no-untyped-def]
+def _fit(block):
     K = len(block.w) - 1
     now = then = load(block.w, K)
     doubt = fill(0.0)
@@ -149,7 +148,7 @@ def _fit(block):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True)
-def _nowcast(block, lane, s, n, forgetting, missing):  # type: ignore[no-untyped-def]
+def _nowcast(block, lane, s, n, forgetting, missing):
     """The nowcast and its variance, and what the residual one step before is by the weights of
     now, NaN where that step had no truth."""
     before = s.last_y[n] - block.fit[1, lane]
@@ -166,7 +165,7 @@ def _nowcast(block, lane, s, n, forgetting, missing):  # type: ignore[no-untyped
 
 
 @njit(forceinline=True)
-def _learn(block, lane, s, n, truth, last, forgetting):  # type: ignore[no-untyped-def]
+def _learn(block, lane, s, n, truth, last, forgetting):
     """Take in a truth: all but the moments, which follow for the whole block at once."""
     K = len(block.w) - 1
     if np.isnan(s.level[n, 0]):
@@ -188,7 +187,7 @@ def _learn(block, lane, s, n, truth, last, forgetting):  # type: ignore[no-untyp
 
 
 @njit(forceinline=True)
-def _look(block, lane, s, n, c, values, companions, x, scratch):  # type: ignore[no-untyped-def]
+def _look(block, lane, s, n, c, values, companions, x, scratch):
     """Bring one target's regressors of a step into its lane; returns whether any is missing, and
     whether the weights are to be solved for."""
     K = len(x)
@@ -210,7 +209,7 @@ def _look(block, lane, s, n, c, values, companions, x, scratch):  # type: ignore
 
 
 @njit(forceinline=True)
-def _step(block, s, c, first, values, companions, own, out, scratch, x, missing, solving):  # type: ignore[no-untyped-def]
+def _step(block, s, c, first, values, companions, own, out, scratch, x, missing, solving):
     """One step of the targets `first` onward, one a lane, as many as `own` has."""
     any_solving, any_learning = False, False
     for lane in range(len(own)):
@@ -244,7 +243,7 @@ def _step(block, s, c, first, values, companions, own, out, scratch, x, missing,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def nowcast(values, companions, own, s, c, out):  # type: ignore[no-untyped-def]
+def nowcast(values, companions, own, s, c, out):
     """Forecast every step from the others of the same step, then learn its truth.
 
     values (T, S), companions (T, N, Q - 1), own (T, N): as a `Frame` has them; s: `Models`,
@@ -257,10 +256,10 @@ def nowcast(values, companions, own, s, c, out):  # type: ignore[no-untyped-def]
     missing, solving = np.zeros(LANES, np.bool_), np.zeros(LANES, np.bool_)
     for first in range(0, N, LANES):
         stop = min(N, first + LANES)
-        _load(block, s, first, stop - first)
+        _load(block, s, first)
         for t in range(len(values)):
             _step(
                 block, s, c, first, values[t], companions[t, first:stop], own[t, first:stop],
                 out[:, t, first:stop], scratch, x, missing, solving,
             )  # fmt: skip
-        _store(block, s, first, stop - first)
+        _store(block, s, first)

@@ -9,14 +9,14 @@ ABSURD = 1e100
 """A magnitude from which squares lose all meaning; such a value counts as missing."""
 
 
-@njit(inline="always")
-def plausible(x):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def plausible(x):
     """x, or NaN where it is not finite or is absurd."""
     return x if abs(x) < ABSURD else np.nan
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):  # type: ignore[no-untyped-def]
+def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):
     """Fill the missing regressors of one target and step.
 
     A regressor that is missing moves on from its last value with the mean move of those of its
@@ -58,8 +58,8 @@ def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):  # typ
     return missing
 
 
-@njit(inline="always")
-def _sums(x, filled, low, high):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def _sums(x, filled, low, high):
     """Sum and number of the values seen; of the moves of those that were known before."""
     total, seen, moved, known = 0.0, 0, 0.0, 0
     for i in range(low, high):
