@@ -56,11 +56,9 @@ backend: {type: here}
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(site, tmp_path, monkeypatch):
     """A working folder in a world where acme-plugins is installed."""
-    (tmp_path / "site").mkdir()
-    install_acme(tmp_path / "site")
-    monkeypatch.syspath_prepend(tmp_path / "site")
+    install_acme(site)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GAPCAST_USER", "ada-lovelace")
     monkeypatch.setenv("GAPCAST_PASS", "p/ss wörd'1")

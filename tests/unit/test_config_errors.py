@@ -24,14 +24,11 @@ ACME_ = "(http source, package acme-plugins 1.2)"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(site, tmp_path, monkeypatch):
     """An empty working folder in a world where acme-plugins is installed."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "work").mkdir()
-    install_acme(tmp_path / "site")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.chdir(tmp_path / "work")
-    return tmp_path / "work"
+    install_acme(site)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def lines(text, *settings):
@@ -353,16 +350,16 @@ def test_settings_are_named_as_the_place():
     assert lines(RIGHT, "name") == ["--set name  must read key=value"]
 
 
-def test_a_class_named_by_its_module_is_named_in_its_errors(folder):
-    (folder.parent / "site" / "mine.py").write_text(ACME)
+def test_a_class_named_by_its_module_is_named_in_its_errors(site):
+    (site / "mine.py").write_text(ACME)
     assert changed("{type: http,", "{type: 'mine:Http', port: x,") == [
         "c.yaml:2:29  source.port: must be a whole number, got 'x' (mine:Http source)"
     ]
 
 
-def test_a_broken_plugin_is_one_line_at_its_type(folder):
+def test_a_broken_plugin_is_one_line_at_its_type(site):
     install(
-        folder.parent / "site", "crumbling", "9.9",
+        site, "crumbling", "9.9",
         {"gapcast.sinks": {"crumb": "crumbs:X"}}, {"crumbs": "raise OSError('a\\nb')"},
     )  # fmt: skip
     assert changed("type: 'null'", "type: crumb") == [

@@ -13,17 +13,6 @@ from gapcast.engine.registry import Kind, Registry
 from gapcast.engine.sink import Sink
 
 
-@pytest.fixture()
-def site(tmp_path, monkeypatch):
-    """A folder on sys.path, like one that pip installs into."""
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-
-
 def refused(error, kind, name):
     with pytest.raises(error) as caught:
         Registry.installed().load(kind, name)
@@ -196,4 +185,4 @@ def test_entries_come_in_a_fixed_order(site):
     registry = Registry.installed()
     again = Registry(reversed(registry.entries))
     assert registry.entries == again.entries
-    assert [e.kind for e in registry.entries][0] is Kind.SOURCE
+    assert registry.entries[0].kind is Kind.SOURCE
