@@ -103,6 +103,6 @@ def _relative(path: str, root: str) -> str:
     return path.removeprefix(root).lstrip("/")
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def _natural(name: str) -> list[tuple[str, int]]:
     """A key that puts ``day-2`` before ``day-10``."""
-    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name)]

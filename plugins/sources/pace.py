@@ -63,6 +63,7 @@ class Schedule:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._last: tuple[int, int] | None = None
+        self._latest = 0
 
     def due(self, times: Ints) -> Ints:
         """(n,) µs after the start, never falling, for readings of these recorded times."""
@@ -71,9 +72,12 @@ class Schedule:
         if self._last is None:
             near = np.abs(times - int(np.median(times))) <= _DAY
             first = int(times[np.argmax(near)])
-            self._last = first, self._pace.since_start(first)
+            self._latest = self._pace.since_start(first)
+            self._last = first, self._latest
         steps = np.diff(times, prepend=self._last[0])
         steps[np.abs(steps) > _DAY] = 0
         due = np.cumsum(steps) + self._last[1]
         self._last = int(times[-1]), int(due[-1])
-        return np.asarray(np.maximum.accumulate(due), np.int64)
+        due = np.maximum(np.maximum.accumulate(due), self._latest)
+        self._latest = int(due[-1])
+        return np.asarray(due, np.int64)

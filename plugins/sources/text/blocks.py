@@ -15,6 +15,7 @@ LINE_LIMIT = 10_000_000
 """Bytes of the longest line that is read; of a longer one only the beginning is kept."""
 
 _PIECE = 4096
+_AT_ONCE = 1 << 16  # what damage in a compressed file may cost of what came before it
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,16 @@ class Blocks:
         self._stream = stream
         self._buffer: Bytes = np.empty(min(size, LINE_LIMIT + 1) + 1, np.uint8)
         self._filled = 0
+        self._looked = 0  # in what stands before this there is no newline
         self._error: OSError | None = None
 
     def __iter__(self) -> Iterator[Block]:
         """The blocks from where the stream stands to its end."""
-        while grown := self._read():
-            cut = self._last_newline(self._filled - grown)
-            if cut:
+        while self._read():
+            if cut := self._last_newline():
                 yield Block(self._buffer[:cut], cut)
                 self._drop(cut)
+                self._looked = self._filled
             elif self._filled > LINE_LIMIT:
                 yield self._skip()
             else:
@@ -59,29 +61,29 @@ class Blocks:
             self._buffer[self._filled] = NEWLINE
             yield Block(self._buffer[: self._filled + 1], self._filled)
 
-    def _read(self) -> int:
-        """Fill the buffer, but for the place a last newline may need; how many bytes came."""
-        before = self._filled
+    def _read(self) -> bool:
+        """Fill the buffer, but for the place a last newline may need; whether anything is new."""
         room = memoryview(self._buffer)[:-1]  # type: ignore[arg-type]
         try:
             while self._filled < len(room) and self._error is None:
-                got = self._stream.readinto(room[self._filled :])
+                got = self._stream.readinto(room[self._filled : self._filled + _AT_ONCE])
                 if not got:
                     break
                 self._filled += got
         except OSError as error:
             self._error = error
-        return self._filled - before
+        return self._filled > self._looked
 
-    def _last_newline(self, since: int) -> int:
-        """The length of all whole lines in the buffer, none of which ends before `since`."""
+    def _last_newline(self) -> int:
+        """The length of all whole lines in the buffer."""
         at = self._filled
-        while at > since:
-            piece = max(since, at - _PIECE)
+        while at > self._looked:
+            piece = max(self._looked, at - _PIECE)
             ends = np.flatnonzero(self._buffer[piece:at] == NEWLINE)
             if len(ends):
                 return piece + int(ends[-1]) + 1
             at = piece
+        self._looked = self._filled
         return 0
 
     def _drop(self, length: int) -> None:
@@ -103,7 +105,7 @@ class Blocks:
         length = 0
         while True:
             length += self._filled
-            self._filled = 0
+            self._filled = self._looked = 0
             if not self._read():
                 return Block(begin, length, long=True)
             ends = np.flatnonzero(self._buffer[: self._filled] == NEWLINE)
