@@ -21,7 +21,7 @@ from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.pace import Pace
 
 _BYTES = 1 << 26
-_LEAST, _MOST = 1 << 16, 1 << 22
+_LEAST, _MOST = 1 << 16, 1 << 20
 """Bytes held of all open files together, and the bounds of what is read of each at once."""
 
 

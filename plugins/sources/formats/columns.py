@@ -149,15 +149,20 @@ def labels(table: Table, sensor: Names, quantity: Names, wanted: Callable[[str],
     of_sensor, sensors = _numbered(table.sensors)
     of_quantity, quantities = _numbered(table.quantities)
     keep = np.array([wanted(name) for name in quantity.found.to_pylist()] + [False], np.bool_)
-    kept = np.where(keep[quantity.ids], quantity.ids + len(quantities), -1)
+    kept = quantity.ids if keep[:-1].all() else np.where(keep[quantity.ids], quantity.ids, -1)
     return Labels(
-        sensor=np.where(sensor.ids >= 0, sensor.ids + len(sensors), -1).astype(np.int32),
-        quantity=kept.astype(np.int32),
+        sensor=_after(len(sensors), sensor.ids),
+        quantity=_after(len(quantities), kept.astype(np.int32)),
         of_sensor=of_sensor,
         of_quantity=of_quantity,
         sensors=pa.concat_arrays([pa.array(sensors, pa.string()), sensor.found]),
         quantities=pa.concat_arrays([pa.array(quantities, pa.string()), quantity.found]),
     )
+
+
+def _after(n: int, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """`ids` of names that stand after `n` others."""
+    return np.where(ids >= 0, ids + np.int32(n), np.int32(-1)) if n else ids
 
 
 def _numbered(names: Iterable[str | None]) -> tuple[NDArray[np.int32], list[str]]:

@@ -57,7 +57,7 @@ class Parquet(Format):
         names = [schema.names[k] for k in (found.sensor, found.quantity) if k >= 0]
         text = [name for name in names if pa.types.is_string(schema.field(name).type)]
         file = pq.ParquetFile(raw, read_dictionary=text)
-        size = max(1024, self.size // (16 + 8 * len(found.values)))
+        size = max(1024, 4 * self.size // (16 + 8 * len(found.values)))
         first = 1
         for group in range(file.num_row_groups):
             end = first + file.metadata.row_group(group).num_rows
@@ -100,10 +100,14 @@ class Parquet(Format):
                 " text, or whole numbers with time_format: s, ms, us or ns"
             )
         numbers = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
-        most = _LARGEST // max(unit, 1)
-        good = _valid(column) & (numbers >= -most) & (numbers <= most)
-        times = numbers // 1000 if unit == 0 else np.where(good, numbers, 0) * unit
-        return (times if zone == "UTC" else to_utc(times, zone)), good
+        good = _valid(column)
+        if unit > 1:
+            most = _LARGEST // unit
+            good &= (numbers >= -most) & (numbers <= most)
+            numbers = np.where(good, numbers, 0) * unit
+        elif unit == 0:
+            numbers = numbers // 1000
+        return (numbers if zone == "UTC" else to_utc(numbers, zone)), good
 
     def _names(self, column: pa.Array | None, state: NDArray[np.int8]) -> Names:
         """The names in a column; a row with none, or one that is empty or too long, is dead."""
@@ -112,11 +116,13 @@ class Parquet(Format):
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         found = column.dictionary.cast(pa.string())
-        bytes_ = pc.binary_length(found).to_numpy()
-        ids = pc.fill_null(column.indices.cast(pa.int32()), -1).to_numpy(zero_copy_only=False)
-        ids = np.where(np.append((bytes_ > 0) & (bytes_ <= LONGEST), False)[ids], ids, -1)
+        length = pc.binary_length(found).to_numpy()
+        known = np.append((length > 0) & (length <= LONGEST), False)
+        ids = pc.fill_null(column.indices.cast(pa.int32()), -1).to_numpy()
+        if not known[:-1].all():
+            ids = np.where(known[ids], ids, -1).astype(np.int32)
         state[(state == GOOD) & (ids < 0)] = BAD_NAME
-        return Names(ids.astype(np.int32), found)
+        return Names(ids, found)
 
     def _values(
         self, column: pa.Array, values: NDArray[np.float64], cells: NDArray[np.int8]
