@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint faults bench clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ lint: $(STAMP) ## ruff and mypy (strict on engine/)
 
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest
+
+faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
+	ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest -q tests/faults
 
 bench: $(STAMP) ## what bench/ measures, one table after the other (takes a while)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

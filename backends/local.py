@@ -11,7 +11,7 @@ from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
 from gapcast.engine.flow import RunResult
 from gapcast.engine.job import Job
-from gapcast.engine.rows import join
+from gapcast.engine.rows import join, join_snapshots
 
 
 class LocalBackend(Backend):
@@ -29,6 +29,6 @@ class LocalBackend(Backend):
         threads = self.params.threads or len(os.sched_getaffinity(0))
         shards = job.shards(threads)
         with job.flow() as flow, ThreadPoolExecutor(threads, "gapcast-shard") as pool:
-            for frame in flow.frames():
+            for frame in flow.frames(lambda: join_snapshots([s.snapshot() for s in shards])):
                 flow.add(join(list(pool.map(lambda shard, frame=frame: shard.step(frame), shards))))
             return flow.finish(shards)

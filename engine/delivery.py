@@ -32,29 +32,41 @@ DEAD_ROWS = 200_000
 class DeadLetters:
     """Parquet files of schema `DEAD` in the run's ``dead/`` folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: int = 0) -> None:
+        """Go on after so many `files`; later ones, of a run that died, are removed."""
         self.folder = folder
+        self.files = files
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
-        self._files = 0
+        self._lock = threading.Lock()  # the reader adds, the writer of epochs flushes
+        remove_parts(folder, files)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Keep a batch; it is durable after the next `flush`."""
         if len(batch):
-            self._batches.append(batch)
-            self._rows += len(batch)
+            with self._lock:
+                self._batches.append(batch)
+                self._rows += len(batch)
         if self._rows >= DEAD_ROWS:
             self.flush()
 
     def flush(self) -> None:
         """Write what has gathered to one more file."""
-        if not self._batches:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        table = pa.Table.from_batches(self._batches).unify_dictionaries()
-        write_parquet(table, self.folder / f"part-{self._files:06d}.parquet")
-        self._files += 1
-        self._batches, self._rows = [], 0
+        with self._lock:
+            if not self._batches:
+                return
+            self.folder.mkdir(parents=True, exist_ok=True)
+            table = pa.Table.from_batches(self._batches).unify_dictionaries()
+            write_parquet(table, self.folder / f"part-{self.files:06d}.parquet")
+            self.files += 1
+            self._batches, self._rows = [], 0
+
+
+def remove_parts(folder: Path, files: int) -> None:
+    """Remove the files ``part-N`` of `folder` from number `files` on."""
+    for path in folder.glob("part-*.parquet"):
+        if int(path.stem.removeprefix("part-")) >= files:
+            path.unlink()
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

@@ -10,6 +10,7 @@
     ├── SourceError            a source cannot be read
     ├── SinkError              a sink cannot be written
     ├── DataError              a data set cannot be fetched, checked or made
+    ├── CheckpointError        a checkpoint is torn, flipped, or of another version
     └── RunError               a run cannot start or go on
 
 A message says what is wrong, where, what was expected and what to do, in that order, without a
@@ -80,6 +81,10 @@ class SinkError(GapcastError):
 
 class DataError(GapcastError):
     """A data set cannot be fetched, checked or made."""
+
+
+class CheckpointError(GapcastError):
+    """A checkpoint cannot be read."""
 
 
 class RunError(GapcastError):

@@ -6,7 +6,7 @@ Backends differ only in where the shards between `frames` and `add` live.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from gapcast.engine.checkpoint import Arrays, Checkpoints, Snapshot
 from gapcast.engine.delivery import DeadLetters, Delivery
 from gapcast.engine.grid import Counts, Grid, GridFrame
 from gapcast.engine.intake import Intake
@@ -44,15 +45,25 @@ class RunResult:
     complete: bool
 
 
+def _intake(job: Job, dead: DeadLetters) -> Intake:
+    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits)
+    intake = Intake(job.source, grid, dead, job.idle, job.stopping)
+    if job.resume:
+        grid.restore(job.resume.meta["grid"], job.resume.below("grid"))
+        intake.positions = list(job.resume.meta["positions"])
+    return intake
+
+
 class Flow:
     """Intake and outlet of a job. A context manager: leaving it closes files, sinks and threads."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.began = time.monotonic()
-        self.dead = DeadLetters(job.run_dir / "dead")
-        grid = Grid(job.grid, job.source.partitions(), job.network, job.limits)
-        self.intake = Intake(job.source, grid, self.dead, job.idle, job.stopping)
+        before = job.resume.meta if job.resume else None
+        self.dead = DeadLetters(job.run_dir / "dead", before["dead"] if before else 0)
+        self.checkpoints = Checkpoints(job)
+        self.intake = _intake(job, self.dead)
         info = JobInfo(
             job.name,
             job.run_dir,
@@ -65,7 +76,14 @@ class Flow:
             sink.open(info, job.generation)
         self.delivery = Delivery(job.sinks, self.dead, job.stopping)
         self.outlet = Outlet(
-            self.delivery, job.targets, job.models, job.grid.interval, job.window, job.run_dir
+            self.delivery,
+            job.targets,
+            job.models,
+            job.grid.interval,
+            job.window,
+            job.run_dir,
+            self.checkpoints.epochs,
+            before and before["outlet"],
         )
 
     def __enter__(self) -> Flow:
@@ -81,16 +99,34 @@ class Flow:
         try:
             self.outlet.close(deliver=error is None)
         finally:
+            self.checkpoints.close()
             self.delivery.close()
             self.job.source.close()
 
-    def frames(self) -> Iterator[GridFrame]:
-        """Frames of closed steps, in order, until the source ends or the job is stopping."""
-        for frame in self.intake.frames():
-            if frame is None:
+    def frames(self, shards: Callable[[], Arrays]) -> Iterator[GridFrame]:
+        """Frames of closed steps, in order, until the source ends or the job is stopping.
+
+        shards: gives the joined snapshots of all shards as they stand after the frames whose
+        results have been added; called when a checkpoint is due, and at an early stop.
+        """
+        for turn in self.intake.turns():
+            yield from turn.frames
+            if turn.paused:
                 self.outlet.flush()
-            else:
-                yield frame
+            if self.job.stopping.is_set() or self.checkpoints.due():
+                self._checkpoint(shards)
+
+    def _checkpoint(self, shards: Callable[[], Arrays]) -> None:
+        outlet = self.outlet.settle()
+        if outlet is None:
+            return
+        self.dead.flush()
+        meta, grid = self.intake.grid.snapshot()
+        arrays = {f"grid/{k}": a for k, a in grid.items()}
+        arrays |= {f"shards/{k}": a for k, a in shards().items()}
+        meta = {"grid": meta, "outlet": outlet, "dead": self.dead.files}
+        meta["positions"] = list(self.intake.positions)
+        self.checkpoints.take(Snapshot(meta, arrays), wait=self.job.stopping.is_set())
 
     def add(self, result: StepResult) -> None:
         """Take the joined result of the shards for one frame; waits when the sinks are slow."""

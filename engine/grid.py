@@ -9,7 +9,7 @@ and only then are its readings sorted, freed of duplicates and aggregated.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,11 @@ class _Waiting:
     partition: NDArray[np.int64]
     offset: NDArray[np.int64]
     rejected: NDArray[np.bool_]
+
+    @classmethod
+    def none(cls) -> _Waiting:
+        whole = np.empty(0, np.int64)
+        return cls(whole, whole, whole, np.empty(0), whole, whole, np.empty(0, bool))
 
     def arrays(self) -> list[NDArray[Any]]:
         return list(vars(self).values())
@@ -213,11 +218,25 @@ class Grid:
         waiting = sum(len(w.step) for w in self._waiting)
         return replace(self.counts, read=self.counts.read - waiting)
 
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """All that changes, as JSON values and arrays; `restore` takes it back."""
+        parts = zip(*(w.arrays() for w in self._waiting), strict=True)
+        joined = _Waiting(*map(np.concatenate, parts)) if self._waiting else _Waiting.none()
+        meta = {"counts": asdict(self.counts), "next": self._next, "last": self._last}
+        arrays = {"marks": self._marks.copy(), "open": self._open.copy()}
+        return meta, arrays | {f"waiting_{k}": a for k, a in vars(joined).items()}
+
+    def restore(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot` of a grid over the same partitions and series."""
+        self.counts = Counts(**meta["counts"])
+        self._next, self._last = meta["next"], meta["last"]
+        self._marks, self._open = arrays["marks"], arrays["open"]
+        waiting = _Waiting(*(arrays[f"waiting_{f.name}"] for f in fields(_Waiting)))
+        self._waiting = [waiting] if len(waiting.step) else []
+
     def compile(self) -> None:
         """Compile the kernels that the first frame would otherwise wait for."""
-        none = np.empty(0, np.int64)
-        waiting = _Waiting(none, none, none, np.empty(0), none, none, np.empty(0, bool))
-        list(self._frames(waiting, 0, 1))
+        list(self._frames(_Waiting.none(), 0, 1))
 
     def _frames(self, ready: _Waiting, first: int, until: int) -> Iterator[GridFrame]:
         most = max(1, MOST_CELLS // max(1, len(self._series)))

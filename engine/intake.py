@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from gapcast.engine.delivery import DeadLetters
 from gapcast.engine.grid import Grid, GridFrame
@@ -16,6 +17,14 @@ log = logging.getLogger("gapcast.intake")
 
 READINGS_AT_ONCE = 262_144
 """Readings asked of the source in one call; how they are cut changes no result."""
+
+
+class Turn(NamedTuple):
+    """What one call of the source brought: frames of the steps it closed, and whether the source
+    has nothing just now, so that waiting work can be finished."""
+
+    frames: Iterator[GridFrame]
+    paused: bool
 
 
 class Intake:
@@ -37,10 +46,11 @@ class Intake:
         self._stopping = stopping
         self._heard = [time.monotonic()] * len(self.partitions)
 
-    def frames(self) -> Iterator[GridFrame | None]:
-        """Frames of closed steps until every partition has ended or the job is stopping.
+    def turns(self) -> Iterator[Turn]:
+        """One turn a call of the source, until all partitions have ended or the job is stopping.
 
-        ``None`` says that the source has nothing just now, so that waiting work can be finished.
+        The frames of a turn must be taken before the next turn is asked for. Between turns
+        `positions` and the grid agree: that is when a checkpoint can be taken.
         """
         with ThreadPoolExecutor(1, "gapcast-read") as reader:
             ahead = self._ask(reader)
@@ -52,12 +62,8 @@ class Intake:
                     self.grid.end(partition)
                 ahead = self._ask(reader)
                 self._take(partition, read)
-                if len(read.readings) == 0 and not read.ended:
-                    yield None
-                for frame in self.grid.closed():
-                    yield frame
-                    if self._stopping.is_set():
-                        break
+                paused = len(read.readings) == 0 and not read.ended
+                yield Turn(self.grid.closed(), paused)
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:
         partition = self.grid.behind()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gapcast.engine.checkpoint import Snapshot
 from gapcast.engine.evaluation import Evaluation
 from gapcast.engine.flow import Flow
 from gapcast.engine.forecaster import Layout, Model, Series
@@ -24,7 +25,8 @@ class Job:
     """Everything a backend needs, resolved and checked; no reading has been read yet.
 
     layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
-    `idle` in seconds. stopping: set it to end the run early, with everything read so far
+    `idle` and `checkpoint` (time between two) in seconds. resume: the checkpoint to go on from.
+    stopping: set it to end the run early, with everything read so far
     delivered.
     """
 
@@ -42,6 +44,8 @@ class Job:
     evaluation: Evaluation
     window: int
     sinks: dict[str, Sink]
+    checkpoint: float
+    resume: Snapshot | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def flow(self) -> Flow:
@@ -49,9 +53,10 @@ class Job:
         return Flow(self)
 
     def shards(self, count: int) -> list[Shard]:
-        """The targets cut into `count` shards of nearly equal size, in their order."""
+        """The targets cut into `count` shards of nearly equal size, in their order, each as fresh
+        or as the checkpoint has it."""
         cuts = np.linspace(0, len(self.targets), min(count, len(self.targets)) + 1).astype(int)
-        return [
+        shards = [
             Shard(
                 self.models,
                 [part(layout, slice(a, b)) for layout in self.layouts],
@@ -61,3 +66,8 @@ class Job:
             )
             for a, b in pairwise(cuts)
         ]
+        if self.resume:
+            arrays = self.resume.below("shards")
+            for shard, (a, b) in zip(shards, pairwise(cuts), strict=True):
+                shard.restore(arrays, slice(a, b))
+        return shards

@@ -5,18 +5,20 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
-import pyarrow.parquet as pq
 
 from gapcast.engine import scoring
-from gapcast.engine.delivery import Delivery
+from gapcast.engine.checkpoint import EpochLog
+from gapcast.engine.delivery import Delivery, remove_parts, write_parquet
 from gapcast.engine.forecaster import Floats, Model, Series
-from gapcast.engine.rows import Rows
+from gapcast.engine.rows import Rows, cut
 from gapcast.engine.shard import StepResult
 
 EPOCH_ROWS = 400_000
@@ -42,14 +44,22 @@ class Outlet:
         interval: int,
         window: int,
         run_dir: Path,
+        epochs: EpochLog,
+        before: Mapping[str, Any] | None = None,
     ) -> None:
+        """before: what `settle` gave when a checkpoint was taken, to go on from."""
         self.delivery = delivery
-        self.scores = ScoreFiles(targets, models, interval, window, run_dir)
+        self.epochs = epochs
+        self.scores = ScoreFiles(targets, models, interval, window, run_dir, before)
+        delivery.epoch, delivery.rows = (before["epoch"], before["rows"]) if before else (0, 0)
+        self._fixed = deque(epochs.since(delivery.epoch))
+        self._logged = max((epoch for epoch, _ in self._fixed), default=-1)
+        self._until = 0
         self._rows = Rows(targets, models, interval)
         self._gathered: list[pa.Table] = []
         self._count = 0
         self._since = time.monotonic()
-        self._queue: queue.Queue[pa.Table | None] = queue.Queue(maxsize=2)
+        self._queue: queue.Queue[tuple[pa.Table, int] | None] = queue.Queue(maxsize=2)
         self._failure: BaseException | None = None
         self._closed = False
         self._writer = threading.Thread(target=self._write, name="gapcast-write", daemon=True)
@@ -57,17 +67,44 @@ class Outlet:
 
     def add(self, result: StepResult) -> None:
         """Take the joined result of one frame. Raises what a sink raised."""
-        table = self._rows.table(result)
         self.scores.add(result)
-        self._gathered.append(table)
-        self._count += len(table)
+        while self._fixed and self._fixed[0][1] <= result.first + len(result.truth):
+            _, until = self._fixed.popleft()
+            head, result = cut(result, until - result.first)
+            self._gather(head)
+            self._end_epoch()
+        if len(result.truth):
+            self._gather(result)
         if self._count >= EPOCH_ROWS or time.monotonic() - self._since >= EPOCH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """End the epoch in progress, if it has rows."""
+        """End the epoch in progress, if it has rows and its end was not fixed before a crash."""
+        if not self._fixed:
+            self._end_epoch()
+
+    def settle(self) -> dict[str, Any] | None:
+        """Deliver everything added so far and say what a checkpoint must know of it.
+
+        None while epochs that a crash cut short are being made again: their ends are fixed.
+        """
+        if self._fixed:
+            return None
+        self._end_epoch()
+        self._queue.join()
+        if self._failure is not None:
+            raise self._failure
+        return {"epoch": self.delivery.epoch, "rows": self.delivery.rows, **self.scores.settle()}
+
+    def _gather(self, result: StepResult) -> None:
+        table = self._rows.table(result)
+        self._gathered.append(table)
+        self._count += len(table)
+        self._until = result.first + len(result.truth)
+
+    def _end_epoch(self) -> None:
         if self._count:
-            self._hand_over(pa.concat_tables(self._gathered))
+            self._hand_over((pa.concat_tables(self._gathered), self._until))
         self._gathered, self._count = [], 0
         self._since = time.monotonic()
 
@@ -80,8 +117,8 @@ class Outlet:
             return
         self._closed = True
         try:
-            if deliver:
-                self.flush()
+            if deliver and not self._fixed:
+                self._end_epoch()
         finally:
             self._hand_over(None)
             self._writer.join()
@@ -89,22 +126,27 @@ class Outlet:
         if deliver and self._failure is not None:
             raise self._failure
 
-    def _hand_over(self, epoch: pa.Table | None) -> None:
+    def _hand_over(self, epoch: tuple[pa.Table, int] | None) -> None:
         self._queue.put(epoch)
         if epoch is not None and self._failure is not None:
             raise self._failure
 
     def _write(self) -> None:
         while (epoch := self._queue.get()) is not None:
-            if self._failure is None:
-                try:
-                    self.delivery.write(epoch)
-                except BaseException as error:
-                    self._failure = error
+            try:
+                if self._failure is None:
+                    table, until = epoch
+                    if self.delivery.epoch > self._logged:
+                        self.epochs.append(self.delivery.epoch, until)
+                    self.delivery.write(table)
+            except BaseException as error:
+                self._failure = error
+            finally:
+                self._queue.task_done()
 
 
 class ScoreFiles:
-    """``scores.csv`` (the whole run), ``scores_by_window.parquet`` and ``scores_by_gap.csv``."""
+    """``scores.csv``, ``scores_by_gap.csv`` of the whole run, Parquet in ``scores_by_window/``."""
 
     def __init__(
         self,
@@ -113,6 +155,7 @@ class ScoreFiles:
         interval: int,
         window: int,
         folder: Path,
+        before: Mapping[str, Any] | None = None,
     ) -> None:
         self.targets = scoring.names(targets)
         self.models = models
@@ -120,7 +163,11 @@ class ScoreFiles:
         self.window = window
         self.folder = folder
         self._span: tuple[int, int] | None = None
-        self._by_window = pq.ParquetWriter(folder / "scores_by_window.parquet", scoring.SCORES)
+        self._files = 0
+        if before:
+            self._span, self._files = before["span"] and tuple(before["span"]), before["files"]
+        self._by_window = folder / "scores_by_window"
+        remove_parts(self._by_window, self._files)
         self._ended: list[pa.Table] = []
 
     def add(self, result: StepResult) -> None:
@@ -152,14 +199,20 @@ class ScoreFiles:
         return scores
 
     def close(self) -> None:
-        """Close the file of windows."""
+        """Write the windows that wait."""
         self._write_ended()
-        self._by_window.close()
+
+    def settle(self) -> dict[str, Any]:
+        """Write the windows that wait and say what a checkpoint must know."""
+        self._write_ended()
+        return {"span": self._span, "files": self._files}
 
     def _write_ended(self) -> None:
         if self._ended:
-            self._by_window.write_table(pa.concat_tables(self._ended))
-            self._ended = []
+            self._by_window.mkdir(exist_ok=True)
+            path = self._by_window / f"part-{self._files:06d}.parquet"
+            write_parquet(pa.concat_tables(self._ended), path)
+            self._ended, self._files = [], self._files + 1
 
     def _table(
         self, m: int, sums: Floats, extra: Mapping[str, object], schema: pa.Schema

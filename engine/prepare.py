@@ -7,11 +7,12 @@ import math
 from pathlib import Path
 from uuid import uuid4
 
+from gapcast.engine.checkpoint import Snapshot, describe, newest
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.units import MICROSECONDS
 from gapcast.engine.errors import RunError
 from gapcast.engine.evaluation import Evaluation, spans_of
-from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid import GridSpec
 from gapcast.engine.job import Job
 from gapcast.engine.network import Network, lay_out, natural, read_positions
@@ -23,9 +24,11 @@ WINDOW = MICROSECONDS["d"]
 """Scores are also kept for windows of this length, in microseconds."""
 
 
-def prepare(config: RunConfig, run_dir: Path) -> Job:
+def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> Job:
     """Resolve `config` into a job whose outputs go to `run_dir`.
 
+    generation: that of the run in `run_dir` to go on with, from its newest whole checkpoint, or
+    from the beginning if there is none.
     Raises RunError when the source has nothing that the config asks for, or a model cannot do
     what it is asked to.
     """
@@ -43,10 +46,10 @@ def prepare(config: RunConfig, run_dir: Path) -> Job:
     targets = _targets(config, network)
     interval = config.grid.interval
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
-    return Job(
+    job = Job(
         name=config.name,
         run_dir=run_dir,
-        generation=uuid4().hex,
+        generation=generation or uuid4().hex,
         source=source,
         grid=GridSpec(
             interval, config.grid.lateness, config.grid.aggregate, config.grid.future,
@@ -70,8 +73,47 @@ def prepare(config: RunConfig, run_dir: Path) -> Job:
             spans_of([(s.start, s.end) for s in config.evaluation.spans], interval),
         ),
         window=WINDOW,
+        checkpoint=config.checkpoint.interval / MICROSECONDS["s"],
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
     )  # fmt: skip
+    if generation:
+        job.resume = _resume(job)
+    return job
+
+
+def _resume(job: Job) -> Snapshot | None:
+    """The newest checkpoint, its states brought up to the models' versions."""
+    found = newest(job.run_dir / "checkpoint")
+    if found is None:
+        log.warning("no whole checkpoint in %s: starting from the beginning", job.run_dir)
+        return None
+    number, snapshot = found
+    then, now = snapshot.meta["job"], describe(job)
+    for key in ("generation", "series", "targets"):
+        if then[key] != now[key]:
+            raise RunError(
+                f"checkpoint {number} of {job.run_dir} is of other {key} than the source has now"
+            )
+    arrays = dict(snapshot.arrays)
+    for m, model in enumerate(job.models):
+        version = then["models"][model.name]
+        if version == model.forecaster.state_version:
+            continue
+        prefixes = [f"shards/{m}/state/", f"shards/{m}/saved/"]
+        for prefix in prefixes:
+            old = {k: arrays.pop(k) for k in list(arrays) if k.startswith(prefix)}
+            if old:
+                state = {k.removeprefix(prefix): a for k, a in old.items()}
+                new = _migrate(model, state, version)
+                arrays |= {prefix + k: a for k, a in new.items()}
+    return Snapshot(snapshot.meta, arrays)
+
+
+def _migrate(model: Model, state: State, version: int) -> State:
+    try:
+        return model.forecaster.migrate(state, version)
+    except ValueError as error:
+        raise RunError(f"models.{model.name}: the checkpoint's state: {error}") from None
 
 
 def _check_horizons(model: Model) -> None:

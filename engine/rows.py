@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.forecaster import Floats, Model, Series
 from gapcast.engine.shard import ModelRows, StepResult
 from gapcast.engine.sink import FORECASTS, STATUSES
 
@@ -31,6 +32,25 @@ def join(parts: Sequence[StepResult]) -> StepResult:
         for m, index, _ in of[:1]
     ]
     return StepResult(parts[0].first, truth, status, rows, windows)
+
+
+def cut(result: StepResult, steps: int) -> tuple[StepResult, StepResult]:
+    """The first `steps` steps of a result and the rest; windows go with the rest."""
+
+    def part(of: slice, first: int, windows: list[tuple[int, int, Floats]]) -> StepResult:
+        rows = [ModelRows(*(a[of] for a in vars(r).values())) for r in result.rows]
+        return StepResult(first, result.truth[of], result.status[of], rows, windows)
+
+    head = part(slice(steps), result.first, [])
+    return head, part(slice(steps, None), result.first + steps, result.windows)
+
+
+def join_snapshots(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The snapshots of shards joined in the order of their targets; all keep the same frames."""
+    return {
+        name: first if name.startswith("kept/") else np.concatenate([p[name] for p in parts])
+        for name, first in parts[0].items()
+    }
 
 
 class Rows:

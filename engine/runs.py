@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import threading
@@ -26,22 +27,25 @@ def run(
     config: RunConfig,
     run_dir: Path | None = None,
     progress: Callable[[str], None] = log.info,
+    resume: bool = False,
 ) -> RunResult:
     """Run `config` until its source ends, or until SIGINT or SIGTERM asks it to stop.
 
     run_dir: the folder for everything the run leaves; by default a new one below ``runs/``. It
-    must not hold another run. progress: is told, in a few words, what is being done.
+    must not hold another run, unless `resume` says to go on with it from its newest checkpoint.
+    progress: is told, in a few words, what is being done.
     Raises `GapcastError`; the manifest then says ``failed`` and why.
     """
     folder = run_dir or _new_folder(config.name)
-    if (folder / NAME).exists():
-        raise RunError(f"{folder} holds a run already; choose another --run-dir or remove it")
+    before = _before(folder, config, resume)
     progress("looking at the source")
-    job = prepare(config, folder)
+    job = prepare(config, folder, before)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}") from None
+    if job.resume:
+        progress("going on from the newest checkpoint")
     manifest = Manifest(folder, redact(config), job.generation)
     try:
         progress("compiling kernels (the first run only)")
@@ -59,6 +63,32 @@ def run(
         seconds=round(result.seconds, 3),
     )
     return result
+
+
+def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
+    """The generation of the run to go on with, or None for a new one."""
+    if not (folder / NAME).exists():
+        if resume:
+            raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
+        return None
+    if not resume:
+        raise RunError(
+            f"{folder} holds a run already; go on with it by --resume, choose another --run-dir "
+            "or remove it"
+        )
+    manifest = json.loads((folder / NAME).read_text())
+    if manifest["state"] == "complete":
+        raise RunError(f"the run in {folder} is complete, there is nothing to resume")
+    now = redact(config)
+    changed = [key for key in _FIXED if manifest["config"].get(key) != now.get(key)]
+    if changed:
+        raise RunError(f"{folder} was begun with another {', '.join(changed)}: cannot be resumed")
+    generation: str = manifest["generation"]
+    return generation
+
+
+_FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation", "models")
+"""Parts of a config that a run keeps from its beginning to its end."""
 
 
 def _new_folder(name: str) -> Path:

@@ -7,8 +7,9 @@ runs a job only carries the frames here and the results away.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,45 @@ class Shard:
             rows,
             [w for p in parts for w in p.windows],
         )
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """All that changes, copied: arrays with the targets on the leading axis, so that those of
+        shards can be joined and cut anew; and the frames of a span in progress, under ``kept/``.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        if self._last_seen is not None:
+            found["last_seen"] = self._last_seen.copy()
+        for m, state in enumerate(self.states):
+            parts = {"state": state, "score": self.scorers[m].state}
+            parts |= {"saved": self._saved[m]} if self._saved is not None else {}
+            for part, arrays in parts.items():
+                found |= {f"{m}/{part}/{name}": a.copy() for name, a in arrays.items()}
+            found[f"{m}/ahead"] = np.moveaxis(self.pending[m].ahead, 2, 0).copy()
+        for i, frame in enumerate(self._kept):
+            found[f"kept/{i}/first"] = np.array([frame.first])
+            found[f"kept/{i}/values"], found[f"kept/{i}/refused"] = frame.values, frame.refused
+        return found
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], targets: slice) -> None:
+        """Go on from the joined `snapshot` of all shards; this one owns `targets` of them."""
+        mine = {k: a[targets].copy() for k, a in arrays.items() if not k.startswith("kept/")}
+        self._last_seen = mine.get("last_seen")
+        saved = [_below(mine, f"{m}/saved/") for m in range(len(self.models))]
+        self._saved = saved if any(saved) else None
+        for m in range(len(self.models)):
+            self.states[m] = _below(mine, f"{m}/state/")
+            self.scorers[m].state = _below(mine, f"{m}/score/")
+            ahead = np.moveaxis(mine[f"{m}/ahead"], 0, 2)
+            self.pending[m].ahead = np.ascontiguousarray(ahead)
+        count = sum(k.startswith("kept/") for k in arrays) // 3
+        self._kept = [
+            GridFrame(
+                int(arrays[f"kept/{i}/first"][0]),
+                arrays[f"kept/{i}/values"],
+                arrays[f"kept/{i}/refused"],
+            )
+            for i in range(count)
+        ]
 
     def finish(self) -> list[tuple[int, int, Floats]]:
         """The score windows still in progress, at the end of a run."""
@@ -205,6 +245,10 @@ class _Pending:
             out[..., i] = line[:, depth - h : depth - h + T, :, i]
         self.ahead = line[:, -depth:].copy()
         return ModelRows(*out)
+
+
+def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
 
 
 def _companions(layout: Layout, values: Floats, masked: bool) -> Floats:

@@ -25,7 +25,7 @@ def warm_up(job: Job) -> None:
     columns = np.unique(np.concatenate([halo(layout) for layout in firsts]))
     layouts = [narrow(layout, columns) for layout in firsts]
     shard = Shard(job.models, layouts, Evaluation(), job.window, layouts[0].targets)
-    wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(len(columns))
+    wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(len(columns), dtype=float)
     shard.step(GridFrame(0, wave, np.full_like(wave, np.nan)))
     grid = Grid(job.grid, ["nothing"], Network.of(layouts[0].series), {})
     grid.add(0, empty(READINGS), 0)

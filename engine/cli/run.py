@@ -25,6 +25,9 @@ def run(
     run_dir: Annotated[
         Path | None, typer.Option(help="Folder for what the run leaves; a new one in runs/.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --run-dir.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. grid.interval=1h."),
@@ -41,12 +44,12 @@ def run(
             if doing == "running":
                 status.stop()  # the console sink draws from here on
 
-        result = run_config(checked, run_dir, progress)
+        result = run_config(checked, run_dir, progress, resume)
     out = Console()
     if not result.complete:
         out.print(
             f"interrupted: {result.forecasts:,} forecasts and the scores so far are whole in "
-            f"{result.run_dir}",
+            f"{result.run_dir}; go on with --run-dir {result.run_dir} --resume",
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED)
@@ -85,7 +88,7 @@ def _tell(out: Console, config: Path, result: RunResult) -> None:
         "",
         f"{result.run_dir}/",
         f"  forecasts/     {result.forecasts:,} rows of Parquet, partitioned by day",
-        "  scores.csv     by series; also scores_by_window.parquet, scores_by_gap.csv",
+        "  scores.csv     by series; also scores_by_window/, scores_by_gap.csv",
         "  dead/          readings refused, why and where (none if it is not there)",
         "  manifest.json  the config as run, versions, counts",
         "",

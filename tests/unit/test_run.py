@@ -84,7 +84,7 @@ def test_a_run_leaves_what_it_promises(script, tmp_path):
     errors = [r["forecast"] - r["truth"] for r in rows]
     assert scores[1]["mse"] == pytest.approx(np.mean(np.square(errors)), rel=1e-12)
     assert scores[1]["bias"] == pytest.approx(np.mean(errors), rel=1e-12)
-    windows = pq.read_table(tmp_path / "r/scores_by_window.parquet").to_pylist()
+    windows = pq.read_table(tmp_path / "r/scores_by_window").to_pylist()
     assert sum(w["n"] for w in windows) == sum(s["n"] for s in scores)
 
 
@@ -125,7 +125,7 @@ def test_nothing_depends_on_threads_or_batches(script, tmp_path, release):
         assert other[1] == seen[0][1]
 
 
-SCORES = ("scores.csv", "scores_by_window.parquet", "scores_by_gap.csv")
+SCORES = ("scores.csv", "scores_by_window/part-000000.parquet", "scores_by_gap.csv")
 
 
 def test_partitions_one_a_sensor_or_one_a_day_or_one(script, tmp_path):

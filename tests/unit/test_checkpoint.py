@@ -1,0 +1,256 @@
+"""Checkpoints: whole or passed over, loudly; and a run goes on from one as if never stopped."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from doubles import SCRIPTS
+
+from gapcast.engine import checkpoint, read_config, run
+from gapcast.engine.checkpoint import EpochLog, Snapshot, newest, numbers, read, write
+from gapcast.engine.errors import CheckpointError, RunError
+from gapcast.plugins.forecasters.persistence import Persistence
+
+SNAPSHOT = Snapshot(
+    {"grid": {"next": 7}, "positions": [{"line": 3}, None]},
+    {
+        "shards/0/state/last": np.array([1.5, np.nan]),
+        "shards/0/none": np.empty((0, 3)),
+        "grid/open": np.array([True, False]),
+    },
+)
+
+
+def same(one: Snapshot, other: Snapshot) -> bool:
+    return (
+        one.meta == other.meta
+        and one.arrays.keys() == other.arrays.keys()
+        and all(
+            a.dtype == other.arrays[k].dtype
+            and np.array_equal(a, other.arrays[k], equal_nan=a.dtype.kind == "f")
+            for k, a in one.arrays.items()
+        )
+    )
+
+
+def test_what_is_written_is_read(tmp_path):
+    for number in range(5):
+        write(tmp_path, number, SNAPSHOT)
+    assert numbers(tmp_path) == [2, 3, 4]
+    number, found = newest(tmp_path)
+    assert number == 4
+    assert same(found, SNAPSHOT)
+    assert list(found.below("shards/0/state")) == ["last"]
+
+
+def test_every_flipped_bit_and_every_torn_byte_is_found(tmp_path, caplog):
+    write(tmp_path, 1, SNAPSHOT)
+    place = write(tmp_path, 2, SNAPSHOT)
+    for path in sorted(place.iterdir()):
+        whole = path.read_bytes()
+        for i in range(len(whole)):
+            for damaged in (whole[:i], whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1 :]):
+                path.write_bytes(damaged)
+                with pytest.raises(CheckpointError, match=place.name):
+                    read(place)
+        path.write_bytes(whole)
+    (place / "0000.bin").write_bytes(b"")
+    number, found = newest(tmp_path)
+    assert number == 1
+    assert same(found, SNAPSHOT)
+    assert "checkpoint passed over" in caplog.text
+
+
+def test_another_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "VERSION", 2)
+    write(tmp_path, 1, SNAPSHOT)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="has version 2, this gapcast reads version 1"):
+        read(tmp_path / "00000001")
+
+
+def test_a_full_disk_leaves_the_one_before(tmp_path, monkeypatch):
+    write(tmp_path, 1, SNAPSHOT)
+    fsync, left = os.fsync, 3
+
+    def full(handle):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path, 2, SNAPSHOT)
+    monkeypatch.undo()
+    assert newest(tmp_path)[0] == 1
+    write(tmp_path, 2, SNAPSHOT)
+    assert newest(tmp_path)[0] == 2
+
+
+def test_a_run_that_cannot_write_one_stops_and_goes_on_later(stops, tmp_path, monkeypatch):
+    stops()
+    only = {"models": {"last": {"type": "persistence"}}, "checkpoint": {"interval": "1us"}}
+    straight = run(config(**only), tmp_path / "straight")
+    store, left = checkpoint._store, 20
+
+    def full(path, array):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return store(path, array)
+
+    monkeypatch.setattr(checkpoint, "_store", full)
+    with pytest.raises(CheckpointError, match="No space left on device; the one before it stands"):
+        run(config(**only), tmp_path / "r")
+    monkeypatch.undo()
+    result = run(config(**only), tmp_path / "r", resume=True)
+    assert result.counts == straight.counts
+    assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
+
+
+def test_the_epoch_log_forgets_a_torn_line(tmp_path):
+    log = EpochLog(tmp_path / "epochs.log")
+    assert list(log.since(0)) == []
+    for epoch in range(4):
+        log.append(epoch, 10 * epoch + 10)
+    with log.path.open("a") as file:
+        file.write("4 5")
+    assert list(log.since(2)) == [(2, 30), (3, 40)]
+    log.forget(3)
+    assert list(log.since(0)) == [(3, 40)]
+
+
+def wave(hours=60):
+    return [
+        (30.0 * i, s, "temperature", 20 + int(s) + 3 * np.sin(2 * np.pi * i / 48))
+        for i in range(2 * hours)
+        for s in "123456789"
+    ]
+
+
+def config(**more):
+    return read_config(
+        {
+            "name": "test",
+            "source": {"type": "doubles:Played", "script": "test", "at_once": 20},
+            "grid": {"interval": "30min"},
+            "targets": {"sensors": "all", "quantities": ["temperature"]},
+            "evaluation": {
+                "mode": "blackout",
+                "spans": [{"from": "2004-03-02T03:00:00Z", "to": "2004-03-02T15:00:00Z"}],
+            },
+            "models": {
+                "last": {"type": "persistence", "horizons": [0, 5]},
+                "spatial": {"type": "spatial-rls"},
+                "rls": {"type": "rls"},
+            },
+            **more,
+        }
+    )
+
+
+@pytest.fixture
+def stops():
+    """Plays a script that asks its run to stop after so many readings, once."""
+
+    def play(*moments):
+        rows = wave()
+        left = list(moments)
+
+        class Stopping(list):
+            def __getitem__(self, i):
+                if left and i == left[0]:
+                    left.pop(0)
+                    os.kill(os.getpid(), 15)
+                return super().__getitem__(i)
+
+        SCRIPTS["test"] = {"a": Stopping(rows)}
+
+    yield play
+    SCRIPTS.clear()
+
+
+def forecasts(folder):
+    table = pq.read_table(folder / "forecasts", partitioning=None)
+    keys = ["time", "sensor", "quantity", "model", "horizon"]
+    return table.sort_by([(k, "ascending") for k in keys])
+
+
+def windows(folder):
+    table = pa.concat_tables(
+        pq.read_table(p) for p in sorted((folder / "scores_by_window").iterdir())
+    )
+    return sorted(map(str, table.to_pylist()))
+
+
+@pytest.mark.parametrize("moments", [(300,), (150, 500, 650, 900), (20,)])
+def test_stopped_and_resumed_with_other_threads_nothing_differs(stops, tmp_path, moments):
+    stops()
+    straight = run(config(), tmp_path / "straight")
+    assert straight.complete
+    stops(*moments)
+    for life in range(len(moments) + 1):
+        backend = {"type": "local", "threads": 1 + life % 3}
+        result = run(config(backend=backend), tmp_path / "r", resume=life > 0)
+        assert result.complete == (life == len(moments))
+    assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
+    assert windows(tmp_path / "r") == windows(tmp_path / "straight")
+    for name in ("scores.csv", "scores_by_gap.csv"):
+        assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+    assert result.counts == straight.counts
+    assert result.forecasts == straight.forecasts
+
+
+def test_what_cannot_be_resumed_says_why(stops, tmp_path):
+    with pytest.raises(RunError, match="holds no run to resume"):
+        run(config(), tmp_path / "none", resume=True)
+    stops(300)
+    run(config(), tmp_path / "r")
+    with pytest.raises(RunError, match="begun with another models"):
+        run(config(models={"last": {"type": "persistence"}}), tmp_path / "r", resume=True)
+    run(config(), tmp_path / "r", resume=True)
+    with pytest.raises(RunError, match="is complete"):
+        run(config(), tmp_path / "r", resume=True)
+
+
+def test_an_older_state_is_migrated(stops, tmp_path, monkeypatch):
+    only = {"models": {"last": {"type": "persistence"}}}
+    stops(300)
+    run(config(**only), tmp_path / "r")
+    monkeypatch.setattr(Persistence, "state_version", 2)
+    with pytest.raises(RunError, match=r"models\.last: .*state version 1 cannot be read"):
+        run(config(**only), tmp_path / "r", resume=True)
+    seen = []
+
+    def migrate(self, state, version):
+        seen.append((version, sorted(state)))
+        return dict(state)
+
+    monkeypatch.setattr(Persistence, "migrate", migrate)
+    assert run(config(**only), tmp_path / "r", resume=True).complete
+    assert seen[0][0] == 1
+    assert "last" in seen[0][1]
+
+
+def test_a_changed_network_is_refused(stops, tmp_path):
+    stops(300)
+    run(config(), tmp_path / "r")
+    SCRIPTS["test"] = {"a": [r for r in wave() if r[1] != "4"]}
+    with pytest.raises(RunError, match="is of other series than the source has now"):
+        run(config(), tmp_path / "r", resume=True)
+
+
+def test_manifest_of_an_interrupted_run_says_so(stops, tmp_path):
+    stops(300)
+    run(config(), tmp_path / "r")
+    assert json.loads((tmp_path / "r/manifest.json").read_text())["state"] == "interrupted"
+    assert numbers(tmp_path / "r/checkpoint")
