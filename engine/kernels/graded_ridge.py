@@ -12,10 +12,12 @@ ALIKE = 0.98
 """Prior correlation of all series of the target's quantity: near 1, the average of neighbours."""
 LEARNT = 3.0
 """Weight of that prior, in steps of at least half an hour."""
-UNBIASED = 3.0
+UNBIASED = 5.0
 """Weight of the prior that the target has no bias of its own, in the same steps."""
 CLOSEST = 8
 """A regressor's strangeness is relative to the mean of so many, the least strange."""
+WEAK = 1 / 32
+"""The weak ridge as a share of the strong one; the weights are the mean of the two solutions."""
 LEAST, MOST = 0.01, 1e4
 """Bounds of the squared relative strangeness."""
 NOTHING = 1e-9
@@ -27,8 +29,8 @@ TINY = 1e-30
 def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch):
     """Set one lane of what `normal_equations` needs, for one target.
 
-    rows: its arrays centre, prior, diagonal, use, and `error`, the error variance of each
-    regressor as filled, all (K + 2, LANES). M: the moments' scratch. filled, age, noise,
+    rows: its arrays centre, prior, use, two diagonals, `weak` and `strong`, and `error`, the error
+    variance of each regressor as filled, all (K + 2, LANES). M: the moments' scratch. filled, age, noise,
     noise_weight (K,), group: see `stand_in`. how: (steps that weigh as one of half an hour,
     ridge, how many of the neighbours to use). scratch: (4, K + CLOSEST + 2).
     """
@@ -43,7 +45,7 @@ def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch
     for q in range(len(group) - 1):
         low, high = group[q], group[q + 1]
         y = K + 1 if q == 0 else -1
-        centre, typical = _scale(mean, var, low, high, y, n, steps)
+        centre, typical = _scale(mean, var, low, high, y, n, steps, near)
         alike = ALIKE if q == 0 else 0.0
         for i in range(low, high):
             error = (noise[i] if noise_weight[i] > 0 else typical) * age[i]
@@ -52,21 +54,25 @@ def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch
             used = strange[i] < np.inf and (
                 choose >= C or i - low == C or _rank(strange, i - low, C) < choose
             )
-            diagonal = typical * (learnt * (1 - alike) + penalty) + (n + learnt) * error
-            values = (centre, np.sqrt(learnt * alike * typical), diagonal, 1.0, error)
-            _put(rows, i, lane, values if used else (centre, 0.0, 1.0, 0.0, 0.0))
+            base = typical * learnt * (1 - alike) + (n + learnt) * error
+            weak, strong = base + WEAK * penalty * typical, base + penalty * typical
+            prior = np.sqrt(learnt * alike * typical)
+            values = (centre, prior, weak, strong, 1.0, error)
+            _put(rows, i, lane, values if used else (centre, 0.0, 1.0, 1.0, 0.0, 0.0))
         if q == 0:
-            _put(rows, K + 1, lane, (centre, np.sqrt(learnt * alike * typical), 0.0, 1.0, 0.0))
-    _put(rows, K, lane, (0.0, 0.0, UNBIASED * steps, 1.0, 0.0))
+            prior = np.sqrt(learnt * alike * typical)
+            _put(rows, K + 1, lane, (centre, prior, 0.0, 0.0, 1.0, 0.0))
+    _put(rows, K, lane, (0.0, 0.0, UNBIASED * steps, UNBIASED * steps, 1.0, 0.0))
 
 
 @njit(forceinline=True)
 def _put(rows, i, lane, values):
     rows.centre[i, lane] = values[0]
     rows.prior[i, lane] = values[1]
-    rows.diagonal[i, lane] = values[2]
-    rows.use[i, lane] = values[3]
-    rows.error[i, lane] = values[4]
+    rows.weak[i, lane] = values[2]
+    rows.strong[i, lane] = values[3]
+    rows.use[i, lane] = values[4]
+    rows.error[i, lane] = values[5]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -122,25 +128,46 @@ def _rank(strange, i, C):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scale(mean, var, low, high, y, n, steps):
+def _scale(mean, var, low, high, y, n, steps, work):
     """Centre of the variables low to high, and a typical variance of them and of y where y >= 0.
 
-    The variance between their means weighs as one step: at first it is all there is to go by.
+    Medians, so that a broken sensor does not stiffen the prior of all. The variance between means
+    weighs as one step: at first it is all there is to go by. `work` is scratch.
     """
     centre = 0.0
     for i in range(low, high):
         centre += mean[i]
     centre = centre / (high - low) if high > low else 0.0
-    within, between, k = 0.0, 0.0, high - low
-    for i in range(low, high):
-        within += var[i]
-        between += (mean[i] - centre) ** 2
-    if y >= 0:
-        within += var[y]
-        between += (mean[y] - centre) ** 2
-        k += 1
+    k = high - low + (y >= 0)
     if k == 0 or n == 0:
         return centre, 1.0
-    within, between = within / k, between / k
+    for i in range(k):
+        work[i] = var[low + i] if low + i < high else var[y]
+    within = _median(work[:k])
+    for i in range(k):
+        work[i] = ((mean[low + i] if low + i < high else mean[y]) - centre) ** 2
+    between = _median(work[:k])
     mixed = (n * within + steps * between) / (n + steps)
     return centre, max(mixed, 1e-6 * between, TINY)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _median(a):
+    """The upper median of a, which is reordered (Hoare 1961, *Find*)."""
+    low, high, k = 0, len(a) - 1, len(a) // 2
+    while low < high:
+        pivot, i, j = a[k], low, high
+        while i <= j:
+            while a[i] < pivot:
+                i += 1
+            while a[j] > pivot:
+                j -= 1
+            if i <= j:
+                a[i], a[j] = a[j], a[i]
+                i += 1
+                j -= 1
+        if j < k:
+            low = i
+        if i > k:
+            high = j
+    return a[k]

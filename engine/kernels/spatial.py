@@ -35,7 +35,8 @@ class Models(NamedTuple):
     """The state of N targets with K regressors of Q quantities; float64."""
 
     moments: Any  # (N, m(m+1)/2), m = K + 2: forgotten moments of (regressors, 1, truth)
-    weights: Any  # (N, K + 1): of the regressors and the constant
+    weights: Any  # (N, K + 1): of the regressors and the constant, the mean of two solutions
+    apart: Any  # (N, K + 1): the stiff solution minus the loose one
     news: Any  # (N,): steps learnt since the weights were solved for; infinite: to be solved
     level: Any  # (N, Q): subtracted from all of a quantity; NaN until something of it is seen
     filled: Any  # (N, K), and age, noise, noise_weight: see `stand_in`
@@ -69,25 +70,29 @@ class Block(NamedTuple):
     v: Any  # (m,): regressors, 1, truth
     last: Any  # (m,): at the last truth
     w: Any  # (m - 1,)
-    solved: Any  # (m - 1,)
-    centre: Any  # (m,), and the next four: see `prepare`
+    apart: Any  # (m - 1,)
+    loose: Any  # (m - 1,): solved with the weak ridge
+    stiff: Any  # (m - 1,): with the strong one
+    centre: Any  # (m,), and the next five: see `prepare`
     prior: Any
-    diagonal: Any
+    weak: Any
+    strong: Any
     use: Any
     error: Any
     memory: Any  # (1,): forgetting; 1 where nothing is learnt
-    fit: Any  # (3,): w'v, w'last, Σ w² error
+    fit: Any  # (4,): w'v, w'last, Σ w² error, apart'v
 
 
 @njit(forceinline=True)
 def _new_block(m):
-    rows = new_rows(9 * m + 4)
+    rows = new_rows(12 * m + 5)
     rows[:] = 0.0
     return Block(
         new_rows(m * (m + 1) // 2), new_rows(m * (m + 1) // 2),
         rows[:m], rows[m : 2 * m], rows[2 * m : 3 * m - 1], rows[3 * m : 4 * m - 1],
-        rows[4 * m : 5 * m], rows[5 * m : 6 * m], rows[6 * m : 7 * m], rows[7 * m : 8 * m],
-        rows[8 * m : 9 * m], rows[9 * m : 9 * m + 1], rows[9 * m + 1 :],
+        rows[4 * m : 5 * m - 1], rows[5 * m : 6 * m - 1], rows[6 * m : 7 * m],
+        rows[7 * m : 8 * m], rows[8 * m : 9 * m], rows[9 * m : 10 * m], rows[10 * m : 11 * m],
+        rows[11 * m : 12 * m], rows[12 * m : 12 * m + 1], rows[12 * m + 1 :],
     )  # fmt: skip
 
 
@@ -98,9 +103,11 @@ def _load(block, s, first):
     block.v[:] = 0.0
     block.last[-2:] = 0.0
     block.use[:] = 0.0
-    block.diagonal[:] = 1.0
+    block.weak[:] = 1.0
+    block.strong[:] = 1.0
     load_rows(block.M, s.moments, first)
     load_rows(block.w, s.weights, first)
+    load_rows(block.apart, s.apart, first)
     load_rows(block.last[:-2], s.last_x, first)
 
 
@@ -108,6 +115,7 @@ def _load(block, s, first):
 def _store(block, s, first):
     store_rows(block.M, s.moments, first)
     store_rows(block.w, s.weights, first)
+    store_rows(block.apart, s.apart, first)
     store_rows(block.last[:-2], s.last_x, first)
 
 
@@ -124,27 +132,32 @@ def _read(values, companions, columns, x):
 
 @njit(forceinline=True)
 def _adopt(block, lane):
-    """Take the weights as solved, the centres folded into the constant."""
+    """Take the two solutions, the centres folded into the constant."""
     K = len(block.w) - 1
-    constant = block.solved[K, lane] + block.centre[K + 1, lane]
+    block.w[K, lane] = (block.loose[K, lane] + block.stiff[K, lane]) / 2
+    block.w[K, lane] += block.centre[K + 1, lane]
+    block.apart[K, lane] = block.stiff[K, lane] - block.loose[K, lane]
     for i in range(K):
-        block.w[i, lane] = block.solved[i, lane]
-        constant -= block.solved[i, lane] * block.centre[i, lane]
-    block.w[K, lane] = constant
+        block.w[i, lane] = (block.loose[i, lane] + block.stiff[i, lane]) / 2
+        block.apart[i, lane] = block.stiff[i, lane] - block.loose[i, lane]
+        block.w[K, lane] -= block.w[i, lane] * block.centre[i, lane]
+        block.apart[K, lane] -= block.apart[i, lane] * block.centre[i, lane]
 
 
 @njit(forceinline=True)
 def _fit(block):
     K = len(block.w) - 1
     now = then = load(block.w, K)
-    doubt = fill(0.0)
+    doubt, apart = fill(0.0), load(block.apart, K)
     for i in range(K):
-        w = load(block.w, i)
-        now, then = fma(w, load(block.v, i), now), fma(w, load(block.last, i), then)
+        w, v = load(block.w, i), load(block.v, i)
+        now, then = fma(w, v, now), fma(w, load(block.last, i), then)
         doubt = fma(mul(w, w), load(block.error, i), doubt)
+        apart = fma(load(block.apart, i), v, apart)
     store(block.fit, 0, now)
     store(block.fit, 1, then)
     store(block.fit, 2, doubt)
+    store(block.fit, 3, apart)
 
 
 @njit(forceinline=True)
@@ -156,7 +169,8 @@ def _nowcast(block, lane, s, n, forgetting, missing):
     a = min(max(s.lagged[n] / s.power[n], 0.0), forgetting) if s.power[n] > 0 else 0.0
     s.left[n] *= a
     carried = 0.0 if np.isnan(before) else s.left[n] * before
-    variance = s.variance[n] * (1 - s.left[n] * s.left[n])
+    variance = s.variance[n] + block.fit[3, lane] * block.fit[3, lane]
+    variance *= 1 - s.left[n] * s.left[n]
     if missing:
         variance += block.fit[2, lane]
     if s.variance_weight[n] == 0:
@@ -219,8 +233,10 @@ def _step(block, s, c, first, values, companions, own, out, scratch, x, missing,
         )
         any_solving |= solving[lane]
     if any_solving:
-        normal_equations(block.M, block.centre, block.prior, block.diagonal, block.use, block.A)
-        solve(block.A, block.solved)
+        normal_equations(block.M, block.centre, block.prior, block.weak, block.use, block.A)
+        solve(block.A, block.loose)
+        normal_equations(block.M, block.centre, block.prior, block.strong, block.use, block.A)
+        solve(block.A, block.stiff)
         for lane in range(len(own)):
             if solving[lane]:
                 _adopt(block, lane)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-ABSURD = 1e100
-"""A magnitude from which squares lose all meaning; such a value counts as missing."""
+ABSURD = 1e50
+"""A magnitude from which products of squares may overflow; such a value counts as missing."""
 
 
 @njit(forceinline=True)

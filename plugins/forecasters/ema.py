@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import exp
+
 import numpy as np
 from numba import njit
 from pydantic import Field
@@ -9,13 +11,16 @@ from pydantic import Field
 from gapcast.engine import plugin, spread
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.kernels.neighbours import choose, compare
 
 
 class Ema(Forecaster):
     """forecast(t) = (1 − α)·forecast(t − 1) + α·(mean of the neighbours at t).
 
-    The target's own values are never used, so a gap changes nothing; a step in which no neighbour
-    is seen repeats the last forecast. Horizons above 0 repeat the nowcast.
+    The target's own values are not averaged, so a gap changes nothing; a step in which no
+    neighbour is seen repeats the last forecast. Horizons above 0 repeat the nowcast. With
+    ``neighbours: {correlated: k}`` the target's past says who they are: the k whose difference
+    from it has varied least, looked up at every truth; until then the first k.
 
     Cost: one addition a neighbour and step. Interval: from its own past errors.
     """
@@ -39,15 +44,31 @@ class Ema(Forecaster):
         return Needs(self.params.neighbours or Neighbours(all=True))
 
     def start(self, layout: Layout) -> State:
-        """The forecast before the first step."""
+        """The forecast before the first step; no candidate measured yet."""
         level = np.nan if self.params.start is None else self.params.start
-        return {"level": np.full(layout.n, level), **spread.start(layout)}
+        shape = (layout.n, 0 if layout.choose is None else layout.regressors.shape[2])
+        return {
+            "level": np.full(layout.n, level),
+            "weight": np.zeros(shape),
+            "offset": np.zeros(shape),
+            "strange": np.zeros(shape),
+            **spread.start(layout),
+        }
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Move every target's average by each step's neighbours."""
         layout = frame.layout
         mean = np.empty((frame.t, layout.n, len(layout.horizons)))
-        _average(frame.values, layout.regressors[:, 0], self.params.alpha, state["level"], mean)
+        neighbours, alpha, level = layout.regressors[:, 0], self.params.alpha, state["level"]
+        if layout.choose is None:
+            _average(frame.values, neighbours, alpha, level, mean)
+        else:
+            measures = (state["weight"], state["offset"], state["strange"])
+            forgetting = exp(-layout.interval / spread.MEMORY)
+            _average_of_best(
+                frame.values, frame.own, neighbours, layout.choose, alpha, forgetting, measures,
+                level, mean,
+            )  # fmt: skip
         return spread.around(mean, state, frame)
 
 
@@ -55,13 +76,36 @@ class Ema(Forecaster):
 def _average(values, neighbours, alpha, level, mean):
     for t in range(len(values)):
         for n in range(len(level)):
-            total, seen = 0.0, 0
-            for c in neighbours[n]:
-                if c >= 0 and not np.isnan(values[t, c]):
-                    total += values[t, c]
-                    seen += 1
-            if seen > 0:
-                newest = total / seen
-                fresh = np.isnan(level[n])
-                level[n] = newest if fresh else (1 - alpha) * level[n] + alpha * newest
+            level[n] = _moved(values[t], neighbours[n], alpha, level[n])
             mean[t, n, :] = level[n]
+
+
+@njit(cache=True, nogil=True)
+def _average_of_best(values, own, candidates, k, alpha, forgetting, measures, level, mean):
+    weight, offset, strange = measures
+    chosen = np.empty(k, np.int64)
+    for n in range(len(level)):
+        choose(candidates[n], weight[n], strange[n], chosen)
+        for t in range(len(values)):
+            level[n] = _moved(values[t], chosen, alpha, level[n])
+            mean[t, n, :] = level[n]
+            if not np.isnan(own[t, n]):
+                compare(
+                    own[t, n], values[t], candidates[n], forgetting, weight[n], offset[n],
+                    strange[n],
+                )  # fmt: skip
+                choose(candidates[n], weight[n], strange[n], chosen)
+
+
+@njit(cache=True, nogil=True)
+def _moved(values, neighbours, alpha, level):
+    """The average, moved by the mean of those neighbours that are seen."""
+    total, seen = 0.0, 0
+    for c in neighbours:
+        if c >= 0 and not np.isnan(values[c]):
+            total += values[c]
+            seen += 1
+    if seen == 0:
+        return level
+    newest = total / seen
+    return newest if np.isnan(level) else (1 - alpha) * level + alpha * newest

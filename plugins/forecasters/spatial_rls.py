@@ -37,7 +37,7 @@ class SpatialRls(Forecaster):
             default=4 * 86_400_000_000, gt=0, description="Time constant of forgetting."
         )
         ridge: float = Field(
-            default=0.5, gt=0, description="How strongly strange neighbours are held back."
+            default=1.0, gt=0, description="How strongly strange neighbours are held back."
         )
         neighbours: Neighbours | None = Field(
             default=None, description="Sensors to regress on; by default up to 63, near ones first."
@@ -67,6 +67,7 @@ class SpatialRls(Forecaster):
         models = Models(
             moments=np.zeros((N, m * (m + 1) // 2)),
             weights=np.zeros((N, K + 1)),
+            apart=np.zeros((N, K + 1)),
             news=np.full(N, np.inf),
             level=np.full((N, Q), np.nan),
             filled=np.full((N, K), np.nan),
