@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from gapcast.engine.masking import mask
+
 
 class Params(BaseModel):
     """Parameters of a plugin. Unknown keys are refused; instances are immutable.
@@ -15,7 +17,13 @@ class Params(BaseModel):
     the plugin's part of the JSON Schema, of ``docs/config.md`` and of config errors.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __repr__(self) -> str:
+        return mask(super().__repr__(), shortest=1)
+
+    def __str__(self) -> str:
+        return mask(super().__str__(), shortest=1)
 
 
 class Plugin(ABC):  # noqa: B024 - each kind of plugin declares its own abstract methods

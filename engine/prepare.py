@@ -29,8 +29,7 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
 
     generation: that of the run in `run_dir` to go on with, from its newest whole checkpoint, or
     from the beginning if there is none.
-    Raises RunError when the source has nothing that the config asks for, or a model cannot do
-    what it is asked to.
+    Raises RunError when the source has nothing that the config asks for.
     """
     models = tuple(
         Model(name, chosen.create(), chosen.horizons, chosen.level)
@@ -38,7 +37,6 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
     )
     quantities = {*config.targets.quantities}
     for model in models:
-        _check_horizons(model)
         quantities.update(model.forecaster.needs().quantities)
     source = config.source.create()
     source.open(quantities)
@@ -114,17 +112,6 @@ def _migrate(model: Model, state: State, version: int) -> State:
         return model.forecaster.migrate(state, version)
     except ValueError as error:
         raise RunError(f"models.{model.name}: the checkpoint's state: {error}") from None
-
-
-def _check_horizons(model: Model) -> None:
-    low, high = model.forecaster.horizons
-    wrong = [h for h in model.horizons if not low <= h <= high]
-    if wrong:
-        only = f"only {low}" if low == high else f"from {low} to {high}"
-        raise RunError(
-            f"models.{model.name}.horizons: {type(model.forecaster).__name__} cannot forecast "
-            f"{', '.join(map(str, wrong))} steps ahead, {only}"
-        )
 
 
 def _network(config: RunConfig, source: Source, quantities: set[str]) -> Network:

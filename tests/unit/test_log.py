@@ -9,6 +9,7 @@ import pytest
 
 from gapcast.engine.log import configure
 from gapcast.engine.masking import mask, remember
+from gapcast.engine.plugin import Params
 
 log = logging.getLogger("gapcast.test")
 other = logging.getLogger("elsewhere")
@@ -124,3 +125,17 @@ def test_short_secrets_are_hidden_only_where_asked():
     remember("1x", "${TINY}")
     assert mask("1x") == "1x"
     assert mask("1x", shortest=1) == "${TINY}"
+
+
+def test_parameters_show_placeholders_for_secrets():
+    class Login(Params):
+        password: str
+
+    remember("hunter2!", "${PASSWORD}")
+    login = Login(password="hunter2!")
+    assert login.password == "hunter2!"
+    assert "hunter2!" not in f"{login!r} {login}"
+    assert "${PASSWORD}" in repr(login)
+    with pytest.raises(ValueError, match="user") as refused:
+        Login(password="hunter2!", user="x")
+    assert "hunter2!" not in str(refused.value)
