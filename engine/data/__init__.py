@@ -1,0 +1,1 @@
+"""Data sets: a simulated lab, and fetching the real one."""
