@@ -195,7 +195,7 @@ class Shard:
     def _views(self, frame: GridFrame, hidden: bool) -> list[Frame]:
         """The frame as each model may see it."""
         values = frame.values
-        own = values[:, self.targets]
+        own = np.take(values, self.targets, axis=1)
         if hidden:
             own = np.full_like(own, np.nan)
             if self.how.hide == "together":
@@ -208,8 +208,8 @@ class Shard:
         ]
 
     def _truth(self, frame: GridFrame, hidden: bool) -> tuple[Floats, NDArray[np.uint8]]:
-        good = frame.values[:, self.targets]
-        bad = frame.refused[:, self.targets]
+        good = np.take(frame.values, self.targets, axis=1)
+        bad = np.take(frame.refused, self.targets, axis=1)
         status = np.full(good.shape, HIDDEN if hidden else OBSERVED, np.uint8)
         missing = np.isnan(good)
         status[missing] = MISSING

@@ -244,3 +244,6 @@ def test_a_frame_is_what_the_contract_says():
     assert isinstance(seen, Frame)
     assert (seen.first, seen.t) == (7, 2)
     np.testing.assert_array_equal(seen.own, ramp(2)[:, [1, 3]])
+    for array in (seen.values, seen.own, seen.companions):
+        assert array.flags.c_contiguous
+        assert array.dtype == np.float64
