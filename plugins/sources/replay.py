@@ -55,10 +55,14 @@ class ReplayParams(CsvOptions):
 
     def of(self, reader: type[Format]) -> Params:
         """The options of a format. Raises ValueError if some do not belong to it."""
-        own = set(CsvOptions.model_fields) & self.model_fields_set
-        if foreign := sorted(own - set(reader.Options.model_fields)):
+        own = {
+            name: getattr(self, name)
+            for name, field in CsvOptions.model_fields.items()
+            if getattr(self, name) != field.default
+        }
+        if foreign := sorted(own.keys() - reader.Options.model_fields.keys()):
             raise ValueError(f"not understood by this format: {', '.join(foreign)}")
-        return reader.Options(**{name: getattr(self, name) for name in own}, **self.options)
+        return reader.Options(**own, **self.options)
 
 
 class ReplaySource(Source):

@@ -388,6 +388,21 @@ def test_wrong_parameters_are_refused_before_anything_is_read(params, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "params",
+    [{"path": "x", "format": "intel-lab", "speed": "60x"},
+     {"path": ["a.csv", "b.csv"], "delimiter": ";", "wide": {"a": {"sensor": 1}}, "time": "t"}],
+)  # fmt: skip
+def test_parameters_written_out_in_full_are_read_again(params):
+    read = ReplaySource.Params(**params)
+    assert ReplaySource.Params(**read.model_dump(mode="json")) == read
+
+
+def test_the_schema_knows_both_ways_to_name_wide_columns():
+    forms = ReplaySource.Params.model_json_schema()["properties"]["wide"]["anyOf"]
+    assert {form["type"] for form in forms} == {"object", "array", "null"}
+
+
 class Shouting(IntelLab):
     """A format of someone else's."""
 

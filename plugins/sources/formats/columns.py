@@ -61,7 +61,10 @@ class TableOptions(Params):
     sensor: str = Field(default="sensor", description="Column of the sensor.")
     quantity: str = Field(default="quantity", description="Column of the quantity (long tables).")
     value: str = Field(default="value", description="Column of the value (long tables).")
-    wide: Annotated[dict[str, Column] | None, BeforeValidator(_listed)] = Field(
+    wide: Annotated[
+        dict[str, Column] | None,
+        BeforeValidator(_listed, json_schema_input_type=dict[str, Column] | list[str] | None),
+    ] = Field(
         default=None,
         description="Columns of values: a list of them, or of each its sensor and quantity; "
         "'*' stands for all others. Makes the table a wide one.",
@@ -113,7 +116,7 @@ def table(
         _check(roles, columns, where)
         time, sensor, quantity, value = (columns.index(name) for name in roles)
         return Table(time, sensor, quantity, (value,), (None,), (None,))
-    if "sensor" in options.model_fields_set:
+    if options.sensor != TableOptions.model_fields["sensor"].default:
         roles.append(options.sensor)
     _check([*roles, *(name for name in options.wide if name != REST)], columns, where)
     by_row = options.sensor in columns and options.sensor not in options.wide
