@@ -22,7 +22,8 @@ class _AsWritten(GenerateJsonSchema):
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         shown = super().default_schema(schema)
         write = cast(dict[str, Any], schema["schema"]).get("serialization", {})
-        if write.get("type") == "function-plain" and "default" in shown:
+        plain = write.get("type") == "function-plain" and not write.get("info_arg")
+        if plain and "default" in shown:
             shown["default"] = cast(Callable[[Any], Any], write["function"])(schema["default"])
         return shown
 

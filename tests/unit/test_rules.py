@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import statistics
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -104,7 +106,22 @@ def test_public_things_are_documented_and_typed(path):
     assert missing == []
 
 
-def test_tests_are_as_long_as_the_code():
-    code = sum(len(p.read_text().splitlines()) for p in MODULES)
-    tests = sum(len(p.read_text().splitlines()) for p in (ROOT / "tests").rglob("*.py"))
-    assert tests >= 0.7 * code
+def statements(path):
+    """Lines of a module that are neither blank, comment nor docstring."""
+    text = path.read_text()
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    used = {
+        line
+        for t in tokens
+        if t.type in (tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING)
+        for line in range(t.start[0], t.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            used -= set(range(node.lineno, node.end_lineno + 1))
+    return len(used)
+
+
+def test_tests_keep_up_with_the_code():
+    code = sum(map(statements, MODULES))
+    assert sum(map(statements, (ROOT / "tests").rglob("*.py"))) >= 0.6 * code
