@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from doubles import SCRIPTS
+from typer.testing import CliRunner
 
 from gapcast.engine import checkpoint, read_config, run
 from gapcast.engine.checkpoint import EpochLog, Snapshot, newest, numbers, read, write
+from gapcast.engine.cli import app
 from gapcast.engine.errors import CheckpointError, RunError
 from gapcast.plugins.forecasters.persistence import Persistence
 
@@ -254,3 +256,27 @@ def test_manifest_of_an_interrupted_run_says_so(stops, tmp_path):
     run(config(), tmp_path / "r")
     assert json.loads((tmp_path / "r/manifest.json").read_text())["state"] == "interrupted"
     assert numbers(tmp_path / "r/checkpoint")
+
+
+def test_the_command_line_lists_shows_and_verifies(stops, tmp_path):
+    stops(300)
+    run(config(), tmp_path / "r")
+
+    def gapcast(*arguments):
+        return CliRunner().invoke(app, ["checkpoint", *arguments, str(tmp_path / "r")])
+
+    listed = gapcast("list")
+    assert listed.exit_code == 0
+    assert "epoch" in listed.stdout
+    assert "whole" in listed.stdout
+    shown = gapcast("show").stdout
+    assert "spatial (state version 1)" in shown
+    assert "shards/0/state/last" in shown
+    assert gapcast("verify").exit_code == 0
+    (number,) = numbers(tmp_path / "r/checkpoint")
+    (tmp_path / f"r/checkpoint/{number:08d}/0000.bin").write_bytes(b"torn")
+    verified = gapcast("verify")
+    assert verified.exit_code == 1
+    assert "does not match its checksum" in verified.stdout
+    nothing = CliRunner().invoke(app, ["checkpoint", "list", str(tmp_path)])
+    assert isinstance(nothing.exception, CheckpointError)
