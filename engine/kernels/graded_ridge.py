@@ -30,9 +30,9 @@ def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch
     """Set one lane of what `normal_equations` needs, for one target.
 
     rows: its arrays centre, prior, use, two diagonals, `weak` and `strong`, and `error`, the error
-    variance of each regressor as filled, all (K + 2, LANES). M: the moments' scratch. filled, age, noise,
-    noise_weight (K,), group: see `stand_in`. how: (steps that weigh as one of half an hour,
-    ridge, how many of the neighbours to use). scratch: (4, K + CLOSEST + 2).
+    variance of each regressor as filled, all (K + 2, LANES). M: the moments' scratch. filled,
+    age, noise, noise_weight (K,), group: see `stand_in`. how: (steps that weigh as one of half an
+    hour, ridge, how many of the neighbours to use). scratch: (4, K + CLOSEST + 2).
     """
     K = len(filled)
     n = M[at(K, K, K + 2), lane]
@@ -131,8 +131,9 @@ def _rank(strange, i, C):
 def _scale(mean, var, low, high, y, n, steps, work):
     """Centre of the variables low to high, and a typical variance of them and of y where y >= 0.
 
-    Medians, so that a broken sensor does not stiffen the prior of all. The variance between means
-    weighs as one step: at first it is all there is to go by. `work` is scratch.
+    The median of their variances, so that a broken sensor does not stiffen the prior of all; the
+    variance between their means weighs as one step: at first it is all there is to go by. `work`
+    is scratch.
     """
     centre = 0.0
     for i in range(low, high):
@@ -141,14 +142,15 @@ def _scale(mean, var, low, high, y, n, steps, work):
     k = high - low + (y >= 0)
     if k == 0 or n == 0:
         return centre, 1.0
+    between = 0.0
     for i in range(k):
-        work[i] = var[low + i] if low + i < high else var[y]
-    within = _median(work[:k])
-    for i in range(k):
-        work[i] = ((mean[low + i] if low + i < high else mean[y]) - centre) ** 2
-    between = _median(work[:k])
+        of = low + i if low + i < high else y
+        work[i] = var[of]
+        between += (mean[of] - centre) ** 2
+    within, between = _median(work[:k]), between / k
     mixed = (n * within + steps * between) / (n + steps)
-    return centre, max(mixed, 1e-6 * between, TINY)
+    least = max(1e-6 * between, NOTHING * (centre * centre + within + between), TINY)
+    return centre, max(mixed, least)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
