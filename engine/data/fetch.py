@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.client
 import os
@@ -11,7 +12,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gapcast.engine.errors import DataError
 
@@ -114,18 +114,17 @@ def _download(url: str, part: Path, progress: Progress) -> None:
 
 
 def _unpack(part: Path, out: Path, what: DataSet) -> None:
-    with open(part, "rb") as packed, open(out, "wb") as text:
-        gzipped = packed.read(2) == b"\x1f\x8b"
-        packed.seek(0)
-        unpacker: Any = zlib.decompressobj(31) if gzipped else None
-        size = 0
-        while (piece := packed.read(_PIECE)) and size <= what.size:
-            try:
-                data = unpacker.decompress(piece) if unpacker else piece
-            except zlib.error:
-                part.unlink()
-                raise DataError(f"{part}: damaged, so it was removed; fetch it again") from None
-            size += text.write(data)
+    """Write the text in `part` to `out`, or as much of it as shows that it is too long."""
+    with open(part, "rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+    size = 0
+    try:
+        with gzip.open(part) if gzipped else open(part, "rb") as packed, open(out, "wb") as text:
+            while size <= what.size and (piece := packed.read(_PIECE)):
+                size += text.write(piece)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        part.unlink()
+        raise DataError(f"{part}: damaged, so it was removed; fetch it again") from None
 
 
 def _check(path: Path, what: DataSet, place: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -145,8 +146,10 @@ def test_damaged_gzip_is_removed(tmp_path, server):
 
 def test_a_file_that_unpacks_without_end_fills_no_disk(tmp_path, server):
     server.body = gzip.compress(b"0" * 200_000_000, 1)
-    with pytest.raises(DataError, match="bytes of text where"):
+    with pytest.raises(DataError, match="bytes of text where") as caught:
         fetch(data_set(server), tmp_path)
+    (written,) = re.findall(r"([\d,]+) bytes", str(caught.value))
+    assert int(written.replace(",", "")) < 2_000_000
 
 
 @pytest.mark.parametrize("status", [404, 503])

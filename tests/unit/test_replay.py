@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -188,11 +189,21 @@ def test_a_source_that_reads_elsewhere_in_between_is_not_confused(mixed):
     )
 
 
+def test_partitions_may_be_read_from_several_threads(tmp_path):
+    for name in "abcd":
+        (tmp_path / name).write_text(MIXED.replace("20.5", str(ord(name))))
+    source = opened(str(tmp_path))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda name: content(reads(source, name, limit=1)), "abcd"))
+    assert found == [content(reads(opened(str(tmp_path)), name)) for name in "abcd"]
+
+
 def test_the_end_stays_the_end(mixed):
     *_, last = reads(mixed, "mixed")
     again = mixed.read("mixed", last.position, 5)
     assert (len(again.readings), len(again.dead), again.ended) == (0, 0, True)
     assert again.position == last.position
+    assert last.position.get("byte", len(MIXED)) == len(MIXED)
 
 
 @pytest.mark.parametrize("format", ["intel-lab", "csv"])
@@ -300,6 +311,7 @@ class Clock:
     def sleep(self, seconds):
         self.slept.append(seconds)
         self.time += seconds
+        assert len(self.slept) < 10_000
 
 
 def paced(path, factor, clock):

@@ -131,6 +131,8 @@ DECIMALS = st.builds(
 @example("00000000000000000000000012.5")
 @example("1.7976931348623159e308")
 @example("1E+22")
+@example("1e23")
+@example("7e-23")
 @example(".5")
 @example("7.")
 def test_numbers_have_the_bits_of_pythons_float(text):
