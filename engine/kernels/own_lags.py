@@ -164,22 +164,27 @@ def _deviation(past, n, ahead, variance):
 
 @njit(forceinline=True)
 def _learn_shadow(theta, lane, past, n, slot, truth, period, forgetting):
-    """Move the shadow to the step at `slot`, and measure how far it has strayed."""
+    """Move the shadow to the step at `slot`, and measure how far it has strayed.
+
+    One that is not on its way sets out after the next truth. (The calls stand outside of branches:
+    there numba counts references of arrays, which would take most of the time.)
+    """
     depth, shadow = past.values.shape[1], past.shadow[n]
-    if past.shadow_age[n] > 0 or past.age[n] == 0:
-        if past.shadow_age[n] == 0:
-            for i in range(len(shadow)):
-                shadow[i] = past.values[n, _back(slot, 1 + i, depth)]
-        past.shadow_age[n] += 1
-        forecast = _held(past, n, _next(theta, lane, shadow, past, n, slot, 0, period))
-        _push(shadow, forecast)
-        error = truth - forecast
-        if not np.isnan(error):
-            k = _octave(past.shadow_age[n], past.strayed.shape[1])
-            past.strayed_weight[n, k] = forgetting * past.strayed_weight[n, k] + 1.0
-            past.strayed[n, k] += (error * error - past.strayed[n, k]) / past.strayed_weight[n, k]
-        if past.shadow_age[n] == period:
-            past.shadow_age[n] = 0
+    if past.shadow_age[n] == 0:
+        for i in range(len(shadow)):
+            shadow[i] = past.values[n, _back(slot, 1 + i, depth)]
+    forecast = _held(past, n, _next(theta, lane, shadow, past, n, slot, 0, period))
+    _push(shadow, forecast)
+    if past.shadow_age[n] == 0 and past.age[n] > 0:
+        return
+    past.shadow_age[n] += 1
+    error = truth - forecast
+    if not np.isnan(error):
+        k = _octave(past.shadow_age[n], past.strayed.shape[1])
+        past.strayed_weight[n, k] = forgetting * past.strayed_weight[n, k] + 1.0
+        past.strayed[n, k] += (error * error - past.strayed[n, k]) / past.strayed_weight[n, k]
+    if past.shadow_age[n] == period:
+        past.shadow_age[n] = 0
 
 
 @njit(forceinline=True)
