@@ -73,15 +73,9 @@ class Source(Plugin):
         and answers with no rows.
         """
 
+    @abstractmethod
     def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
         """Read again exactly what lies between two positions that `read` once returned."""
-        position = start
-        while position != end:
-            read = self.read(partition, position, 1 << 30)
-            if read.position == position:
-                return
-            position = read.position
-            yield read
 
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""

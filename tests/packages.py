@@ -45,6 +45,7 @@ class Http(Source):
     def open(self, quantities): ...
     def partitions(self): return []
     def discover(self): return []
+    def read_between(self, partition, start, end): ...
     def read(self, partition, position, limit): raise AssertionError
 
 
