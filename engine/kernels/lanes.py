@@ -25,6 +25,9 @@ from numba.extending import intrinsic
 
 LANES = 8
 
+inlined = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For the parts of kernels: no code of their own, nor any that would let Python call them."""
+
 _BYTES = 8
 _BYTE = ir.IntType(8)
 _DOUBLE = ir.DoubleType()
@@ -192,7 +195,7 @@ if_positive = _ternary(_if_positive)  # (test, a, b): a where test > 0, else b
 if_finite = _ternary(_if_finite)  # (test, a, b): a where test is neither infinite nor NaN, else b
 
 
-@njit(forceinline=True)
+@inlined
 def new_rows(rows):
     """(rows, LANES) uninitialised scratch, each row within one cache line."""
     raw = np.empty(rows * LANES + LANES)
@@ -200,7 +203,7 @@ def new_rows(rows):
     return raw[skip : skip + rows * LANES].reshape(rows, LANES)
 
 
-@njit(forceinline=True)
+@inlined
 def load_rows(rows, array, first):
     """Transpose entries `first` onward of `array` (N, k), one a lane, into the k rows of `rows`;
     lanes past the end of `array` are 0."""
@@ -215,7 +218,7 @@ def load_rows(rows, array, first):
                 rows[i, lane] = array[first + lane, i]
 
 
-@njit(forceinline=True)
+@inlined
 def store_rows(rows, array, first):
     """Undo `load_rows`: write the rows back to entries `first` onward of `array`."""
     n, k = array.shape

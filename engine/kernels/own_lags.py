@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from gapcast.engine.kernels.packed import packed_identity
 from gapcast.engine.kernels.rls import (
     LANES,
+    inlined,
     learn,
     load_block,
     new_block,
@@ -87,40 +88,39 @@ def prior(n: int, lags: int) -> tuple[Array, Array]:
     return theta, packed_identity(n, 2 * lags + 1, SPREAD)
 
 
-@njit(forceinline=True)
-def _held(past, n, value):
-    return min(max(value, past.low[n]), past.high[n])
+@inlined
+def _held(value, low, high):
+    return min(max(value, low), high)
 
 
-@njit(forceinline=True)
-def _scale(past, n):
-    return np.sqrt(past.variance[n]) if past.variance[n] > 0.0 else 1.0
+@inlined
+def _scale(variance):
+    return np.sqrt(variance) if variance > 0.0 else 1.0
 
 
-@njit(forceinline=True)
+@inlined
 def _back(slot, steps, depth):
     """The place in a ring of that many `steps` (at most `depth`) before `slot`."""
     place = slot - steps
     return place + depth if place < 0 else place
 
 
-@njit(forceinline=True)
+@inlined
 def _set_regressors(block, lane, past, n, slot, period):
     values, lags = past.values[n], past.shadow.shape[1]
-    depth, level, over = len(values), past.level[n], 1.0 / _scale(past, n)
+    depth, level, over = len(values), past.level[n], 1.0 / _scale(past.variance[n])
     for i in range(lags):
         block.x[i, lane] = (values[_back(slot, 1 + i, depth)] - level) * over
     for i in range(lags + 1):
         block.x[lags + i, lane] = (values[_back(slot, period + i, depth)] - level) * over
 
 
-@njit(forceinline=True)
-def _next(theta, lane, recent, past, n, slot, ahead, period):
+@inlined
+def _next(theta, lane, recent, values, n, level, slot, ahead, period):
     """The forecast for `ahead` steps after the one at `slot`, the last known, from the values
     `recent` before it, newest first. What is not known yet of the period before is taken from
     whole periods earlier."""
-    values, lags = past.values[n], past.shadow.shape[1]
-    depth, level = len(values), past.level[n]
+    depth, lags = values.shape[1], len(recent)
     total = level
     for i in range(lags):
         total += theta[i, lane] * (recent[i] - level)
@@ -128,18 +128,18 @@ def _next(theta, lane, recent, past, n, slot, ahead, period):
         steps = period + i - ahead
         while steps < 0:
             steps += period
-        total += theta[lags + i, lane] * (values[_back(slot, steps, depth)] - level)
+        total += theta[lags + i, lane] * (values[n, _back(slot, steps, depth)] - level)
     return total
 
 
-@njit(forceinline=True)
+@inlined
 def _push(recent, value):
     for i in range(len(recent) - 1, 0, -1):
         recent[i] = recent[i - 1]
     recent[0] = value
 
 
-@njit(forceinline=True)
+@inlined
 def _octave(ahead, octaves):
     """floor(log2(ahead)), the last octave holding all that is farther."""
     k = 0
@@ -149,7 +149,7 @@ def _octave(ahead, octaves):
     return k
 
 
-@njit(forceinline=True)
+@inlined
 def _deviation(past, n, ahead, variance):
     """Standard deviation of a forecast `ahead` steps after the last truth, `variance` being that
     of one step ahead."""
@@ -162,7 +162,7 @@ def _deviation(past, n, ahead, variance):
     return np.sqrt(max(variance, (weight * past.strayed[n, k] + walk) / (weight + 1.0)))
 
 
-@njit(forceinline=True)
+@inlined
 def _learn_shadow(theta, lane, past, n, slot, truth, period, forgetting):
     """Move the shadow to the step at `slot`, and measure how far it has strayed.
 
@@ -173,7 +173,8 @@ def _learn_shadow(theta, lane, past, n, slot, truth, period, forgetting):
     if past.shadow_age[n] == 0:
         for i in range(len(shadow)):
             shadow[i] = past.values[n, _back(slot, 1 + i, depth)]
-    forecast = _held(past, n, _next(theta, lane, shadow, past, n, slot, 0, period))
+    forecast = _next(theta, lane, shadow, past.values, n, past.level[n], slot, 0, period)
+    forecast = _held(forecast, past.low[n], past.high[n])
     _push(shadow, forecast)
     if past.shadow_age[n] == 0 and past.age[n] > 0:
         return
@@ -187,11 +188,11 @@ def _learn_shadow(theta, lane, past, n, slot, truth, period, forgetting):
         past.shadow_age[n] = 0
 
 
-@njit(forceinline=True)
+@inlined
 def _remember(past, n, slot, truth, forecast, forgetting):
     """Put the truth, or what stands for it, into the past."""
     if np.isnan(truth):
-        past.values[n, slot] = forecast
+        past.values[n, slot] = _held(forecast, past.low[n], past.high[n])
         past.age[n] += 1
         return
     past.values[n, slot] = truth
@@ -205,34 +206,35 @@ def _remember(past, n, slot, truth, forecast, forgetting):
     past.high[n] = max(truth, level + forgetting * (past.high[n] - level))
 
 
-@njit(forceinline=True)
+@inlined
 def _now(block, lane, past, n, slot):
     """Forecast for the step at `slot` from all before it: (mean, standard deviation)."""
-    scale = _scale(past, n)
+    scale = _scale(past.variance[n])
     mean = past.level[n] + scale * block.mean[lane]
     if np.isnan(mean):
         return past.values[n, _back(slot, 1, past.values.shape[1])], np.nan
     if past.age[n] > 0:
-        mean = _held(past, n, mean)
+        mean = _held(mean, past.low[n], past.high[n])
     return mean, _deviation(past, n, past.age[n] + 1, scale * scale * block.variance[lane])
 
 
-@njit(forceinline=True)
+@inlined
 def _look_ahead(block, lane, past, n, slot, period, horizons, recent, out):
     """Forecasts at the step at `slot` for the horizons above 0, each running on those before."""
     depth = past.values.shape[1]
-    scale = _scale(past, n)
+    scale = _scale(past.variance[n])
     one = scale * scale * block.variance[lane]
     mean, sd = out
+    level = past.level[n]
     for i in range(len(recent)):
         recent[i] = past.values[n, _back(slot, i, depth)]
     column = 0
     for ahead in range(1, horizons[-1] + 1):
-        value = _next(block.theta, lane, recent, past, n, slot, ahead, period)
+        value = _next(block.theta, lane, recent, past.values, n, level, slot, ahead, period)
         if np.isnan(value):
             value = recent[0]
         age = past.age[n] + ahead
-        _push(recent, _held(past, n, value))
+        _push(recent, _held(value, past.low[n], past.high[n]))
         while horizons[column] < ahead:
             column += 1
         if horizons[column] == ahead:
@@ -262,7 +264,7 @@ def own_lags(theta, P, s2, w, past, own, first, period, forgetting, cap, horizon
             predict(block)
             for lane in range(count):
                 n = start + lane
-                block.y[lane] = (own[t, n] - past.level[n]) / _scale(past, n)
+                block.y[lane] = (own[t, n] - past.level[n]) / _scale(past.variance[n])
             learn(block, forgetting, cap)
             for lane in range(count):
                 n = start + lane
@@ -270,7 +272,7 @@ def own_lags(theta, P, s2, w, past, own, first, period, forgetting, cap, horizon
                 if horizons[0] == 0:
                     mean[t, n, 0], sd[t, n, 0] = now, spread
                 _learn_shadow(block.theta, lane, past, n, slot, own[t, n], period, forgetting)
-                _remember(past, n, slot, own[t, n], _held(past, n, now), forgetting)
+                _remember(past, n, slot, own[t, n], now, forgetting)
                 out = mean[t, n], sd[t, n]
                 _look_ahead(block, lane, past, n, slot, period, horizons, recent, out)
         store_block(block, theta, P, s2, w, start)

@@ -53,6 +53,7 @@ from gapcast.engine.kernels.lanes import (
     fnma,
     if_finite,
     if_positive,
+    inlined,
     larger,
     load,
     load_rows,
@@ -63,7 +64,16 @@ from gapcast.engine.kernels.lanes import (
 )
 from gapcast.engine.kernels.rls_block import load_block, new_block, store_block, sweep
 
-__all__ = ["LANES", "learn", "load_block", "new_block", "predict", "rls_dense", "store_block"]
+__all__ = [
+    "LANES",
+    "inlined",
+    "learn",
+    "load_block",
+    "new_block",
+    "predict",
+    "rls_dense",
+    "store_block",
+]
 
 REACH = 1e12
 """Greatest tr(P) |x|² that the guard lets stand after a step: the update subtracts numbers of that
@@ -74,7 +84,7 @@ SHRINK = 0.9
 """Factor on P for a step out of reach: one outlier costs little, a new level is soon in reach."""
 
 
-@njit(forceinline=True)
+@inlined
 def predict(block):
     """Mean and variance of the forecast at ``block.x``."""
     sweep(block)
@@ -84,7 +94,7 @@ def predict(block):
     store(block.variance, 0, if_finite(xPx, if_positive(w, variance, nan), nan))
 
 
-@njit(forceinline=True)
+@inlined
 def learn(block, forgetting, cap):
     """Learn ``block.y`` at the x of the last `predict`: θ, s2 and w now, P with the next sweep."""
     one, zero, memory = fill(1.0), fill(0.0), fill(forgetting)
@@ -111,7 +121,7 @@ def learn(block, forgetting, cap):
     _learn_variance(block, learnt, memory, e)
 
 
-@njit(forceinline=True)
+@inlined
 def _learn_variance(block, learnt, memory, e):
     one = fill(1.0)
     s2, w = load(block.s2, 0), load(block.w, 0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from gapcast.engine.kernels.lanes import (
     LANES,
@@ -18,6 +17,7 @@ from gapcast.engine.kernels.lanes import (
     fill,
     fma,
     fnma,
+    inlined,
     load,
     load_rows,
     mul,
@@ -52,7 +52,7 @@ class Block(NamedTuple):
     w: Any
 
 
-@njit(forceinline=True)
+@inlined
 def new_block(p):
     """Scratch for blocks of models with p regressors."""
     one = new_rows(12)
@@ -65,7 +65,7 @@ def new_block(p):
     )  # fmt: skip
 
 
-@njit(forceinline=True)
+@inlined
 def load_block(block, theta, P, s2, w, first):
     """Copy the state of targets `first` onward into `block`; returns how many of its lanes they
     fill. The others hold zeros and learn nothing: their y stays NaN and their x 0."""
@@ -86,7 +86,7 @@ def load_block(block, theta, P, s2, w, first):
     return count
 
 
-@njit(forceinline=True)
+@inlined
 def store_block(block, theta, P, s2, w, first):
     """Make the pending update and write the state in `block` back to targets `first` onward."""
     sweep(block)
@@ -97,7 +97,7 @@ def store_block(block, theta, P, s2, w, first):
         w[first + lane] = block.w[lane]
 
 
-@njit(forceinline=True)
+@inlined
 def sweep(block):
     """One pass over P: make the pending update, then q = P x, x'θ and the sums over x and q."""
     p = len(block.x)
@@ -121,7 +121,7 @@ def sweep(block):
     _nothing_pending(block)
 
 
-@njit(forceinline=True)
+@inlined
 def _nothing_pending(block):
     """P is up to date: a sweep leaves it as it is, whatever g."""
     store(block.scale, 0, fill(1.0))
@@ -129,7 +129,7 @@ def _nothing_pending(block):
     store(block.lift, 0, fill(0.0))
 
 
-@njit(forceinline=True)
+@inlined
 def _two_rows(block, i, k):
     """The sweep over rows i and i+1 of P, the first at `k`: two rows share the loads and stores
     of q, g and x. Returns the sum of their diagonal entries."""
@@ -159,7 +159,7 @@ def _two_rows(block, i, k):
     return add(v00, v11)
 
 
-@njit(forceinline=True)
+@inlined
 def _last_row(block, i, k):
     """The sweep over the row that has no other to go with."""
     gi = load(block.g, i)
@@ -170,7 +170,7 @@ def _last_row(block, i, k):
     return v
 
 
-@njit(forceinline=True)
+@inlined
 def _row_sums(block, i, sums):
     """x'q, q'q, x'x and x'θ with the terms of row i added."""
     xPx, qq, xx, mean = sums
