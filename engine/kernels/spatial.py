@@ -28,7 +28,10 @@ from gapcast.engine.kernels.moments import add_moments, at, normal_equations, so
 from gapcast.engine.kernels.standin import plausible, stand_in
 
 REFRESH = 64.0
-"""Weights are solved for anew when 1/REFRESH of all that is remembered is news."""
+"""Weights are solved for anew when 1/REFRESH of all that is remembered is news;"""
+DOUBT = 0.1
+"""when stand-ins add more than this share to the residuals' variance, and when a regressor is back
+that the weights were solved without: with an error variance above that of the residuals."""
 
 
 class Models(NamedTuple):
@@ -37,12 +40,13 @@ class Models(NamedTuple):
     moments: Any  # (N, m(m+1)/2), m = K + 2: forgotten moments of (regressors, 1, truth)
     weights: Any  # (N, K + 1): of the regressors and the constant, the mean of two solutions
     apart: Any  # (N, K + 1): the stiff solution minus the loose one
-    news: Any  # (N,): steps learnt since the weights were solved for; infinite: to be solved
+    news: Any  # (N,): steps learnt since the weights were solved for; infinite: never
     level: Any  # (N, Q): subtracted from all of a quantity; NaN until something of it is seen
     filled: Any  # (N, K), and age, noise, noise_weight: see `stand_in`
     age: Any
     noise: Any
     noise_weight: Any
+    let_go: Any  # (N, K): error variance that each was solved with; infinite: not used yet
     last_x: Any  # (N, K): regressors at the last truth, level subtracted
     last_y: Any  # (N,): that truth, level subtracted; NaN before there is one
     left: Any  # (N,): share of that truth's residual that is left; 1 right after it
@@ -161,7 +165,7 @@ def _fit(block):
 
 
 @njit(forceinline=True)
-def _nowcast(block, lane, s, n, forgetting, missing):
+def _nowcast(block, lane, s, n, forgetting):
     """The nowcast and its variance, and what the residual one step before is by the weights of
     now, NaN where that step had no truth."""
     before = s.last_y[n] - block.fit[1, lane]
@@ -170,9 +174,7 @@ def _nowcast(block, lane, s, n, forgetting, missing):
     s.left[n] *= a
     carried = 0.0 if np.isnan(before) else s.left[n] * before
     variance = s.variance[n] + block.fit[3, lane] * block.fit[3, lane]
-    variance *= 1 - s.left[n] * s.left[n]
-    if missing:
-        variance += block.fit[2, lane]
+    variance = variance * (1 - s.left[n] * s.left[n]) + block.fit[2, lane]
     if s.variance_weight[n] == 0:
         variance = np.nan
     return block.fit[0, lane] + carried + s.level[n, 0], variance, last
@@ -201,36 +203,55 @@ def _learn(block, lane, s, n, truth, last, forgetting):
 
 
 @njit(forceinline=True)
+def _due(block, lane, s, n):
+    """Whether the weights of a target are to be solved for; sets the error of its regressors."""
+    K = len(block.w) - 1
+    doubt = 0.0
+    due = s.news[n] * REFRESH > block.M[at(K, K, K + 2), lane]
+    for i in range(K):
+        w = block.w[i, lane]
+        error = s.noise[n, i] * s.age[n, i]
+        block.error[i, lane] = error
+        doubt += w * w * error
+        if s.age[n, i] == 0:
+            due |= s.let_go[n, i] > s.variance[n]
+        else:
+            due |= s.noise_weight[n, i] == 0 and w != 0
+    return due or doubt > DOUBT * s.variance[n]
+
+
+@njit(forceinline=True)
 def _look(block, lane, s, n, c, values, companions, x, scratch):
-    """Bring one target's regressors of a step into its lane; returns whether any is missing, and
-    whether the weights are to be solved for."""
+    """Bring one target's regressors of a step into its lane; returns whether its weights are to be
+    solved for."""
     K = len(x)
     _read(values, companions, c.columns[n], x)
-    missing = stand_in(
+    stand_in(
         x, c.group, s.level[n], s.filled[n], s.age[n], s.noise[n], s.noise_weight[n],
         c.forgetting, scratch[0],
     )  # fmt: skip
     for i in range(K):
         block.v[i, lane] = scratch[0, i]
     block.v[K, lane] = 1.0
-    solving = missing or s.news[n] * REFRESH > block.M[at(K, K, K + 2), lane]
-    if solving:
+    due = _due(block, lane, s, n)
+    if due:
         prepare(
             block, lane, block.M, s.filled[n], s.age[n], s.noise[n], s.noise_weight[n], c.group,
             c.how, scratch,
         )  # fmt: skip
-    return missing, solving
+        s.news[n] = 0.0
+        for i in range(K):
+            s.let_go[n, i] = np.inf if np.isnan(s.filled[n, i]) else block.error[i, lane]
+    return due
 
 
 @njit(forceinline=True)
-def _step(block, s, c, first, values, companions, own, out, scratch, x, missing, solving):
+def _step(block, s, c, first, values, companions, own, out, scratch, x, solving):
     """One step of the targets `first` onward, one a lane, as many as `own` has."""
     any_solving, any_learning = False, False
     for lane in range(len(own)):
         n = first + lane
-        missing[lane], solving[lane] = _look(
-            block, lane, s, n, c, values, companions[lane], x, scratch
-        )
+        solving[lane] = _look(block, lane, s, n, c, values, companions[lane], x, scratch)
         any_solving |= solving[lane]
     if any_solving:
         normal_equations(block.M, block.centre, block.prior, block.weak, block.use, block.A)
@@ -240,11 +261,10 @@ def _step(block, s, c, first, values, companions, own, out, scratch, x, missing,
         for lane in range(len(own)):
             if solving[lane]:
                 _adopt(block, lane)
-                s.news[first + lane] = np.inf if missing[lane] else 0.0
     _fit(block)
     for lane in range(len(own)):
         n = first + lane
-        mean, variance, last = _nowcast(block, lane, s, n, c.forgetting, missing[lane])
+        mean, variance, last = _nowcast(block, lane, s, n, c.forgetting)
         half = c.z * np.sqrt(variance)
         out[0, lane], out[1, lane], out[2, lane] = mean, mean - half, mean + half
         truth = plausible(own[lane])
@@ -269,13 +289,13 @@ def nowcast(values, companions, own, s, c, out):
     N, K = c.columns.shape
     block = _new_block(K + 2)
     scratch, x = np.empty((4, K + CLOSEST + 2)), np.empty(K)
-    missing, solving = np.zeros(LANES, np.bool_), np.zeros(LANES, np.bool_)
+    solving = np.zeros(LANES, np.bool_)
     for first in range(0, N, LANES):
         stop = min(N, first + LANES)
         _load(block, s, first)
         for t in range(len(values)):
             _step(
                 block, s, c, first, values[t], companions[t, first:stop], own[t, first:stop],
-                out[:, t, first:stop], scratch, x, missing, solving,
+                out[:, t, first:stop], scratch, x, solving,
             )  # fmt: skip
         _store(block, s, first)

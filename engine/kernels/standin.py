@@ -28,10 +28,8 @@ def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):
     mean of each group, NaN until one is seen; filled (K,) values as filled, NaN until first seen,
     then its group's mean stands in; age (K,) steps since seen; noise, weight (K,) the forgotten
     mean of squares and the sum of its weights, weight ← λ weight + 1. z (K,) receives the filled
-    values minus the level, 0 where nothing of the group has ever been seen. Returns whether
-    anything is missing.
+    values minus the level, 0 where nothing of the group has ever been seen.
     """
-    missing = False
     for q in range(len(level)):
         low, high = group[q], group[q + 1]
         total, seen, moved, known = _sums(x, filled, low, high)
@@ -41,7 +39,6 @@ def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):
         for i in range(low, high):
             fresh = np.isnan(filled[i])
             if np.isnan(x[i]):
-                missing = True
                 age[i] += 1
                 if not fresh and known > 0:
                     filled[i] += moved / known
@@ -55,7 +52,6 @@ def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):
                 age[i] = 0
             value = neutral if np.isnan(filled[i]) else filled[i]
             z[i] = 0.0 if np.isnan(value) else value - level[q]
-    return missing
 
 
 @njit(forceinline=True)

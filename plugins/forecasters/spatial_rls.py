@@ -74,6 +74,7 @@ class SpatialRls(Forecaster):
             age=np.zeros((N, K)),
             noise=np.zeros((N, K)),
             noise_weight=np.zeros((N, K)),
+            let_go=np.zeros((N, K)),
             last_x=np.zeros((N, K)),
             last_y=np.full(N, np.nan),
             left=np.zeros(N),

@@ -16,6 +16,7 @@ class SpatialOracle:
         self.level = np.full(self.Q, np.nan)
         self.filled = np.full(self.K, np.nan)
         self.age, self.noise, self.weight = np.zeros((3, self.K))
+        self.let_go, self.W = np.zeros(self.K), np.zeros((2, self.K + 1))
         self.news, self.last, self.left = np.inf, None, 0.0
         self.lagged = self.power = self.variance = self.total = 0.0
 
@@ -99,13 +100,22 @@ class SpatialOracle:
             solved.append(w)
         return np.array(solved), np.where(use, error, 0)
 
+    def due(self, error):
+        """Whether the weights are to be solved for."""
+        w = self.W.mean(0)[:-1]
+        back = (self.age == 0) & (self.let_go > self.variance)
+        unknown = (self.age > 0) & (self.weight == 0) & (w != 0)
+        news = self.news > self.M[self.K, self.K] / 64
+        return news or back.any() or unknown.any() or w**2 @ error > 0.1 * self.variance
+
     def step(self, x, y):
         """(nowcast, standard deviation), then learn y."""
         z = np.append(self.fill(x), 1)
-        gone = (self.age > 0).any()
-        if gone or self.news > self.M[self.K, self.K] / 64:
-            self.W, self.error = self.solve()
-            self.news = np.inf if gone else 0
+        error = self.noise * self.age
+        if self.due(error):
+            self.W, error = self.solve()
+            self.let_go = np.where(np.isnan(self.filled), np.inf, error)
+            self.news = 0
         w, apart = self.W.mean(0), self.W[1] - self.W[0]
         fit, before = w @ z, np.nan
         a = np.clip(self.lagged / self.power, 0, self.forgetting) if self.power > 0 else 0
@@ -114,7 +124,7 @@ class SpatialOracle:
             before = self.last[1] - w @ self.last[0]
         forecast = fit + (self.left * before if self.last is not None else 0)
         variance = (self.variance + (apart @ z) ** 2) * (1 - self.left**2)
-        variance += w[:-1] ** 2 @ self.error
+        variance += w[:-1] ** 2 @ error
         out = forecast + self.level[0], np.sqrt(variance) if self.total else np.nan
         if not np.isnan(y):
             self.learn(z, y, fit, before if after else np.nan)
