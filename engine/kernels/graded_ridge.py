@@ -4,8 +4,8 @@ with a regressor's strangeness to the target. The formulas are in ``docs/spatial
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from gapcast.engine.kernels.lanes import inlined
 from gapcast.engine.kernels.moments import at
 
 ALIKE = 0.98
@@ -25,7 +25,7 @@ NOTHING = 1e-9
 TINY = 1e-30
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch):
     """Set one lane of what `normal_equations` needs, for one target.
 
@@ -65,7 +65,7 @@ def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch
     _put(rows, K, lane, (0.0, 0.0, UNBIASED * steps, UNBIASED * steps, 1.0, 0.0))
 
 
-@njit(forceinline=True)
+@inlined
 def _put(rows, i, lane, values):
     rows.centre[i, lane] = values[0]
     rows.prior[i, lane] = values[1]
@@ -75,7 +75,7 @@ def _put(rows, i, lane, values):
     rows.error[i, lane] = values[5]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _statistics(M, lane, C, filled, mean, var, strange):
     """Mean and variance of every variable, and how strange each regressor is to the target: the
     variance of the target that it leaves unexplained, taken as it is where it is one of the first
@@ -99,7 +99,7 @@ def _statistics(M, lane, C, filled, mean, var, strange):
             strange[i] = np.inf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _closest(strange, near):
     """Mean strangeness of the CLOSEST least strange regressors; `near` is scratch."""
     near[:CLOSEST] = np.inf
@@ -117,7 +117,7 @@ def _closest(strange, near):
     return max(total / k, TINY) if k > 0 else TINY
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _rank(strange, i, C):
     """How many of the first C regressors go before regressor i: less strange, or as strange and
     better placed."""
@@ -127,7 +127,7 @@ def _rank(strange, i, C):
     return before
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _scale(mean, var, low, high, y, n, steps, work):
     """Centre of the variables low to high, and a typical variance of them and of y where y >= 0.
 
@@ -153,7 +153,7 @@ def _scale(mean, var, low, high, y, n, steps, work):
     return centre, max(mixed, least)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _median(a):
     """The upper median of a, which is reordered (Hoare 1961, *Find*)."""
     low, high, k = 0, len(a) - 1, len(a) // 2

@@ -9,18 +9,16 @@ packed upper triangle, see `gapcast.engine.kernels.packed`; scratch has rows of 
 
 from __future__ import annotations
 
-from numba import njit
-
-from gapcast.engine.kernels.lanes import div, fill, fma, fnma, load, mul, store
+from gapcast.engine.kernels.lanes import div, fill, fma, fnma, inlined, load, mul, store
 
 
-@njit(forceinline=True)
+@inlined
 def at(i, j, m):
     """Place of entry (i, j), i <= j, of a packed (m, m) matrix."""
     return i * m - i * (i - 1) // 2 + j - i
 
 
-@njit(forceinline=True)
+@inlined
 def add_moments(M, v, forgetting):
     """M ← λ M + v v'. M (m(m+1)/2, LANES), v (m, LANES), forgetting (1, LANES)."""
     m, k, memory = len(v), 0, load(forgetting, 0)
@@ -31,7 +29,7 @@ def add_moments(M, v, forgetting):
             k += 1
 
 
-@njit(forceinline=True)
+@inlined
 def normal_equations(M, centre, prior, diagonal, use, A):
     """A = the moments about `centre`, plus prior prior', plus `diagonal` on the diagonal.
 
@@ -56,7 +54,7 @@ def normal_equations(M, centre, prior, diagonal, use, A):
             k += 1
 
 
-@njit(forceinline=True)
+@inlined
 def solve(A, w):
     """Solve the normal equations in A (m(m+1)/2, LANES), destroyed, for w (m - 1, LANES).
 

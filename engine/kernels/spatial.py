@@ -17,6 +17,7 @@ from gapcast.engine.kernels.lanes import (
     LANES,
     fill,
     fma,
+    inlined,
     load,
     load_rows,
     mul,
@@ -87,7 +88,7 @@ class Block(NamedTuple):
     fit: Any  # (4,): w'v, w'last, Σ w² error, apart'v
 
 
-@njit(forceinline=True)
+@inlined
 def _new_block(m):
     rows = new_rows(12 * m + 5)
     rows[:] = 0.0
@@ -100,7 +101,7 @@ def _new_block(m):
     )  # fmt: skip
 
 
-@njit(forceinline=True)
+@inlined
 def _load(block, s, first):
     """Copy the state of targets `first` onward into the block; lanes beyond the last target hold
     zeros, learn and solve nothing."""
@@ -115,7 +116,7 @@ def _load(block, s, first):
     load_rows(block.last[:-2], s.last_x, first)
 
 
-@njit(forceinline=True)
+@inlined
 def _store(block, s, first):
     store_rows(block.M, s.moments, first)
     store_rows(block.w, s.weights, first)
@@ -123,7 +124,7 @@ def _store(block, s, first):
     store_rows(block.last[:-2], s.last_x, first)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _read(values, companions, columns, x):
     """The regressors of one target and step, NaN where missing."""
     for i in range(len(columns)):
@@ -134,7 +135,7 @@ def _read(values, companions, columns, x):
             x[i] = np.nan if c == -1 else plausible(companions[-2 - c])
 
 
-@njit(forceinline=True)
+@inlined
 def _adopt(block, lane):
     """Take the two solutions, the centres folded into the constant."""
     K = len(block.w) - 1
@@ -148,7 +149,7 @@ def _adopt(block, lane):
         block.apart[K, lane] -= block.apart[i, lane] * block.centre[i, lane]
 
 
-@njit(forceinline=True)
+@inlined
 def _fit(block):
     K = len(block.w) - 1
     now = then = load(block.w, K)
@@ -164,7 +165,7 @@ def _fit(block):
     store(block.fit, 3, apart)
 
 
-@njit(forceinline=True)
+@inlined
 def _nowcast(block, lane, s, n, forgetting):
     """The nowcast and its variance, and what the residual one step before is by the weights of
     now, NaN where that step had no truth."""
@@ -180,7 +181,7 @@ def _nowcast(block, lane, s, n, forgetting):
     return block.fit[0, lane] + carried + s.level[n, 0], variance, last
 
 
-@njit(forceinline=True)
+@inlined
 def _learn(block, lane, s, n, truth, last, forgetting):
     """Take in a truth: all but the moments, which follow for the whole block at once."""
     K = len(block.w) - 1
@@ -202,7 +203,7 @@ def _learn(block, lane, s, n, truth, last, forgetting):
     block.memory[0, lane] = forgetting
 
 
-@njit(forceinline=True)
+@inlined
 def _due(block, lane, s, n):
     """Whether the weights of a target are to be solved for; sets the error of its regressors."""
     K = len(block.w) - 1
@@ -220,7 +221,7 @@ def _due(block, lane, s, n):
     return due or doubt > DOUBT * s.variance[n]
 
 
-@njit(forceinline=True)
+@inlined
 def _look(block, lane, s, n, c, values, companions, x, scratch):
     """Bring one target's regressors of a step into its lane; returns whether its weights are to be
     solved for."""
@@ -245,7 +246,7 @@ def _look(block, lane, s, n, c, values, companions, x, scratch):
     return due
 
 
-@njit(forceinline=True)
+@inlined
 def _step(block, s, c, first, values, companions, own, out, scratch, x, solving):
     """One step of the targets `first` onward, one a lane, as many as `own` has."""
     any_solving, any_learning = False, False
