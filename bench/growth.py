@@ -28,7 +28,7 @@ config = read_config({
     "source": {"type": "replay", "path": path, "format": "parquet"},
     "grid": {"interval": "30min"},
     "targets": {"sensors": "all", "quantities": ["temperature"]},
-    "models": {"rls": {"type": "rls", "lags": 9}},
+    "models": {"rls": {"type": "rls", "lags": 5}},
 })
 began = time.perf_counter()
 result = run(config, Path(folder))

@@ -100,7 +100,7 @@ def bytewax(path: Path, rows: int) -> tuple[int, float]:
 
 
 MODELS: dict[str, dict[str, object]] = {
-    "rls, 10 lags": {"type": "rls", "lags": 9},
+    "rls, p = 11": {"type": "rls", "lags": 5},
     "spatial-rls, 10 nearest": {"type": "spatial-rls", "neighbours": {"nearest": 10}},
     "seasonal": {"type": "seasonal"},
 }

@@ -20,11 +20,10 @@ FIRST_FRAME = """
 import sys, time
 from pathlib import Path
 from gapcast.engine import load_config, runs
-from gapcast.engine.shard import Shard
 import gapcast.engine.flow as flow
 step = flow.Flow.frames
-def first(self):
-    for frame in step(self):
+def first(self, shards):
+    for frame in step(self, shards):
         print("computing", flush=True)
         self.job.stopping.set()
         return

@@ -103,17 +103,22 @@ class Flow:
             self.delivery.close()
             self.job.source.close()
 
-    def frames(self, shards: Callable[[], Arrays]) -> Iterator[GridFrame]:
+    def frames(
+        self, drain: Callable[[], None], shards: Callable[[], Arrays]
+    ) -> Iterator[GridFrame]:
         """Frames of closed steps, in order, until the source ends or the job is stopping.
 
-        shards: gives the joined snapshots of all shards as they stand after the frames whose
-        results have been added; called when a checkpoint is due, and at an early stop.
+        drain: adds the results of all frames given so far; called when the source pauses, when a
+        checkpoint is due, and at an early stop. shards: gives the joined snapshots of all shards
+        as they stand then.
         """
         for turn in self.intake.turns():
             yield from turn.frames
             if turn.paused:
+                drain()
                 self.outlet.flush()
             if self.job.stopping.is_set() or self.checkpoints.due():
+                drain()
                 self._checkpoint(shards)
 
     def _checkpoint(self, shards: Callable[[], Arrays]) -> None:
