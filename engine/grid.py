@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats, Series
+from gapcast.engine.forecaster import Floats
 from gapcast.engine.kernels import grid as kernel
 from gapcast.engine.network import Network
 from gapcast.engine.readings import DEAD
@@ -115,6 +115,13 @@ class Grid:
         self.counts = Counts()
         self._partitions = partitions
         self._series = network.column
+        self._known = (
+            tuple(
+                pa.array(sorted(set(of)), pa.string()) for of in zip(*network.series, strict=True)
+            )
+            or (pa.array([], pa.string()),) * 2
+        )
+        self._columns = self._all_columns()
         self._lowest, self._highest = np.tile([[-np.inf], [np.inf]], len(self._series))
         for quantity, bounds in limits.items():
             these = (s.quantity == quantity for s in network.series)
@@ -259,19 +266,27 @@ class Grid:
             self.counts.rejected += rejected
             yield GridFrame(start, values, refused)
 
+    def _all_columns(self) -> NDArray[np.int64]:
+        """(sensors + 1, quantities + 1) column of each known sensor's quantity, or -1."""
+        sensors, quantities = ({n: i for i, n in enumerate(k.to_pylist())} for k in self._known)
+        columns = np.full((len(sensors) + 1, len(quantities) + 1), -1, np.int64)
+        for series, column in self._series.items():
+            columns[sensors[series.sensor], quantities[series.quantity]] = column
+        return columns
+
     def _indices(
         self, sensor: pa.DictionaryArray, quantity: pa.DictionaryArray
     ) -> NDArray[np.int64]:
         """Index of each reading's series, -1 where it is unknown."""
         names = (sensor.dictionary, quantity.dictionary)
         if self._names is None or not all(map(pa.Array.equals, self._names, names)):
-            quantities = names[1].to_pylist()
-            rows = [
-                [self._series.get(Series(s, q), -1) for q in quantities]
-                for s in names[0].to_pylist()
-            ]
+            places = (
+                pc.index_in(a, value_set=known) for a, known in zip(names, self._known, strict=True)
+            )
+            sensors, quantities = (p.fill_null(-1).to_numpy(zero_copy_only=False) for p in places)
+            # What is not known has index -1, which is the last row or column: all of it -1.
+            self._table = self._columns[np.ix_(sensors, quantities)]
             self._names = names
-            self._table = np.array(rows, np.int64).reshape(len(names[0]), len(names[1]))
         found: NDArray[np.int64] = self._table[
             sensor.indices.to_numpy(), quantity.indices.to_numpy()
         ]
