@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gapcast.engine.durable import replace, sync
 from gapcast.engine.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def write(folder: Path, number: int, snapshot: Snapshot) -> Path:
         meta.write(sealed)
         meta.flush()
         os.fsync(meta.fileno())
-    _sync(aside)
+    sync(aside)
     if place.exists():
         shutil.rmtree(place)
     aside.rename(place)
-    _sync(folder)
+    sync(folder)
     for old in numbers(folder)[:-KEPT]:
         shutil.rmtree(folder / f"{old:08d}")
     return place
@@ -135,12 +136,6 @@ def _load(place: Path, name: str, part: dict[str, Any]) -> NDArray[Any]:
         raise CheckpointError(f"{path} ({name}) does not match its checksum")
     array: NDArray[Any] = flat.view(part["dtype"]).reshape(part["shape"])
     return array
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
 
 
 class Checkpoints:
@@ -230,12 +225,6 @@ class EpochLog:
 
     def forget(self, epoch: int) -> None:
         """Drop what was noted of epochs before `epoch`: a checkpoint stands for them."""
-        aside = self.path.with_name(f".{self.path.name}.tmp")
         with self._lock:
             kept = "".join(f"{number} {until}\n" for number, until in self.since(epoch))
-            with aside.open("w") as file:
-                file.write(kept)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.path)
-            _sync(self.path.parent)
+            replace(self.path, lambda file: file.write(kept.encode()))

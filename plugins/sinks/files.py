@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from gapcast.engine import plugin
+from gapcast.engine.durable import replace
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import AlreadyCommitted, Committed, Delivery, JobInfo, Outcome, Sink
 
@@ -73,11 +73,11 @@ class FilesSink(Sink):
         for day, rows in _by_day(forecasts):
             name = f"day={day}/epoch-{epoch:08d}.parquet"
             (self.folder / name).parent.mkdir(exist_ok=True)
-            _replace(self.folder / name, partial(_parquet, rows))
+            replace(self.folder / name, partial(_parquet, rows))
             files.append(name)
         marker = {"generation": self.generation, "epoch": epoch, "files": files}
         path = self._markers / f"{epoch:08d}.json"
-        _replace(path, lambda file: file.write(json.dumps(marker).encode()))
+        replace(path, lambda file: file.write(json.dumps(marker).encode()))
         self._last = epoch
         return Committed()
 
@@ -99,16 +99,3 @@ def _parquet(rows: pa.Table, file: BinaryIO) -> None:
         rows.unify_dictionaries(), file, compression="snappy", use_dictionary=NAMES,
         write_statistics=["time"], store_schema=False,
     )  # fmt: skip
-
-
-def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file that appears at `path` whole and durable, or not at all."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
