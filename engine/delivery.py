@@ -19,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from gapcast.engine.durable import replace
 from gapcast.engine.errors import SinkError
 from gapcast.engine.readings import DEAD
 from gapcast.engine.sink import Outcome, Refused, Retry, Sink
@@ -70,10 +71,8 @@ def remove_parts(folder: Path, files: int) -> None:
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write `table` to `path` at once or not at all."""
-    aside = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, aside, compression="zstd", store_schema=False)
-    aside.replace(path)
+    """Write `table` to `path`, whole and durable or not at all."""
+    replace(path, lambda file: pq.write_table(table, file, compression="zstd", store_schema=False))
 
 
 class Delivery:

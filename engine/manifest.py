@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gapcast.engine._version import VERSION
+from gapcast.engine.durable import replace
 
 NAME = "manifest.json"
 
@@ -42,9 +43,8 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        aside = self.path.with_name(f".{NAME}.tmp")
-        aside.write_text(json.dumps(self.content, indent=2) + "\n")
-        aside.replace(self.path)
+        text = json.dumps(self.content, indent=2) + "\n"
+        replace(self.path, lambda file: file.write(text.encode()))
 
 
 def _now() -> str:

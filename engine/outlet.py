@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow.csv as pcsv
 from gapcast.engine import scoring
 from gapcast.engine.checkpoint import EpochLog
 from gapcast.engine.delivery import Delivery, remove_parts, write_parquet
+from gapcast.engine.durable import replace
 from gapcast.engine.forecaster import Floats, Model, Series
 from gapcast.engine.rows import Rows, cut
 from gapcast.engine.shard import StepResult
@@ -193,9 +195,7 @@ class ScoreFiles:
         gap = [self._table(m, s, gaps, scoring.GAP_SCORES) for m, s in enumerate(by_gap)]
         scores = pa.concat_tables(whole)
         for name, table in (("scores", scores), ("scores_by_gap", pa.concat_tables(gap))):
-            aside = self.folder / f".{name}.csv.tmp"
-            pcsv.write_csv(table, aside)
-            aside.replace(self.folder / f"{name}.csv")
+            replace(self.folder / f"{name}.csv", partial(pcsv.write_csv, table))
         return scores
 
     def close(self) -> None:
