@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+from numpy.typing import NDArray
 from pydantic import Field
 
 from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
 from gapcast.engine.flow import RunResult
+from gapcast.engine.grid import GridFrame
 from gapcast.engine.job import Job
-from gapcast.engine.rows import join, join_snapshots
-from gapcast.engine.shard import StepResult
+from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.workers import Workers, carry
 
 
 class LocalBackend(Backend):
@@ -29,20 +33,34 @@ class LocalBackend(Backend):
     def run(self, job: Job) -> RunResult:
         """Run `job` in this process."""
         threads = self.params.threads or len(os.sched_getaffinity(0))
-        shards = job.shards(threads)
         with job.flow() as flow, ThreadPoolExecutor(threads, "gapcast-shard") as pool:
-            running: list[Future[StepResult]] = []
+            workers = Threads(job, pool, threads)
+            for _ in carry(flow, workers):
+                pass
+            return flow.finish(workers.finish())
 
-            def drain() -> None:
-                done = [step.result() for step in running]
-                running.clear()
-                if done:
-                    flow.add(join(done))
 
-            for frame in flow.frames(drain, lambda: join_snapshots([s.snapshot() for s in shards])):
-                done = [step.result() for step in running]
-                running[:] = [pool.submit(shard.step, frame) for shard in shards]
-                if done:
-                    flow.add(join(done))
-            drain()
-            return flow.finish(shards)
+class Threads(Workers):
+    """Shards stepped by the threads of a pool."""
+
+    def __init__(self, job: Job, pool: ThreadPoolExecutor, count: int) -> None:
+        self.shares = job.shares(count)
+        self.shards = job.shards(self.shares)
+        self.pool = pool
+
+    def step(self, frame: GridFrame) -> Callable[[], StepResult]:
+        """Step the frame on every thread."""
+        running = [self.pool.submit(shard.step, frame) for shard in self.shards]
+        return lambda: self.shares.join([step.result() for step in running])
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Copy the state of all shards, each on its thread."""
+        return self.shares.join_snapshots(list(self.pool.map(lambda s: s.snapshot(), self.shards)))
+
+    def finish(self) -> Ending:
+        """What the shards leave."""
+        return self.shares.join_endings([shard.finish() for shard in self.shards])
+
+    def alive(self) -> tuple[int, int, int]:
+        """Threads are never lost."""
+        return len(self.shards), len(self.shards), len(self.shards)

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 class Backend(Plugin):
     """Runs a job to the end of its sources, or until it is asked to stop.
 
-    What it moves: batches of readings from the source into `Ingest`, frames from there to the
-    shards, tables of forecasts from the shards to `Delivery`. Those three are the engine's and
-    the same everywhere; their order of steps is the backend's only duty: one shard's frames in
-    order, one epoch's outcome before the next, no unbounded queue anywhere in between.
+    What it moves: frames from the job's `Flow` to the shards, wherever they live, and results back
+    (`carry` does it, given `Workers`). Its only duty is their order: one shard's frames in order,
+    results in the order of the frames, no unbounded queue in between.
+
+    `run` raises ShardsLost when workers died with the shards they held: it is then called again,
+    with the same job as its newest checkpoint has it, and may use the workers that are left.
     """
 
     @abstractmethod
     def run(self, job: Job) -> RunResult:
         """Run `job` and say how it went. Raises `GapcastError`; never leaves threads behind."""
+
+    def close(self) -> None:
+        """End the processes this backend has started. Called once, after the last `run`."""

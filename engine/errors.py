@@ -11,7 +11,8 @@
     ├── SinkError              a sink cannot be written
     ├── DataError              a data set cannot be fetched, checked or made
     ├── CheckpointError        a checkpoint is torn, flipped, or of another version
-    └── RunError               a run cannot start or go on
+    ├── RunError               a run cannot start or go on
+    └── ShardsLost             workers are gone with their shards: the run restarts itself
 
 A message says what is wrong, where, what was expected and what to do, in that order, without a
 traceback: the command line prints it as it is.
@@ -89,3 +90,7 @@ class CheckpointError(GapcastError):
 
 class RunError(GapcastError):
     """A run cannot start or go on."""
+
+
+class ShardsLost(GapcastError):
+    """Workers are gone and the shards they held with them; the newest checkpoint has them."""

@@ -6,13 +6,12 @@ Backends differ only in where the shards between `frames` and `add` live.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from gapcast.engine.checkpoint import Arrays, Checkpoints, Snapshot
@@ -20,7 +19,8 @@ from gapcast.engine.delivery import DeadLetters, Delivery
 from gapcast.engine.grid import Counts, Grid, GridFrame
 from gapcast.engine.intake import Intake
 from gapcast.engine.outlet import Outlet
-from gapcast.engine.shard import Shard, StepResult
+from gapcast.engine.progress import Meter, Progress
+from gapcast.engine.shard import Ending, StepResult
 from gapcast.engine.sink import JobInfo
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class RunResult:
     counts: what became of every reading. scores: the whole run's, schema `SCORES`. forecasts:
     rows delivered. seconds: wall time from the first read to the last write. model_seconds: time
     spent in each model's steps, summed over shards. complete: whether every source had ended.
+    stopped_by: the signal that ended it before, if one did.
     """
 
     run_dir: Path
@@ -43,6 +44,7 @@ class RunResult:
     seconds: float
     model_seconds: dict[str, float]
     complete: bool
+    stopped_by: int | None = None
 
 
 def _intake(job: Job, dead: DeadLetters) -> Intake:
@@ -60,10 +62,14 @@ class Flow:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.began = time.monotonic()
+        self._alive: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         before = job.resume.meta if job.resume else None
         self.dead = DeadLetters(job.run_dir / "dead", before["dead"] if before else 0)
         self.checkpoints = Checkpoints(job)
         self.intake = _intake(job, self.dead)
+        self.kept = job.kept()
+        self.meter = Meter(self.intake.grid.counts.read)
+        self.latest = Progress()
         info = JobInfo(
             job.name,
             job.run_dir,
@@ -71,6 +77,7 @@ class Flow:
             tuple(m.name for m in job.models),
             len(job.targets),
             (job.evaluation.scored,),
+            lambda: self.latest,
         )
         for sink in job.sinks.values():
             sink.open(info, job.generation)
@@ -103,6 +110,10 @@ class Flow:
             self.delivery.close()
             self.job.source.close()
 
+    def watch(self, alive: Callable[[], tuple[int, int, int]]) -> None:
+        """Report as `Workers.alive` says it from now on."""
+        self._alive = alive
+
     def frames(
         self, drain: Callable[[], None], shards: Callable[[], Arrays]
     ) -> Iterator[GridFrame]:
@@ -113,13 +124,24 @@ class Flow:
         as they stand then.
         """
         for turn in self.intake.turns():
-            yield from turn.frames
+            for frame in turn.frames:
+                self.kept.add(frame)
+                yield frame
+            if self.meter.due():
+                self.latest = self._progress()
+                self.job.progress(self.latest)
             if turn.paused:
                 drain()
                 self.outlet.flush()
             if self.job.stopping.is_set() or self.checkpoints.due():
                 drain()
                 self._checkpoint(shards)
+
+    def _progress(self) -> Progress:
+        readings, mark = self.intake.grid.counts.read, self.intake.grid.watermark
+        rate = self.meter.rate(readings)
+        lag = None if mark is None else time.time() - mark / 1e6
+        return Progress(readings, rate, mark, lag, self.delivery.rows, *self._alive())
 
     def _checkpoint(self, shards: Callable[[], Arrays]) -> None:
         outlet = self.outlet.settle()
@@ -129,6 +151,7 @@ class Flow:
         meta, grid = self.intake.grid.snapshot()
         arrays = {f"grid/{k}": a for k, a in grid.items()}
         arrays |= {f"shards/{k}": a for k, a in shards().items()}
+        arrays |= {f"kept/{k}": a for k, a in self.kept.snapshot().items()}
         meta = {"grid": meta, "outlet": outlet, "dead": self.dead.files}
         meta["positions"] = list(self.intake.positions)
         self.checkpoints.take(Snapshot(meta, arrays), wait=self.job.stopping.is_set())
@@ -137,21 +160,12 @@ class Flow:
         """Take the joined result of the shards for one frame; waits when the sinks are slow."""
         self.outlet.add(result)
 
-    def finish(self, shards: Sequence[Shard]) -> RunResult:
+    def finish(self, ending: Ending) -> RunResult:
         """Deliver what waits, finish the scores and say how the run went."""
         complete = not self.job.stopping.is_set()
-        windows = [shard.finish() for shard in shards]
-        for of in zip(*windows, strict=True):
-            m, index, _ = of[0]
-            sums = np.concatenate([w[2] for w in of])
-            self.outlet.scores.write_windows([(m, index, sums)])
+        self.outlet.scores.write_windows(ending.windows)
         self.outlet.close(deliver=True)
-        models = range(len(self.job.models))
-        totals, by_gap = (
-            [np.concatenate([s.scorers[m].state[key] for s in shards]) for m in models]
-            for key in ("total", "by_gap")
-        )
-        scores = self.outlet.scores.write_whole(totals, by_gap)
+        scores = self.outlet.scores.write_whole(ending.totals, ending.by_gap)
         counts = self.intake.grid.settled()
         return RunResult(
             self.job.run_dir,
@@ -159,6 +173,6 @@ class Flow:
             scores,
             self.delivery.rows,
             time.monotonic() - self.began,
-            {m.name: sum(s.seconds[i] for s in shards) for i, m in enumerate(self.job.models)},
+            {m.name: s for m, s in zip(self.job.models, ending.seconds, strict=True)},
             complete,
         )

@@ -2,7 +2,8 @@
 
 Shapes in this module: ``N`` targets, ``S`` series (columns of a frame), ``T`` steps, ``H``
 horizons, ``C`` candidate neighbours, ``Q`` quantities. Arrays are C-ordered float64 unless said
-otherwise, in the units of the readings; NaN means "nothing there".
+otherwise, in the units of the readings; NaN means "nothing there". A joint forecaster has ``U``
+units of targets, which read ``M`` members at most.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ class Needs:
         reads no other sensor.
     quantities: quantities to read besides the target's own, of the neighbours and of the
         target's own sensor.
+    block: for joint forecasters, which serve a group of targets by one model: the most series
+        that such a unit may read. ``None``: every target is a unit of its own.
     """
 
     neighbours: Neighbours | None = None
     quantities: tuple[str, ...] = ()
+    block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ class Layout:
         (``neighbours: {correlated: k}``), or ``None``: all of them are meant.
     horizons: (H,) steps ahead, ascending.
     level: nominal coverage of the interval, in (0, 1).
+    units: (N,) unit of each target, numbered 0 to U - 1 in the order of their first targets.
+    members: (U, M) columns that a unit reads, its own targets' among them, -1 where there are
+        fewer; M is 0 unless ``Needs.block`` asks for units of many.
     """
 
     interval: int
@@ -72,6 +79,13 @@ class Layout:
     choose: int | None
     horizons: Ints
     level: float
+    units: Ints
+    members: NDArray[np.int64]
+
+    @property
+    def u(self) -> int:
+        """Number of units: of targets, unless the forecaster is a joint one."""
+        return len(self.members)
 
     @property
     def n(self) -> int:
@@ -145,15 +159,16 @@ class Forecaster(Plugin):
 
     `step` depends on (state, frame) alone: no clock, no randomness without a seed in the state.
     It may update the state's arrays in place and must return the state it leaves in that same
-    mapping. It never writes to the frame. A target's numbers never depend on which other targets
+    mapping. It never writes to the frame. A unit's numbers never depend on which other units
     share the shard, and splitting a frame anywhere changes nothing, bit for bit.
 
     What happens if you raise: the run stops with your error and the sinks keep what was
     committed; nothing is called again on that state. What is not promised: how many steps or
     targets a call has (one or thousands), or that the same process makes the next call.
 
-    State: a flat mapping of names to arrays with one entry a target on the leading axis. That
-    is all the engine needs to snapshot, restore, split, join and move it; write no code for it.
+    State: a flat mapping of names to arrays with one entry a unit (a target, or the group of a
+    joint forecaster) on the leading axis; a shard never splits a unit. That is all the engine
+    needs to snapshot, restore, split, join and move it; write no code for it.
     """
 
     horizons: ClassVar[tuple[int, int]] = (0, 0)
@@ -168,9 +183,9 @@ class Forecaster(Plugin):
 
     @abstractmethod
     def start(self, layout: Layout) -> State:
-        """Fresh state for the targets of `layout`, arrays of leading length ``layout.n``.
+        """Fresh state for the targets of `layout`, arrays of leading length ``layout.u``.
 
-        What it holds for a target depends on that target's own entries in the layout only.
+        What it holds for a unit depends on that unit's own entries in the layout only.
         """
 
     @abstractmethod

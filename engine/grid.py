@@ -65,7 +65,8 @@ class GridSpec:
 class GridFrame:
     """Consecutive closed steps of all series, (T, S), NaN where there is nothing.
 
-    values: aggregates of good readings. refused: aggregates of rejected ones, for reports only.
+    values: aggregates of good readings. refused: aggregates of rejected ones, for reports only;
+    a single NaN stands for all of it where nothing was rejected (broadcast, no memory).
     """
 
     first: int
@@ -258,9 +259,11 @@ class Grid:
                 a, b = np.searchsorted(ready.step, [start, stop])
                 piece = _Waiting(*(x[a:b] for x in ready.arrays()))
             values = np.empty((stop - start, len(self._series)))
-            refused = np.empty_like(values)
+            refused = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
             how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
             used, duplicates, rejected = kernel.fill(*piece.arrays(), start, how, values, refused)
+            if refused.size == 0:
+                refused = np.broadcast_to(np.nan, values.shape)
             self.counts.used += used
             self.counts.duplicate += duplicates
             self.counts.rejected += rejected

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from gapcast.engine.checkpoint import Snapshot
 from gapcast.engine.evaluation import Evaluation
 from gapcast.engine.flow import Flow
 from gapcast.engine.forecaster import Layout, Model, Series
 from gapcast.engine.grid import GridSpec
-from gapcast.engine.network import Network, part
+from gapcast.engine.kept import Kept
+from gapcast.engine.network import Network
+from gapcast.engine.plan import Plan
+from gapcast.engine.progress import Progress
 from gapcast.engine.shard import Shard
+from gapcast.engine.shares import Shares
 from gapcast.engine.sink import Sink
 from gapcast.engine.source import Source
 
@@ -26,8 +29,8 @@ class Job:
 
     layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
     `idle` and `checkpoint` (time between two) in seconds. resume: the checkpoint to go on from.
-    stopping: set it to end the run early, with everything read so far
-    delivered.
+    stopping: set it to end the run early, with everything read so far delivered. progress: is told
+    about every second how the run is getting on.
     """
 
     name: str
@@ -47,27 +50,35 @@ class Job:
     checkpoint: float
     resume: Snapshot | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
+    progress: Callable[[Progress], None] = lambda at: None
 
     def flow(self) -> Flow:
         """Open the sinks and get ready to read from the beginning of every partition."""
         return Flow(self)
 
-    def shards(self, count: int) -> list[Shard]:
-        """The targets cut into `count` shards of nearly equal size, in their order, each as fresh
-        or as the checkpoint has it."""
-        cuts = np.linspace(0, len(self.targets), min(count, len(self.targets)) + 1).astype(int)
-        shards = [
-            Shard(
-                self.models,
-                [part(layout, slice(a, b)) for layout in self.layouts],
-                self.evaluation,
-                self.window,
-                self.layouts[0].targets,
-            )
-            for a, b in pairwise(cuts)
-        ]
+    @cached_property
+    def plan(self) -> Plan:
+        """All that a shard of all the targets would need."""
+        return Plan(
+            self.models, self.layouts, self.evaluation, self.window, self.layouts[0].targets
+        )
+
+    def shares(self, count: int) -> Shares:
+        """The targets divided among `count` shards, or fewer where a model's units are too few."""
+        return Shares(self.layouts, count)
+
+    def kept(self) -> Kept:
+        """Frames of the blackout in progress: none, or those that the checkpoint has."""
+        kept = Kept(self.evaluation)
         if self.resume:
-            arrays = self.resume.below("shards")
-            for shard, (a, b) in zip(shards, pairwise(cuts), strict=True):
-                shard.restore(arrays, slice(a, b))
+            kept.restore(self.resume.below("kept"))
+        return kept
+
+    def shards(self, shares: Shares) -> list[Shard]:
+        """A shard for each share, in this process, as fresh or as the checkpoint has it."""
+        shards = [Shard(self.plan.part(targets)) for targets in shares.targets]
+        if self.resume:
+            arrays, frames = self.resume.below("shards"), self.kept().frames
+            for i, shard in enumerate(shards):
+                shard.restore(shares.share(arrays, i), frames)
         return shards

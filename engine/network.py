@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gapcast.engine.blocks import blocks
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Floats, Ints, Layout, Model, Needs, Series
@@ -80,11 +81,15 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
     column = network.column
     columns = np.fromiter((column[t] for t in targets), np.int64, len(targets))
     horizons = np.array(sorted(model.horizons), np.int64)
-    if needs == Needs():
+    units, members = np.arange(len(targets)), np.empty((len(targets), 0), np.int64)
+    if needs.block is not None:
+        units, members = blocks(network, columns, needs.block)
+    if replace(needs, block=None) == Needs():
         none = np.empty((len(targets), 1, 0), np.int64)
         return Layout(
-            interval, network.series, columns, none, none[:, 0], None, horizons, model.level
-        )
+            interval, network.series, columns, none, none[:, 0], None, horizons, model.level,
+            units, members,
+        )  # fmt: skip
     reads, choose = _neighbours_of(network, targets, needs)
     quantities = [[t.quantity, *(q for q in needs.quantities if q != t.quantity)] for t in targets]
     width = max((len(q) for q in quantities), default=1)
@@ -98,24 +103,29 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
             if q:
                 companions[n, q - 1] = column.get(Series(target.sensor, quantity), -1)
     return Layout(
-        interval, network.series, columns, regressors, companions, choose, horizons, model.level
-    )
+        interval, network.series, columns, regressors, companions, choose, horizons, model.level,
+        units, members,
+    )  # fmt: skip
 
 
-def part(layout: Layout, targets: slice) -> Layout:
-    """The layout of a shard that owns some of the targets, in the same columns."""
+def part(layout: Layout, targets: Ints | slice) -> Layout:
+    """The layout of a shard that owns some of the targets (ascending indices), in the same
+    columns."""
+    owned, units = np.unique(layout.units[targets], return_inverse=True)
     return replace(
         layout,
         targets=layout.targets[targets],
         regressors=layout.regressors[targets],
         companions=layout.companions[targets],
+        units=units,
+        members=layout.members[owned],
     )
 
 
 def halo(layout: Layout) -> Ints:
     """Columns that the targets of `layout` read, their own included, ascending."""
     read = np.concatenate(
-        [a.ravel() for a in (layout.targets, layout.regressors, layout.companions)]
+        [a.ravel() for a in (layout.targets, layout.regressors, layout.companions, layout.members)]
     )
     columns = np.unique(read)
     return columns[columns >= 0]
@@ -133,6 +143,7 @@ def narrow(layout: Layout, columns: Ints) -> Layout:
         targets=place(layout.targets),
         regressors=place(layout.regressors),
         companions=place(layout.companions),
+        members=place(layout.members),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,26 +11,6 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Floats, Model, Series
 from gapcast.engine.shard import ModelRows, StepResult
 from gapcast.engine.sink import FORECASTS, STATUSES
-
-
-def join(parts: Sequence[StepResult]) -> StepResult:
-    """One result of a frame from those of the shards, in the order of their targets."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = [
-        ModelRows(
-            *(np.concatenate(a, axis=1) for a in zip(*(vars(r).values() for r in of), strict=True))
-        )
-        for of in zip(*(p.rows for p in parts), strict=True)
-    ]
-    truth = np.concatenate([p.truth for p in parts], axis=1)
-    status = np.concatenate([p.status for p in parts], axis=1)
-    windows = [
-        (m, index, np.concatenate([w[2] for w in of]))
-        for of in zip(*(p.windows for p in parts), strict=True)
-        for m, index, _ in of[:1]
-    ]
-    return StepResult(parts[0].first, truth, status, rows, windows)
 
 
 def cut(result: StepResult, steps: int) -> tuple[StepResult, StepResult]:
@@ -43,14 +22,6 @@ def cut(result: StepResult, steps: int) -> tuple[StepResult, StepResult]:
 
     head = part(slice(steps), result.first, [])
     return head, part(slice(steps, None), result.first + steps, result.windows)
-
-
-def join_snapshots(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """The snapshots of shards joined in the order of their targets; all keep the same frames."""
-    return {
-        name: first if name.startswith("kept/") else np.concatenate([p[name] for p in parts])
-        for name, first in parts[0].items()
-    }
 
 
 class Rows:

@@ -8,14 +8,16 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from gapcast.engine.checkpoint import numbers
 from gapcast.engine.config import RunConfig, redact
-from gapcast.engine.errors import RunError
+from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.flow import RunResult
+from gapcast.engine.job import Job
 from gapcast.engine.manifest import NAME, Manifest
 from gapcast.engine.prepare import prepare
 from gapcast.engine.warm_up import warm_up
@@ -33,13 +35,15 @@ def run(
 
     run_dir: the folder for everything the run leaves; by default a new one below ``runs/``. It
     must not hold another run, unless `resume` says to go on with it from its newest checkpoint.
-    progress: is told, in a few words, what is being done.
+    progress: is told, in a few words, what is being done, and every second how far it is.
+    Where workers are lost with the state they held, goes on from the newest checkpoint by itself.
     Raises `GapcastError`; the manifest then says ``failed`` and why.
     """
     folder = run_dir or _new_folder(config.name)
     before = _before(folder, config, resume)
     progress("looking at the source")
     job = prepare(config, folder, before)
+    job.progress = lambda at: progress(str(at))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -51,8 +55,7 @@ def run(
         progress("compiling kernels (the first run only)")
         warm_up(job)
         progress("running")
-        with _stopping_on_signals(job.stopping):
-            result = config.backend.create().run(job)
+        result = _carried_through(config, job)
     except BaseException as error:
         manifest.end("failed", error=f"{type(error).__name__}: {error}")
         raise
@@ -63,6 +66,63 @@ def run(
         seconds=round(result.seconds, 3),
     )
     return result
+
+
+def _carried_through(config: RunConfig, job: Job) -> RunResult:
+    """Run the job, again from its newest checkpoint whenever its workers are lost."""
+    backend, stops = config.backend.create(), _Stops(job)
+    losses, since = 0, None
+    try:
+        with stops.on_signals():
+            while True:
+                try:
+                    return replace(backend.run(stops.job), stopped_by=stops.signal)
+                except ShardsLost as error:
+                    newest = max(numbers(job.run_dir / "checkpoint"), default=None)
+                    losses, since = (losses + 1 if newest == since else 1), newest
+                    if losses > MOST_LOSSES:
+                        raise RunError(
+                            f"workers were lost {losses} times without a checkpoint in between; "
+                            f"the last time: {error}"
+                        ) from error
+                    log.warning("%s; going on from the newest checkpoint", error)
+                stops.watch(prepare(config, job.run_dir, job.generation))
+    finally:
+        backend.close()
+
+
+class _Stops:
+    """Ends the job in hand at the first SIGINT or SIGTERM; a second one interrupts at once."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.signal: int | None = None
+
+    def watch(self, job: Job) -> None:
+        """Take another job in hand, which goes on for the last one."""
+        job.progress, self.job = self.job.progress, job
+        if self.signal is not None:
+            job.stopping.set()
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """What a signal does."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        self.job.stopping.set()
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to signals, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, self.stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
@@ -87,6 +147,9 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
     return generation
 
 
+MOST_LOSSES = 3
+"""Workers may be lost so many times in a row without progress before the run fails."""
+
 _FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation", "models")
 """Parts of a config that a run keeps from its beginning to its end."""
 
@@ -98,23 +161,3 @@ def _new_folder(name: str) -> Path:
         n += 1
         folder = Path("runs") / f"{stem}-{n}"
     return folder
-
-
-@contextmanager
-def _stopping_on_signals(stopping: threading.Event) -> Iterator[None]:
-    """Set `stopping` at the first SIGINT or SIGTERM; a second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if stopping.is_set():
-            raise KeyboardInterrupt
-        stopping.set()
-
-    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,18 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine import scoring
 from gapcast.engine.errors import ContractError
-from gapcast.engine.evaluation import Evaluation, Segment
-from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, Model, State
+from gapcast.engine.evaluation import Segment
+from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, State
 from gapcast.engine.grid import GridFrame
+from gapcast.engine.kept import cut
 from gapcast.engine.kernels import score as kernel
 from gapcast.engine.sink import STATUSES
+
+if TYPE_CHECKING:
+    from gapcast.engine.plan import Plan
 
 OBSERVED, MISSING, HIDDEN, REJECTED = range(4)
 
@@ -46,37 +50,40 @@ class StepResult:
     windows: list[tuple[int, int, Floats]] = field(default_factory=list)
 
 
+@dataclass
+class Ending:
+    """What a shard leaves at the end of a run: the windows in progress, as in `StepResult`; sums
+    of the whole run (N, H, FIELDS) and by gap age, one a model; seconds spent in each model."""
+
+    windows: list[tuple[int, int, Floats]]
+    totals: list[NDArray[Any]]
+    by_gap: list[NDArray[Any]]
+    seconds: list[float]
+
+
 class Shard:
     """Steps every model of a job over some of its targets.
 
-    layouts: one a model, over this shard's targets. window: length of a score window in µs.
-    job_targets: columns of the whole job's targets, which ``hide: together`` blanks. All that
-    changes is in `states` (one mapping a model), `scorers`, `pending` and what is kept of a span
-    in progress.
+    plan: cut to this shard's targets. All that changes is in `states` (one mapping a model),
+    `scorers`, `pending` and what is kept of a span in progress.
     """
 
-    def __init__(
-        self,
-        models: Sequence[Model],
-        layouts: Sequence[Layout],
-        how: Evaluation,
-        window: int,
-        job_targets: Ints,
-    ) -> None:
-        self.models = models
-        self.layouts = layouts
-        self.how = how
-        self.targets: Ints = layouts[0].targets
-        self.job_targets = job_targets
+    def __init__(self, plan: Plan) -> None:
+        self.models = plan.models
+        self.layouts = plan.layouts
+        self.how = plan.how
+        self.targets: Ints = plan.layouts[0].targets
+        self.job_targets = plan.job_targets
         self.states: list[State] = [
-            m.forecaster.start(layout) for m, layout in zip(models, layouts, strict=True)
+            m.forecaster.start(layout) for m, layout in zip(self.models, self.layouts, strict=True)
         ]
-        n, interval = len(self.targets), layouts[0].interval
+        n, interval = len(self.targets), self.layouts[0].interval
         self.scorers = [
-            scoring.Scorer(n, len(layout.horizons), interval, window) for layout in layouts
+            scoring.Scorer(n, len(layout.horizons), interval, plan.window)
+            for layout in self.layouts
         ]
-        self.pending = [_Pending(layout) for layout in layouts]
-        self.seconds = [0.0] * len(models)
+        self.pending = [_Pending(layout) for layout in self.layouts]
+        self.seconds = [0.0] * len(self.models)
         self._last_seen: Ints | None = None
         self._saved: list[State] | None = None
         self._kept: list[GridFrame] = []
@@ -84,7 +91,7 @@ class Shard:
     def step(self, frame: GridFrame) -> StepResult:
         """Forecast, learn and score the steps of `frame`."""
         parts = [
-            self._segment(segment, _cut(frame, segment))
+            self._segment(segment, cut(frame, segment))
             for segment in self.how.segments(frame.first, frame.first + len(frame.values))
         ]
         if len(parts) == 1:
@@ -104,9 +111,9 @@ class Shard:
         )
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """All that changes, copied: arrays with the targets on the leading axis, so that those of
-        shards can be joined and cut anew; and the frames of a span in progress, under ``kept/``.
-        """
+        """All that changes, copied: arrays with the targets or units on the leading axis, so that
+        those of shards can be joined and cut anew. The frames of a span in progress are not among
+        them: they are the same for all shards (see `Kept`)."""
         found: dict[str, NDArray[Any]] = {}
         if self._last_seen is not None:
             found["last_seen"] = self._last_seen.copy()
@@ -116,14 +123,11 @@ class Shard:
             for part, arrays in parts.items():
                 found |= {f"{m}/{part}/{name}": a.copy() for name, a in arrays.items()}
             found[f"{m}/ahead"] = np.moveaxis(self.pending[m].ahead, 2, 0).copy()
-        for i, frame in enumerate(self._kept):
-            found[f"kept/{i}/first"] = np.array([frame.first])
-            found[f"kept/{i}/values"], found[f"kept/{i}/refused"] = frame.values, frame.refused
         return found
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], targets: slice) -> None:
-        """Go on from the joined `snapshot` of all shards; this one owns `targets` of them."""
-        mine = {k: a[targets].copy() for k, a in arrays.items() if not k.startswith("kept/")}
+    def restore(self, mine: Mapping[str, NDArray[Any]], kept: Sequence[GridFrame]) -> None:
+        """Go on from a `snapshot` of the same targets, whose arrays become this shard's own, with
+        the frames of the span in progress (in this shard's columns)."""
         self._last_seen = mine.get("last_seen")
         saved = [_below(mine, f"{m}/saved/") for m in range(len(self.models))]
         self._saved = saved if any(saved) else None
@@ -132,19 +136,13 @@ class Shard:
             self.scorers[m].state = _below(mine, f"{m}/score/")
             ahead = np.moveaxis(mine[f"{m}/ahead"], 0, 2)
             self.pending[m].ahead = np.ascontiguousarray(ahead)
-        count = sum(k.startswith("kept/") for k in arrays) // 3
-        self._kept = [
-            GridFrame(
-                int(arrays[f"kept/{i}/first"][0]),
-                arrays[f"kept/{i}/values"],
-                arrays[f"kept/{i}/refused"],
-            )
-            for i in range(count)
-        ]
+        self._kept = list(kept)
 
-    def finish(self) -> list[tuple[int, int, Floats]]:
-        """The score windows still in progress, at the end of a run."""
-        return [(m, *done) for m, scorer in enumerate(self.scorers) for done in scorer.finish()]
+    def finish(self) -> Ending:
+        """What is left to say at the end of a run."""
+        windows = [(m, *done) for m, scorer in enumerate(self.scorers) for done in scorer.finish()]
+        totals, by_gap = ([s.state[name] for s in self.scorers] for name in ("total", "by_gap"))
+        return Ending(windows, totals, by_gap, self.seconds)
 
     def _segment(self, segment: Segment, frame: GridFrame) -> StepResult:
         if segment.opens and self.how.release:
@@ -258,8 +256,3 @@ def _companions(layout: Layout, values: Floats, masked: bool) -> Floats:
         n, q = np.nonzero(layout.companions >= 0)
         found[:, n, q] = values[:, layout.companions[n, q]]
     return found
-
-
-def _cut(frame: GridFrame, segment: Segment) -> GridFrame:
-    cut = slice(segment.start - frame.first, segment.stop - frame.first)
-    return GridFrame(segment.start, frame.values[cut], frame.refused[cut])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +12,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from gapcast.engine.plugin import Plugin
+from gapcast.engine.progress import Progress
 from gapcast.engine.readings import NAME, TIME
 
 FORECASTS = pa.schema(
@@ -84,6 +86,9 @@ class JobInfo:
     targets: int
     scored: tuple[str, ...]
     """Statuses whose errors count in this job's scores."""
+
+    progress: Callable[[], Progress] = Progress
+    """How the run was getting on about a second ago."""
 
 
 class Sink(Plugin):

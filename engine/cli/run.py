@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -37,11 +38,12 @@ def run(
     overrides = [*(settings or ()), *([f"backend.type={backend}"] if backend else ())]
     checked = load_config(config, overrides)
     notes = Console(stderr=True)
+    console = any(sink.type_name == "console" for sink in checked.sinks.values())
     with notes.status("starting") as status:
 
         def progress(doing: str) -> None:
             status.update(doing)
-            if doing == "running":
+            if doing == "running" and console:
                 status.stop()  # the console sink draws from here on
 
         result = run_config(checked, run_dir, progress, resume)
@@ -52,7 +54,7 @@ def run(
             f"{result.run_dir}; go on with --run-dir {result.run_dir} --resume",
             soft_wrap=True,
         )
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(0 if result.stopped_by == signal.SIGTERM else INTERRUPTED)
     out.print(score_table(result))
     _tell(out, config, result)
 

@@ -120,7 +120,8 @@ def fill(step, series, time, value, partition, offset, rejected, first, how, val
 
     Readings of steps after the T that begin with `first` are left out. step, series, time (µs),
     value, partition, offset, rejected (n,) in any order; values (T, S) and refused (T, S)
-    receive, NaN where nothing is, the aggregate of the good readings and of the rejected ones. Of
+    receive, NaN where nothing is, the aggregate of the good readings and of the rejected ones
+    (refused may be empty where none is). Of
     readings of one series and time the first by (partition, offset) counts, so arrival order
     within the bound of lateness changes nothing.
     """
@@ -151,5 +152,6 @@ def fill(step, series, time, value, partition, offset, rejected, first, how, val
         used += n - bad
         refusals += bad
         values[t, s] = _aggregate(order, n, value, rejected, False, how)
-        refused[t, s] = _aggregate(order, n, value, rejected, True, how) if bad else np.nan
+        if refused.size:
+            refused[t, s] = _aggregate(order, n, value, rejected, True, how) if bad else np.nan
     return used, duplicates, refusals

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gapcast.engine.blocks import blocks
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
 from gapcast.engine.network import Network, lay_out, part
 from gapcast.engine.plugin import Params
@@ -17,6 +18,8 @@ from gapcast.engine.testing.kit import suite
 
 HALF_HOUR = 1_800_000_000
 SENSORS = 11
+BLOCK = 4
+"""Joint forecasters are checked on units of so many series."""
 STEPS = 150
 
 
@@ -33,7 +36,11 @@ class Case:
         found = [Series(name, q) for name in names for q in ("humidity", "temperature")]
         network = Network.of(found, {name: (i % 4, i // 4) for i, name in enumerate(names)})
         targets = [s for s in network.series if s.quantity == "temperature"]
-        return lay_out(network, targets, Model("checked", forecaster, self.horizons), HALF_HOUR)
+        layout = lay_out(network, targets, Model("checked", forecaster, self.horizons), HALF_HOUR)
+        if forecaster.needs().block is None:
+            return layout
+        units, members = blocks(network, layout.targets, BLOCK)
+        return replace(layout, units=units, members=members)
 
     def values(self, steps: int = STEPS, missing: float = 0.1) -> NDArray[np.float64]:
         """(steps, 2 × sensors) daily waves, noise from a fixed seed, a share missing."""
@@ -48,7 +55,7 @@ class Case:
         self,
         values: NDArray[np.float64],
         cuts: tuple[int, ...] = (),
-        targets: slice = slice(None),
+        targets: slice | NDArray[np.int64] = slice(None),
         own: NDArray[np.float64] | None = None,
         state: State | None = None,
         done: int = 0,
@@ -93,15 +100,17 @@ def same(one: Forecast, other: Forecast, what: str) -> None:
         )
 
 
-def state_has_one_entry_a_target(case: Case, tmp_path: Path) -> None:
-    """Every array of the state has the targets on its leading axis, also for no target at all."""
+def state_has_one_entry_a_unit(case: Case, tmp_path: Path) -> None:
+    """Every array of the state has the units (targets, unless the forecaster is a joint one) on
+    its leading axis, also for none at all."""
     forecaster = case.make()
-    layout = case.layout(forecaster)
-    for n in (layout.n, 1, 0):
-        for name, array in forecaster.start(part(layout, slice(n))).items():
+    whole = case.layout(forecaster)
+    for u in (whole.u, 1, 0):
+        layout = part(whole, np.flatnonzero(whole.units < u))
+        for name, array in forecaster.start(layout).items():
             assert isinstance(array, np.ndarray), f"state[{name!r}] is no array"
             assert array.dtype != object, f"state[{name!r}] holds Python objects"
-            assert len(array) == n, f"state[{name!r}] has {len(array)} entries for {n} targets"
+            assert len(array) == u, f"state[{name!r}] has {len(array)} entries for {u} units"
 
 
 def forecasts_have_the_frames_shape(case: Case, tmp_path: Path) -> None:
@@ -125,14 +134,17 @@ def splitting_a_frame_changes_nothing(case: Case, tmp_path: Path) -> None:
         _same_state(end, state)
 
 
-def a_targets_numbers_are_its_own(case: Case, tmp_path: Path) -> None:
-    """A target's forecasts do not depend on which other targets share its shard."""
+def a_units_numbers_are_its_own(case: Case, tmp_path: Path) -> None:
+    """A unit's forecasts do not depend on which other units share its shard."""
     values = case.values()
     whole, _ = case.run(values)
-    for targets in (slice(0, 1), slice(3, 9), slice(10, 11)):
+    layout = case.layout(case.make())
+    last = layout.u - 1
+    for a, b in ((0, 1), (last // 3, last), (last, last + 1)):
+        targets = np.flatnonzero((layout.units >= a) & (layout.units < b))
         alone, _ = case.run(values, targets=targets)
         share = Forecast(*(getattr(whole, c)[:, targets] for c in _COLUMNS))
-        same(share, alone, f"targets {targets.start} to {targets.stop} alone")
+        same(share, alone, f"units {a} to {b - 1} alone")
 
 
 def the_frame_is_left_alone(case: Case, tmp_path: Path) -> None:
@@ -231,10 +243,10 @@ def _same_state(one: State, other: State) -> None:
 
 
 CHECKS = [
-    state_has_one_entry_a_target,
+    state_has_one_entry_a_unit,
     forecasts_have_the_frames_shape,
     splitting_a_frame_changes_nothing,
-    a_targets_numbers_are_its_own,
+    a_units_numbers_are_its_own,
     the_frame_is_left_alone,
     a_withheld_truth_stays_withheld,
     a_forecast_is_made_before_its_truth,

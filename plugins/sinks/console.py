@@ -34,8 +34,7 @@ class ConsoleSink(Sink):
         self.job = job
         self.console = Console(stderr=True)
         self.errors = np.zeros((len(job.models), 3))
-        self.rows = 0
-        self.started = self._shown = time.monotonic()
+        self._shown = time.monotonic()
         self._live: Live | None = None
         if self.console.is_terminal:
             self._live = Live(console=self.console, refresh_per_second=4, transient=True)
@@ -48,13 +47,12 @@ class ConsoleSink(Sink):
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Take the epoch into the running figures and show them."""
         if len(forecasts):
-            self.rows += len(forecasts)
             self._score(forecasts)
             if self._live:
                 self._live.update(self._picture(forecasts))
             elif time.monotonic() - self._shown >= self.params.every:
                 self._shown = time.monotonic()
-                self.console.print(self._line(forecasts), soft_wrap=True, highlight=False)
+                self.console.print(self._line(), soft_wrap=True, highlight=False)
         return Committed()
 
     def close(self) -> None:
@@ -74,27 +72,16 @@ class ConsoleSink(Sink):
         for column, weight in enumerate((np.ones_like(error), error**2, np.abs(error))):
             self.errors[:, column] += np.bincount(model, weight, size)
 
-    def _rate(self) -> float:
-        return self.rows / max(1e-9, time.monotonic() - self.started)
-
-    def _line(self, forecasts: pa.Table) -> str:
-        when = pc.max(forecasts["time"]).as_py()
+    def _line(self) -> str:
         figures = "  ".join(
             f"{name} mse {squared / n:.4g}" if n else f"{name} -"
             for name, (n, squared, _) in zip(self.job.models, self.errors, strict=True)
         )
-        return f"{when:%Y-%m-%d %H:%M}  {self.rows:,} forecasts  {self._rate():,.0f}/s  {figures}"
+        return f"{self.job.progress()}  {figures}"
 
     def _picture(self, forecasts: pa.Table) -> Group:
-        when = pc.max(forecasts["time"]).as_py()
-        lag = time.time() - when.timestamp()
-        head = Text(
-            f"{self.job.name}   {when:%Y-%m-%d %H:%M} UTC   {self.job.targets} targets   "
-            f"{self.rows:,} forecasts   {self._rate():,.0f}/s   "
-            + (f"lag {lag:,.0f} s" if lag < 86_400 else "replaying the past"),
-            style="bold",
-        )
-        return Group(head, self._models(), self._latest(forecasts))
+        head = Text(f"{self.job.name}   {self.job.targets} targets", style="bold")
+        return Group(head, Text(str(self.job.progress())), self._models(), self._latest(forecasts))
 
     def _models(self) -> Table:
         table = Table("model", box=None, pad_edge=False)

@@ -132,10 +132,10 @@ class UpsideDown(Good):
 
 
 FORECASTERS = {
-    "state_has_one_entry_a_target": [StateOfObjects, StateOfOne],
+    "state_has_one_entry_a_unit": [StateOfObjects, StateOfOne],
     "forecasts_have_the_frames_shape": [WrongShape],
     "splitting_a_frame_changes_nothing": [MindsTheCuts],
-    "a_targets_numbers_are_its_own": [ReadsItsShard],
+    "a_units_numbers_are_its_own": [ReadsItsShard],
     "the_frame_is_left_alone": [WritesToFrames],
     "a_withheld_truth_stays_withheld": [ReadsItsOwnColumn],
     "a_forecast_is_made_before_its_truth": [LearnsFirst],

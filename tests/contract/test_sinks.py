@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 
 from gapcast.engine.errors import SinkError
+from gapcast.engine.progress import Progress
 from gapcast.engine.sink import JobInfo
 from gapcast.engine.testing import sink
 from gapcast.engine.testing.sink import epoch
@@ -49,13 +52,14 @@ def test_files_of_another_run_are_not_touched(tmp_path):
 
 def test_console_prints_plain_lines_without_a_terminal(capsys):
     console = ConsoleSink(ConsoleSink.Params(every=1e-9))
-    console.open(JOB, "g")
+    at = Progress(readings=1200, forecasts=40, shards=4, alive=2, workers=2)
+    console.open(replace(JOB, progress=lambda: at), "g")
     console.write(0, epoch(0))
     console.close()
     shown = capsys.readouterr().err
     table = epoch(0).to_pylist()
     errors = [(r["forecast"] - r["truth"]) ** 2 for r in table if r["status"] == "observed"]
-    assert "40 forecasts" in shown
+    assert "1,200 readings (0/s), 40 forecasts, 4 shards on 2/2 workers" in shown
     assert f"m mse {sum(errors) / len(errors):.4g}" in shown
 
 

@@ -29,6 +29,8 @@ def layout(n, horizons=(0,), level=0.9):
         choose=None,
         horizons=np.array(horizons),
         level=level,
+        units=np.arange(n),
+        members=np.full((n, 0), -1),
     )
 
 

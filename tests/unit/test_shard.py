@@ -9,9 +9,11 @@ from gapcast.engine.errors import ContractError
 from gapcast.engine.evaluation import Evaluation, Segment, Span, spans_of
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
 from gapcast.engine.grid import GridFrame
+from gapcast.engine.plan import Plan
 from gapcast.engine.plugin import Params
-from gapcast.engine.rows import Rows, join
+from gapcast.engine.rows import Rows
 from gapcast.engine.shard import HIDDEN, MISSING, OBSERVED, REJECTED, Shard
+from gapcast.engine.shares import Shares
 from gapcast.engine.sink import FORECASTS
 
 HOUR = 3_600_000_000
@@ -63,13 +65,14 @@ def layout(targets, horizons=(0,), series=4, companions=None):
     return Layout(
         HOUR, names, np.array(targets), np.full((n, 1, 0), -1),
         np.full((n, 0), -1) if companions is None else np.array(companions),
-        None, np.array(horizons), 0.9,
+        None, np.array(horizons), 0.9, np.arange(n), np.full((n, 0), -1),
     )  # fmt: skip
 
 
 def shard(forecaster=None, targets=(0, 1, 2, 3), how=None, **where):
     model = Model("m", forecaster or Last(Params()), where.get("horizons", (0,)))
-    return Shard([model], [layout(targets, **where)], how or Evaluation(), DAY, np.array(targets))
+    plan = Plan((model,), (layout(targets, **where),), how or Evaluation(), DAY, np.array(targets))
+    return Shard(plan)
 
 
 def frame(first, values, refused=None):
@@ -106,12 +109,13 @@ def test_cuts_and_shards_change_nothing(cuts, hide, release):
     how = Evaluation(hide, release, (Span(4, 9), Span(9, 15), Span(20, 29)))
     whole = shard(horizons=(0, 2), how=how)
     together = whole.step(frame(0, values))
-    pieces = [shard(targets=t, horizons=(0, 2), how=how) for t in ((0, 1, 2), (3,))]
+    shares = Shares([layout((0, 1, 2, 3))], 2)
+    pieces = [shard(targets=t, horizons=(0, 2), how=how) for t in shares.targets]
     for s in pieces:
         s.job_targets = np.arange(4)
     at, parts = 0, []
     for cut in (*cuts, 30 - sum(cuts)):
-        parts.append(join([s.step(frame(at, values[at : at + cut])) for s in pieces]))
+        parts.append(shares.join([s.step(frame(at, values[at : at + cut])) for s in pieces]))
         at += cut
     for name in ("mean", "lower", "upper"):
         cut_up = np.concatenate([getattr(p.rows[0], name) for p in parts])
@@ -186,9 +190,9 @@ def test_windows_end_with_their_day():
     result = s.step(frame(20, ramp(30)))
     assert [(m, day) for m, day, _ in result.windows] == [(0, 0), (0, 1)]
     assert [w[2][0, 0, 0] for w in result.windows] == [3, 24]
-    ((_, day, sums),) = s.finish()
+    ((_, day, sums),) = s.finish().windows
     assert (day, sums[0, 0, 0]) == (2, 2)
-    assert s.finish() == []
+    assert s.finish().windows == []
 
 
 def test_rows_are_the_public_schema_and_leave_out_what_cannot_be_told():

@@ -1,0 +1,112 @@
+"""The plan of a job's models: all that a shard needs, whole or cut to some targets and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gapcast.engine import wire
+from gapcast.engine.errors import BrokenPlugin
+from gapcast.engine.evaluation import Evaluation, Span
+from gapcast.engine.forecaster import Forecaster, Ints, Layout, Model, Series
+from gapcast.engine.network import halo, narrow, part
+
+_ARRAYS = ("targets", "regressors", "companions", "units", "members")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Models and their layouts over the same targets, how they are judged, in which windows.
+
+    window: length of a score window in µs. job_targets: columns of the whole job's targets,
+    which ``hide: together`` blanks.
+    """
+
+    models: tuple[Model, ...]
+    layouts: tuple[Layout, ...]
+    how: Evaluation
+    window: int
+    job_targets: Ints
+
+    def part(self, targets: Ints) -> Plan:
+        """The plan of a shard that owns these of the targets (ascending indices)."""
+        return replace(self, layouts=tuple(part(layout, targets) for layout in self.layouts))
+
+    def columns(self) -> Ints:
+        """Columns of the frames that any of the models reads, ascending."""
+        return np.unique(np.concatenate([halo(layout) for layout in self.layouts]))
+
+    def narrow(self, columns: Ints) -> Plan:
+        """The same plan over frames that have only `columns`."""
+        there = self.job_targets[np.isin(self.job_targets, columns)]
+        return replace(
+            self,
+            layouts=tuple(narrow(layout, columns) for layout in self.layouts),
+            job_targets=np.searchsorted(columns, there),
+        )
+
+    def pack(self) -> pa.Buffer:
+        """The plan for another process: names, JSON values and arrays, no code."""
+        first = self.layouts[0]
+        meta = {
+            "models": [_model(model) for model in self.models],
+            "layouts": [{"choose": lay.choose, "level": lay.level} for lay in self.layouts],
+            "interval": first.interval,
+            "series": [list(names) for names in zip(*first.series, strict=True)],
+            "how": asdict(self.how),
+            "window": self.window,
+        }
+        arrays = {"job_targets": self.job_targets}
+        for m, layout in enumerate(self.layouts):
+            arrays |= {f"{m}/{name}": getattr(layout, name) for name in (*_ARRAYS, "horizons")}
+        return wire.pack(meta, arrays)
+
+
+def unpack(blob: wire.Blob) -> Plan:
+    """What `Plan.pack` packed. Raises BrokenPlugin when a forecaster's module is not here."""
+    meta, arrays = wire.unpack(blob)
+    series = tuple(map(Series, *meta["series"]))
+    layouts = tuple(
+        Layout(
+            interval=meta["interval"],
+            series=series,
+            horizons=arrays[f"{m}/horizons"],
+            **about,
+            **{name: arrays[f"{m}/{name}"] for name in _ARRAYS},  # type: ignore[arg-type]
+        )
+        for m, about in enumerate(meta["layouts"])
+    )
+    how = meta["how"] | {"spans": tuple(Span(**span) for span in meta["how"]["spans"])}
+    models = tuple(_create(model) for model in meta["models"])
+    return Plan(models, layouts, Evaluation(**how), meta["window"], arrays["job_targets"])
+
+
+def _model(model: Model) -> dict[str, Any]:
+    cls = type(model.forecaster)
+    return {
+        "module": cls.__module__,
+        "class": cls.__qualname__,
+        "params": model.forecaster.params.model_dump(mode="json", by_alias=True),
+        "name": model.name,
+        "horizons": model.horizons,
+        "level": model.level,
+    }
+
+
+def _create(about: dict[str, Any]) -> Model:
+    try:
+        module = import_module(about["module"])
+    except ImportError as error:
+        raise BrokenPlugin(
+            f"models.{about['name']}: {about['module']} cannot be imported on a worker ({error}); "
+            "install the package that it comes from on every worker"
+        ) from None
+    cls: Callable[[Any], Forecaster] = reduce(getattr, about["class"].split("."), module)  # type: ignore[assignment]
+    params = cls.Params.model_validate(about["params"])  # type: ignore[attr-defined]
+    return Model(about["name"], cls(params), tuple(about["horizons"]), about["level"])
