@@ -36,6 +36,12 @@ class Kept:
             if segment.hidden and not segment.closes:
                 self.frames.append(cut(frame, segment))
 
+    def narrow(self, columns: NDArray[np.int64]) -> Kept:
+        """The same frames for a shard that sees only `columns`."""
+        kept = Kept(self.how)
+        kept.frames = [frame.narrow(columns) for frame in self.frames]
+        return kept
+
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The kept steps as arrays, none if no span is in progress."""
         if not self.frames:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from importlib import import_module
+from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +53,14 @@ class Plan:
             layouts=tuple(narrow(layout, columns) for layout in self.layouts),
             job_targets=np.searchsorted(columns, there),
         )
+
+    def loose_modules(self) -> list[Path]:
+        """Files of forecasters' modules that no installed package provides: a worker elsewhere
+        does not have them."""
+        installed = packages_distributions()
+        names = {type(m.forecaster).__module__ for m in self.models}
+        loose = sorted(n for n in names if "." not in n and n != "__main__" and n not in installed)
+        return [Path(file) for n in loose if (file := sys.modules[n].__file__)]
 
     def pack(self) -> pa.Buffer:
         """The plan for another process: names, JSON values and arrays, no code."""

@@ -1,0 +1,272 @@
+"""The `dask` backend: shards on the workers of a Dask cluster, frames carried by streamz.
+
+The driver reads, grids and delivers; a frame goes to each worker once, in the columns that its
+shards read, and from there to the shards as a stream of futures. Every step of a shard depends on
+the one before, so that its steps keep their order while shards run in parallel; state never
+leaves a worker but for checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gapcast.backends.dask_worker import Step, begin, finish, forget, snapshot
+from gapcast.engine import plugin, wire
+from gapcast.engine.backend import Backend
+from gapcast.engine.errors import RunError, ShardsLost
+from gapcast.engine.flow import RunResult
+from gapcast.engine.grid import GridFrame
+from gapcast.engine.hosted import start
+from gapcast.engine.job import Job
+from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.workers import Workers, carry
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+POLL = 0.5
+"""Seconds between two looks at whether workers were lost while results are waited for."""
+
+
+class DaskBackend(Backend):
+    """Starts a cluster on this machine, or uses one that runs.
+
+    Whoever can reach a scheduler can run code on its workers: keep it on a trusted network, or
+    give both sides TLS by Dask's own configuration.
+    """
+
+    class Params(plugin.Params):
+        address: str | None = Field(
+            default=None,
+            description="A running scheduler, as tcp://host:8786; by default a cluster is started.",
+        )
+        workers: int = Field(default=2, ge=1, description="Processes of the cluster started here.")
+        threads: int = Field(default=4, ge=1, description="Threads of each of them.")
+        timeout: float = Field(
+            default=60.0, gt=0, description="Seconds to wait for the scheduler and its workers."
+        )
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._client: Client | None = None
+
+    def run(self, job: Job) -> RunResult:
+        """Run `job` with its shards on the cluster."""
+        client = self._client or self._connect()
+        self._client = client
+        addresses = self._addresses(client)
+        with job.flow() as flow:
+            workers = Cluster(job, client, addresses, self._size(len(addresses)))
+            try:
+                for _ in carry(flow, workers):
+                    pass
+                return flow.finish(workers.finish())
+            finally:
+                workers.close()
+
+    def close(self) -> None:
+        """Leave the cluster; end it if it was started here."""
+        if self._client is not None:
+            cluster = self._client.cluster
+            self._client.close()
+            if cluster is not None:
+                cluster.close()
+            self._client = None
+
+    def _connect(self) -> Client:
+        from distributed import Client, LocalCluster
+
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        if self.params.address is None:
+            cluster = LocalCluster(
+                n_workers=self.params.workers,
+                threads_per_worker=self.params.threads,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+                local_directory=tempfile.gettempdir(),
+            )
+            return Client(cluster, set_as_default=True)
+        try:
+            return Client(self.params.address, timeout=self.params.timeout)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"backend.address: no Dask scheduler at {self.params.address}: {error}"
+            ) from None
+
+    def _size(self, present: int) -> int:
+        return self.params.workers if self.params.address is None else present
+
+    def _addresses(self, client: Client) -> list[str]:
+        """A place for each shard: the address of every worker as often as it has threads."""
+        wanted = 1 if self.params.address else self.params.workers
+        try:
+            client.wait_for_workers(wanted, timeout=self.params.timeout)
+        except TimeoutError:
+            raise RunError(
+                f"no Dask worker came to {client.scheduler.address} "
+                f"within {self.params.timeout:g} s"
+            ) from None
+        found = client.scheduler_info(n_workers=-1)["workers"]
+        threads = {address: about["nthreads"] for address, about in sorted(found.items())}
+        rounds = range(max(threads.values()))
+        return [a for i in rounds for a, n in threads.items() if n > i]
+
+
+@dataclass
+class Post:
+    """A worker and what goes there: `columns` of every frame, to the shards numbered `shards`."""
+
+    address: str
+    columns: NDArray[np.int64]
+    shards: list[int]
+    frames: Any
+
+
+class Cluster(Workers):
+    """Shards held in the memory of Dask workers."""
+
+    ahead = 2
+
+    def __init__(self, job: Job, client: Client, places: Sequence[str], expected: int) -> None:
+        self.client = client
+        self.shares = job.shares(len(places))
+        self.run = uuid4().hex
+        self.expected = expected
+        self.lost: set[str] = set()
+        self._stepped: list[Sequence[Future]] = []
+        self._last: Sequence[Future] = ()
+        homes = list(islice(cycle(places), len(self.shares)))
+        self.addresses = set(homes)
+        client.subscribe_topic("all", self._watch)
+        self._ship(job)
+        self.posts = [self._post(job, a, homes) for a in dict.fromkeys(homes)]
+        self._begin(job)
+
+    def step(self, frame: GridFrame) -> Callable[[], StepResult]:
+        """Send each worker its columns of the frame and have its shards step it."""
+        for post in self.posts:
+            packed = wire.pack_frame(frame.narrow(post.columns))
+            post.frames.emit(self._send(post.address, packed))
+        futures = self._stepped.pop()
+        self._last = futures
+        return lambda: self.shares.join([wire.unpack_result(b) for b in self._wait(futures)])
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Copies of the shards' states, brought here."""
+        blobs = self._wait(self._on_shards(snapshot))
+        return self.shares.join_snapshots([wire.unpack(b)[1] for b in blobs])
+
+    def finish(self) -> Ending:
+        """What the shards leave."""
+        return self.shares.join_endings(
+            [wire.unpack_ending(b) for b in self._wait(self._on_shards(finish))]
+        )
+
+    def alive(self) -> tuple[int, int, int]:
+        """Shards, workers that hold some of them, workers there should be."""
+        return len(self.shares), len(self.addresses - self.lost), self.expected
+
+    def close(self) -> None:
+        """Let the workers forget the shards, those that still can."""
+        there = [a for a in self.addresses if a not in self.lost]
+        if self.client.status == "running" and there:
+            self.client.run(forget, self.run, workers=there, on_error="ignore")
+            self.client.unsubscribe_topic("all")
+
+    def _ship(self, job: Job) -> None:
+        """Give the workers the modules of forecasters that no package has installed there."""
+        for path in job.plan.loose_modules():
+            self.client.upload_file(str(path))
+
+    def _post(self, job: Job, address: str, homes: Sequence[str]) -> Post:
+        from streamz.dask import DaskStream
+
+        shards = [i for i, home in enumerate(homes) if home == address]
+        columns = np.unique(
+            np.concatenate([job.plan.part(self.shares.targets[i]).columns() for i in shards])
+        )
+        return Post(address, columns, shards, DaskStream())
+
+    def _begin(self, job: Job) -> None:
+        """Start or restore every shard on its worker, and lay the streams of futures."""
+        arrays = job.resume.below("shards") if job.resume else {}
+        kept = job.kept()
+        homes, begun = {}, {}
+        for post in self.posts:
+            homes |= dict.fromkeys(post.shards, post)
+            mine = kept.narrow(post.columns)
+            for i in post.shards:
+                plan = job.plan.part(self.shares.targets[i]).narrow(post.columns)
+                sent = start(plan, self.shares.share(arrays, i), mine)
+                blobs = [self._send(post.address, blob) for blob in sent]
+                begun[i] = self._submit(post.address, begin, self.run, i, *blobs)
+        self._last = [begun[i] for i in range(len(self.shares))]
+        self._wait(self._last)
+        branches = [
+            homes[i].frames.accumulate(
+                Step(self.run, i), start=begun[i], **_pinned(homes[i].address)
+            )
+            for i in range(len(self.shares))
+        ]
+        branches[0].zip(*branches[1:]).sink(self._stepped.append)
+
+    def _on_shards(self, task: Callable[..., Any]) -> list[Future]:
+        places = {i: post.address for post in self.posts for i in post.shards}
+        return [
+            self._submit(places[i], task, self.run, i, after) for i, after in enumerate(self._last)
+        ]
+
+    def _submit(self, address: str, task: Callable[..., Any], *args: Any) -> Future:
+        return self.client.submit(task, *args, **_pinned(address))
+
+    def _send(self, address: str, blob: pa.Buffer) -> Future:
+        from distributed.core import CommClosedError
+
+        try:
+            return self.client.scatter(blob, workers=[address], hash=False, direct=True)
+        except (OSError, CommClosedError, TimeoutError) as error:
+            raise ShardsLost(f"Dask worker {address} cannot be reached ({error})") from error
+
+    def _watch(self, event: tuple[float, Any]) -> None:
+        """Called in the client's own thread when something happens in the cluster."""
+        _, what = event
+        if isinstance(what, dict) and what.get("action") == "remove-worker":
+            self.lost |= {what.get("worker")} & self.addresses
+
+    def _wait(self, futures: Sequence[Future]) -> list[pa.Buffer]:
+        """The results of tasks pinned to workers that may die. Raises ShardsLost if one has."""
+        from concurrent.futures import CancelledError
+
+        from distributed import wait
+        from distributed.scheduler import KilledWorker
+
+        while True:
+            try:
+                wait(futures, timeout=POLL)
+                break
+            except TimeoutError:
+                if self.lost:
+                    raise ShardsLost(f"lost Dask worker {', '.join(sorted(self.lost))}") from None
+        try:
+            return list(self.client.gather(futures, direct=True))
+        except (CancelledError, KilledWorker) as error:
+            raise ShardsLost(f"a Dask worker is gone ({error})") from error
+
+
+def _pinned(address: str) -> dict[str, Any]:
+    return {"workers": [address], "allow_other_workers": False, "pure": False, "retries": 0}

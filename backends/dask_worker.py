@@ -1,0 +1,57 @@
+"""What a Dask worker does for the `dask` backend: tasks that find their shard in its memory."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pyarrow as pa
+
+from gapcast.engine.errors import ShardsLost
+from gapcast.engine.hosted import Hosted
+
+_held: dict[tuple[str, int], Hosted] = {}
+_lock = threading.Lock()
+
+
+def begin(run: str, number: int, plan: pa.Buffer, state: pa.Buffer, frames: pa.Buffer) -> None:
+    """Hold shard `number` of a run from now on."""
+    shard = Hosted(plan, state, frames)
+    with _lock:
+        _held[run, number] = shard
+
+
+def find(run: str, number: int) -> Hosted:
+    """The shard held here. Raises ShardsLost when this process has never held it."""
+    try:
+        return _held[run, number]
+    except KeyError:
+        raise ShardsLost("a Dask worker has come back without its shards") from None
+
+
+class Step:
+    """Steps one shard; as a task, it is given what the step before it left, so that it waits."""
+
+    def __init__(self, run: str, number: int) -> None:
+        self.run, self.number = run, number
+
+    def __call__(self, before: Any, frame: pa.Buffer) -> pa.Buffer:
+        """Step the shard with a packed frame; its packed result."""
+        return find(self.run, self.number).step(frame)
+
+
+def snapshot(run: str, number: int, before: Any) -> pa.Buffer:
+    """A packed snapshot of the shard, after the task that left `before`."""
+    return find(run, number).snapshot()
+
+
+def finish(run: str, number: int, before: Any) -> pa.Buffer:
+    """The shard's packed ending, after the task that left `before`."""
+    return find(run, number).finish()
+
+
+def forget(run: str) -> None:
+    """Let go of all shards of a run."""
+    with _lock:
+        for key in [k for k in _held if k[0] == run]:
+            del _held[key]
