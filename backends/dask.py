@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -27,9 +26,9 @@ from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.flow import RunResult
 from gapcast.engine.grid import GridFrame
-from gapcast.engine.hosted import start
 from gapcast.engine.job import Job
 from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.wire import Parcel
 from gapcast.engine.workers import Workers, carry
 
 if TYPE_CHECKING:
@@ -145,6 +144,7 @@ class Cluster(Workers):
     def __init__(self, job: Job, client: Client, places: Sequence[str], expected: int) -> None:
         self.client = client
         self.shares = job.shares(len(places))
+        self.targets = [job.plan.job_targets[mine] for mine in self.shares.targets]
         self.run = uuid4().hex
         self.expected = expected
         self.lost: set[str] = set()
@@ -160,21 +160,21 @@ class Cluster(Workers):
     def step(self, frame: GridFrame) -> Callable[[], StepResult]:
         """Send each worker its columns of the frame and have its shards step it."""
         for post in self.posts:
-            packed = wire.pack_frame(frame.narrow(post.columns))
-            post.frames.emit(self._send(post.address, packed))
+            parcel = wire.of_frame(frame.narrow(post.columns))
+            post.frames.emit(self._send(post.address, parcel))
         futures = self._stepped.pop()
         self._last = futures
-        return lambda: self.shares.join([wire.unpack_result(b) for b in self._wait(futures)])
+        return lambda: self._joined(frame, self._wait(futures))
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copies of the shards' states, brought here."""
-        blobs = self._wait(self._on_shards(snapshot))
-        return self.shares.join_snapshots([wire.unpack(b)[1] for b in blobs])
+        parcels = self._wait(self._on_shards(snapshot))
+        return self.shares.join_snapshots([arrays for _, arrays in parcels])
 
     def finish(self) -> Ending:
         """What the shards leave."""
         return self.shares.join_endings(
-            [wire.unpack_ending(b) for b in self._wait(self._on_shards(finish))]
+            [wire.to_ending(p) for p in self._wait(self._on_shards(finish))]
         )
 
     def alive(self) -> tuple[int, int, int]:
@@ -187,6 +187,14 @@ class Cluster(Workers):
         if self.client.status == "running" and there:
             self.client.run(forget, self.run, workers=there, on_error="ignore")
             self.client.unsubscribe_topic("all")
+
+    def _joined(self, frame: GridFrame, parcels: Sequence[Parcel]) -> StepResult:
+        return self.shares.join(
+            [
+                wire.to_result(parcel, frame, targets)
+                for parcel, targets in zip(parcels, self.targets, strict=True)
+            ]
+        )
 
     def _ship(self, job: Job) -> None:
         """Give the workers the modules of forecasters that no package has installed there."""
@@ -212,9 +220,11 @@ class Cluster(Workers):
             mine = kept.narrow(post.columns)
             for i in post.shards:
                 plan = job.plan.part(self.shares.targets[i]).narrow(post.columns)
-                sent = start(plan, self.shares.share(arrays, i), mine)
-                blobs = [self._send(post.address, blob) for blob in sent]
-                begun[i] = self._submit(post.address, begin, self.run, i, *blobs)
+                parcels = (
+                    plan.parcel(), ({}, self.shares.share(arrays, i)), ({}, mine.snapshot())
+                )  # fmt: skip
+                sent = [self._send(post.address, parcel) for parcel in parcels]
+                begun[i] = self._submit(post.address, begin, self.run, i, *sent)
         self._last = [begun[i] for i in range(len(self.shares))]
         self._wait(self._last)
         branches = [
@@ -234,11 +244,11 @@ class Cluster(Workers):
     def _submit(self, address: str, task: Callable[..., Any], *args: Any) -> Future:
         return self.client.submit(task, *args, **_pinned(address))
 
-    def _send(self, address: str, blob: pa.Buffer) -> Future:
+    def _send(self, address: str, parcel: Parcel) -> Future:
         from distributed.core import CommClosedError
 
         try:
-            return self.client.scatter(blob, workers=[address], hash=False, direct=True)
+            return self.client.scatter([parcel], workers=[address], hash=False, direct=True)[0]
         except (OSError, CommClosedError, TimeoutError) as error:
             raise ShardsLost(f"Dask worker {address} cannot be reached ({error})") from error
 
@@ -248,7 +258,7 @@ class Cluster(Workers):
         if isinstance(what, dict) and what.get("action") == "remove-worker":
             self.lost |= {what.get("worker")} & self.addresses
 
-    def _wait(self, futures: Sequence[Future]) -> list[pa.Buffer]:
+    def _wait(self, futures: Sequence[Future]) -> list[Parcel]:
         """The results of tasks pinned to workers that may die. Raises ShardsLost if one has."""
         from concurrent.futures import CancelledError
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import pyarrow as pa
-
 from gapcast.engine.errors import ShardsLost
 from gapcast.engine.hosted import Hosted
+from gapcast.engine.wire import Parcel
 
 _held: dict[tuple[str, int], Hosted] = {}
 _lock = threading.Lock()
 
 
-def begin(run: str, number: int, plan: pa.Buffer, state: pa.Buffer, frames: pa.Buffer) -> None:
+def begin(run: str, number: int, plan: Parcel, state: Parcel, frames: Parcel) -> None:
     """Hold shard `number` of a run from now on."""
     shard = Hosted(plan, state, frames)
     with _lock:
@@ -35,18 +34,18 @@ class Step:
     def __init__(self, run: str, number: int) -> None:
         self.run, self.number = run, number
 
-    def __call__(self, before: Any, frame: pa.Buffer) -> pa.Buffer:
-        """Step the shard with a packed frame; its packed result."""
+    def __call__(self, before: Any, frame: Parcel) -> Parcel:
+        """Step the shard with the frame in a parcel; its result."""
         return find(self.run, self.number).step(frame)
 
 
-def snapshot(run: str, number: int, before: Any) -> pa.Buffer:
-    """A packed snapshot of the shard, after the task that left `before`."""
+def snapshot(run: str, number: int, before: Any) -> Parcel:
+    """A snapshot of the shard, after the task that left `before`."""
     return find(run, number).snapshot()
 
 
-def finish(run: str, number: int, before: Any) -> pa.Buffer:
-    """The shard's packed ending, after the task that left `before`."""
+def finish(run: str, number: int, before: Any) -> Parcel:
+    """The shard's ending, after the task that left `before`."""
     return find(run, number).finish()
 
 

@@ -73,6 +73,13 @@ class GridFrame:
     values: Floats
     refused: Floats
 
+    def truth(self, columns: NDArray[np.int64]) -> Floats:
+        """(T, N) what arrived for these series: good values, else refused ones, else NaN."""
+        good = np.take(self.values, columns, axis=1)
+        if 0 in self.refused.strides:
+            return good
+        return np.where(np.isnan(good), np.take(self.refused, columns, axis=1), good)
+
     def narrow(self, columns: NDArray[np.int64]) -> GridFrame:
         """The same steps of some of the series."""
         values = self.values[:, columns]

@@ -1,54 +1,47 @@
-"""A shard in a worker process: bytes in, bytes out, and no frame is ever skipped or repeated."""
+"""A shard in a worker process: parcels in, parcels out, no frame ever skipped or repeated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import pyarrow as pa
-from numpy.typing import NDArray
+import numpy as np
 
 from gapcast.engine import plan, wire
 from gapcast.engine.errors import ShardsLost
 from gapcast.engine.evaluation import Evaluation
 from gapcast.engine.kept import Kept
 from gapcast.engine.shard import Shard
+from gapcast.engine.wire import Parcel
 
 
 class Hosted:
-    """A shard made from a packed plan, fresh or as a packed snapshot and kept frames have it."""
+    """A shard made from a plan's parcel, fresh or as its snapshot has it with the kept frames of a
+    span in progress (no arrays: none)."""
 
-    def __init__(self, packed: wire.Blob, state: wire.Blob, frames: wire.Blob) -> None:
-        self.shard = Shard(plan.unpack(packed))
-        arrays = wire.unpack(state)[1]
-        if arrays:
+    def __init__(self, run_plan: Parcel, state: Parcel, frames: Parcel) -> None:
+        self.shard = Shard(plan.of_parcel(run_plan))
+        if state[1]:
             kept = Kept(Evaluation())
-            kept.restore(wire.unpack(frames)[1])
-            self.shard.restore(arrays, kept.frames)
-        self.next: int | None = None
+            kept.restore(_own(frames))
+            self.shard.restore(_own(state), kept.frames)
+        self.next: int | None = state[0].get("next")
 
-    def step(self, blob: wire.Blob) -> pa.Buffer:
-        """Step a packed frame. Raises ShardsLost unless it is the next one."""
-        frame = wire.unpack_frame(blob)
+    def step(self, parcel: Parcel) -> Parcel:
+        """Step the frame in a parcel. Raises ShardsLost unless it is the next one."""
+        frame = wire.to_frame(parcel)
         if self.next is not None and frame.first != self.next:
             raise ShardsLost(f"a shard stands at step {self.next}, not {frame.first}")
         result = self.shard.step(frame)
         self.next = frame.first + len(frame.values)
-        return wire.pack_result(result)
+        return wire.of_result(result)
 
-    def snapshot(self) -> pa.Buffer:
-        """The shard's snapshot, packed."""
-        return wire.pack({}, self.shard.snapshot())
+    def snapshot(self) -> Parcel:
+        """The shard's snapshot."""
+        return {"next": self.next}, self.shard.snapshot()
 
-    def finish(self) -> pa.Buffer:
-        """The shard's ending, packed."""
-        return wire.pack_ending(self.shard.finish())
+    def finish(self) -> Parcel:
+        """The shard's ending."""
+        return wire.of_ending(self.shard.finish())
 
 
-def start(
-    run_plan: plan.Plan,
-    state: Mapping[str, NDArray[Any]],
-    kept: Kept,
-) -> tuple[pa.Buffer, pa.Buffer, pa.Buffer]:
-    """What a `Hosted` is made from, packed: plan, state (empty: fresh) and kept frames."""
-    return run_plan.pack(), wire.pack({}, state), wire.pack({}, kept.snapshot())
+def _own(parcel: Parcel) -> dict[str, np.ndarray]:
+    """Arrays to keep and write to, whatever the carrier does with what it brought."""
+    return {name: np.array(a) for name, a in parcel[1].items()}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from gapcast.engine import wire
 from gapcast.engine.errors import BrokenPlugin
@@ -62,7 +61,7 @@ class Plan:
         loose = sorted(n for n in names if "." not in n and n != "__main__" and n not in installed)
         return [Path(file) for n in loose if (file := sys.modules[n].__file__)]
 
-    def pack(self) -> pa.Buffer:
+    def parcel(self) -> wire.Parcel:
         """The plan for another process: names, JSON values and arrays, no code."""
         first = self.layouts[0]
         meta = {
@@ -76,12 +75,12 @@ class Plan:
         arrays = {"job_targets": self.job_targets}
         for m, layout in enumerate(self.layouts):
             arrays |= {f"{m}/{name}": getattr(layout, name) for name in (*_ARRAYS, "horizons")}
-        return wire.pack(meta, arrays)
+        return meta, arrays
 
 
-def unpack(blob: wire.Blob) -> Plan:
-    """What `Plan.pack` packed. Raises BrokenPlugin when a forecaster's module is not here."""
-    meta, arrays = wire.unpack(blob)
+def of_parcel(parcel: wire.Parcel) -> Plan:
+    """The plan in a parcel. Raises BrokenPlugin when a forecaster's module is not here."""
+    meta, arrays = parcel
     series = tuple(map(Series, *meta["series"]))
     layouts = tuple(
         Layout(

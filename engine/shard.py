@@ -206,13 +206,12 @@ class Shard:
         ]
 
     def _truth(self, frame: GridFrame, hidden: bool) -> tuple[Floats, NDArray[np.uint8]]:
-        good = np.take(frame.values, self.targets, axis=1)
-        bad = np.take(frame.refused, self.targets, axis=1)
-        status = np.full(good.shape, HIDDEN if hidden else OBSERVED, np.uint8)
-        missing = np.isnan(good)
+        truth = frame.truth(self.targets)
+        status = np.full(truth.shape, HIDDEN if hidden else OBSERVED, np.uint8)
+        missing = np.isnan(np.take(frame.values, self.targets, axis=1))
         status[missing] = MISSING
-        status[missing & ~np.isnan(bad)] = REJECTED
-        return np.where(missing, bad, good), status
+        status[missing & ~np.isnan(truth)] = REJECTED
+        return truth, status
 
     def _gap_ages(self, own: Floats, first: int) -> NDArray[np.int64]:
         if self._last_seen is None:

@@ -1,7 +1,7 @@
-"""Arrays on their way between processes: one Arrow record batch of one row, a column an array.
+"""What travels between processes: parcels of JSON values and arrays, never code.
 
-What an array is (type, shape) and small JSON values travel in the schema's metadata. Nothing but
-numbers and text is ever read back.
+Where the carrier takes bytes only, a parcel is one Arrow record batch of one row, a column an
+array; what an array is (type, shape) and the JSON values are in the schema's metadata.
 """
 
 from __future__ import annotations
@@ -14,15 +14,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.shard import Ending, ModelRows, StepResult
+
+Parcel = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+"""JSON values and arrays by name."""
+
+Window = tuple[int, int, Floats]
 
 Blob = Any
 """Bytes in any form: a pyarrow buffer, bytes, a memoryview."""
 
 
-def pack(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> pa.Buffer:
-    """JSON values and arrays as one Arrow IPC stream."""
+def pack(parcel: Parcel) -> pa.Buffer:
+    """A parcel as one Arrow IPC stream."""
+    meta, arrays = parcel
     whole = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
     about = {name: [a.dtype.str, list(a.shape)] for name, a in whole.items()}
     fields = [pa.field(name, pa.large_binary()) for name in whole]
@@ -40,68 +47,74 @@ def pack(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> pa.Buff
     return sink.getvalue()
 
 
-def unpack(blob: Blob) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What `pack` packed; the arrays are copies, free to be written to."""
+def unpack(blob: Blob) -> Parcel:
+    """What `pack` packed; the arrays are views of it, read-only."""
     batch = pa.ipc.open_stream(blob).read_next_batch()
     about = json.loads(batch.schema.metadata[b"gapcast"])
     arrays = {}
     for column, (name, (dtype, shape)) in zip(batch.columns, about["arrays"].items(), strict=True):
         content = column.buffers()[2] or b""  # Arrow has no buffer for no bytes
-        arrays[name] = np.frombuffer(content, dtype).reshape(shape).copy()
+        arrays[name] = np.frombuffer(content, dtype).reshape(shape)
     return about["meta"], arrays
 
 
-def pack_frame(frame: GridFrame) -> pa.Buffer:
+def of_frame(frame: GridFrame) -> Parcel:
     """A frame; refused values only where there are some."""
     arrays = {"values": frame.values}
     if 0 not in frame.refused.strides:
         arrays["refused"] = frame.refused
-    return pack({"first": frame.first}, arrays)
+    return {"first": frame.first}, arrays
 
 
-def unpack_frame(blob: Blob) -> GridFrame:
-    """What `pack_frame` packed."""
-    meta, arrays = unpack(blob)
-    values = arrays["values"]
+def to_frame(parcel: Parcel) -> GridFrame:
+    """The frame in a parcel."""
+    meta, arrays = parcel
+    values = np.require(arrays["values"], requirements=["C", "W"])  # kernels are compiled for these
     return GridFrame(
         meta["first"], values, arrays.get("refused", np.broadcast_to(np.nan, values.shape))
     )
 
 
-def pack_result(result: StepResult) -> pa.Buffer:
-    """What a shard made of a frame."""
-    arrays: dict[str, NDArray[Any]] = {"truth": result.truth, "status": result.status}
+def of_result(result: StepResult) -> Parcel:
+    """What a shard made of a frame, but for the truth, which the frame's sender has."""
+    arrays: dict[str, NDArray[Any]] = {"status": result.status}
     for m, rows in enumerate(result.rows):
         arrays |= {f"{m}/{name}": a for name, a in vars(rows).items()}
-    arrays |= {f"window/{i}": sums for i, (_, _, sums) in enumerate(result.windows)}
-    windows = [(m, index) for m, index, _ in result.windows]
-    return pack({"first": result.first, "models": len(result.rows), "windows": windows}, arrays)
+    windows = _put_windows(result.windows, arrays)
+    return {"first": result.first, "models": len(result.rows), "windows": windows}, arrays
 
 
-def unpack_result(blob: Blob) -> StepResult:
-    """What `pack_result` packed."""
-    meta, arrays = unpack(blob)
+def to_result(parcel: Parcel, frame: GridFrame, targets: Ints) -> StepResult:
+    """The result in a parcel; `targets` are the shard's columns of the `frame` it was made of."""
+    meta, arrays = parcel
     rows = [
         ModelRows(*(arrays[f"{m}/{name}"] for name in ("mean", "lower", "upper")))
         for m in range(meta["models"])
     ]
-    windows = [(m, at, arrays[f"window/{i}"]) for i, (m, at) in enumerate(meta["windows"])]
-    return StepResult(meta["first"], arrays["truth"], arrays["status"], rows, windows)
+    windows = _take_windows(meta["windows"], arrays)
+    return StepResult(meta["first"], frame.truth(targets), arrays["status"], rows, windows)
 
 
-def pack_ending(ending: Ending) -> pa.Buffer:
+def of_ending(ending: Ending) -> Parcel:
     """What a shard leaves at the end of a run."""
     arrays = {f"total/{m}": a for m, a in enumerate(ending.totals)}
     arrays |= {f"by_gap/{m}": a for m, a in enumerate(ending.by_gap)}
-    arrays |= {f"window/{i}": sums for i, (_, _, sums) in enumerate(ending.windows)}
-    windows = [(m, index) for m, index, _ in ending.windows]
-    return pack({"windows": windows, "seconds": ending.seconds}, arrays)
+    windows = _put_windows(ending.windows, arrays)
+    return {"windows": windows, "seconds": ending.seconds}, arrays
 
 
-def unpack_ending(blob: Blob) -> Ending:
-    """What `pack_ending` packed."""
-    meta, arrays = unpack(blob)
+def to_ending(parcel: Parcel) -> Ending:
+    """The ending in a parcel."""
+    meta, arrays = parcel
     models = range(len(meta["seconds"]))
     totals, by_gap = ([arrays[f"{name}/{m}"] for m in models] for name in ("total", "by_gap"))
-    windows = [(m, at, arrays[f"window/{i}"]) for i, (m, at) in enumerate(meta["windows"])]
-    return Ending(windows, totals, by_gap, meta["seconds"])
+    return Ending(_take_windows(meta["windows"], arrays), totals, by_gap, meta["seconds"])
+
+
+def _put_windows(windows: list[Window], arrays: dict[str, NDArray[Any]]) -> list[list[int]]:
+    arrays |= {f"window/{i}": sums for i, (_, _, sums) in enumerate(windows)}
+    return [[m, index] for m, index, _ in windows]
+
+
+def _take_windows(about: list[list[int]], arrays: Mapping[str, NDArray[Any]]) -> list[Window]:
+    return [(m, index, arrays[f"window/{i}"]) for i, (m, index) in enumerate(about)]
