@@ -19,10 +19,10 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from gapcast.engine.durable import replace
 from gapcast.engine.errors import SinkError
 from gapcast.engine.readings import DEAD
 from gapcast.engine.sink import Outcome, Refused, Retry, Sink
+from gapcast.engine.storage import replace
 
 log = logging.getLogger("gapcast.delivery")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from gapcast.engine.checkpoint import Snapshot
+from gapcast.engine.checkpoint import Schedule, Snapshot
 from gapcast.engine.evaluation import Evaluation
 from gapcast.engine.flow import Flow
 from gapcast.engine.forecaster import Layout, Model, Series
@@ -28,7 +28,7 @@ class Job:
     """Everything a backend needs, resolved and checked; no reading has been read yet.
 
     layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
-    `idle` and `checkpoint` (time between two) in seconds. resume: the checkpoint to go on from.
+    `idle` in seconds. checkpoint: where, how often. resume: the checkpoint to go on from.
     stopping: set it to end the run early, with everything read so far delivered. progress: is told
     about every second how the run is getting on.
     """
@@ -47,7 +47,7 @@ class Job:
     evaluation: Evaluation
     window: int
     sinks: dict[str, Sink]
-    checkpoint: float
+    checkpoint: Schedule
     resume: Snapshot | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = lambda at: None

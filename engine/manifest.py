@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gapcast.engine._version import VERSION
-from gapcast.engine.durable import replace
+from gapcast.engine.savepoint import claim
+from gapcast.engine.storage import replace
 
 NAME = "manifest.json"
 
@@ -23,9 +24,13 @@ def versions() -> dict[str, str]:
 
 
 class Manifest:
-    """Written when a run begins and again, whole or not at all, whenever it changes."""
+    """Written when a run begins and again, whole or not at all, whenever it changes.
+
+    Until its end is noted no other process can run the same folder (RunError).
+    """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], generation: str) -> None:
+        self._claim = claim(folder)
         self.path = folder / NAME
         self.content: dict[str, Any] = {
             "state": "running",
@@ -41,6 +46,7 @@ class Manifest:
         """Note how the run ended: ``complete``, ``interrupted`` or ``failed``."""
         self.content |= {"state": state, "ended": _now(), **more}
         self._write()
+        self._claim.close()
 
     def _write(self) -> None:
         text = json.dumps(self.content, indent=2) + "\n"

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 
 from gapcast.engine import scoring
-from gapcast.engine.checkpoint import EpochLog
 from gapcast.engine.delivery import Delivery, remove_parts, write_parquet
-from gapcast.engine.durable import replace
+from gapcast.engine.epochs import EpochLog
 from gapcast.engine.forecaster import Floats, Model, Series
 from gapcast.engine.rows import Rows, cut
 from gapcast.engine.shard import StepResult
+from gapcast.engine.storage import replace
 
 EPOCH_ROWS = 400_000
 EPOCH_SECONDS = 1.0

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from uuid import uuid4
 
-from gapcast.engine.checkpoint import Snapshot, describe, newest
+from gapcast.engine.checkpoint import Schedule, Snapshot, describe, folder_of, newest
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.units import MICROSECONDS
 from gapcast.engine.errors import RunError
@@ -44,10 +44,11 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
     targets = _targets(config, network)
     interval = config.grid.interval
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
+    own = generation or uuid4().hex
     job = Job(
         name=config.name,
         run_dir=run_dir,
-        generation=generation or uuid4().hex,
+        generation=own,
         source=source,
         grid=GridSpec(
             interval, config.grid.lateness, config.grid.aggregate, config.grid.future,
@@ -71,7 +72,11 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
             spans_of([(s.start, s.end) for s in config.evaluation.spans], interval),
         ),
         window=WINDOW,
-        checkpoint=config.checkpoint.interval / MICROSECONDS["s"],
+        checkpoint=Schedule(
+            folder_of(run_dir, config.checkpoint.path, config.name, own),
+            config.checkpoint.interval / MICROSECONDS["s"],
+            config.checkpoint.keep,
+        ),
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
     )  # fmt: skip
     if generation:
@@ -81,16 +86,17 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
 
 def _resume(job: Job) -> Snapshot | None:
     """The newest checkpoint, its states brought up to the models' versions."""
-    found = newest(job.run_dir / "checkpoint")
+    folder = job.checkpoint.folder
+    found = newest(folder)
     if found is None:
-        log.warning("no whole checkpoint in %s: starting from the beginning", job.run_dir)
+        log.warning("no whole checkpoint in %s: starting from the beginning", folder.url)
         return None
     number, snapshot = found
     then, now = snapshot.meta["job"], describe(job)
     for key in ("generation", "series", "targets"):
         if then[key] != now[key]:
             raise RunError(
-                f"checkpoint {number} of {job.run_dir} is of other {key} than the source has now"
+                f"checkpoint {number} of {folder.url} is of other {key} than the source has now"
             )
     arrays = dict(snapshot.arrays)
     for m, model in enumerate(job.models):

@@ -78,7 +78,7 @@ def _carried_through(config: RunConfig, job: Job) -> RunResult:
                 try:
                     return replace(backend.run(stops.job), stopped_by=stops.signal)
                 except ShardsLost as error:
-                    newest = max(numbers(job.run_dir / "checkpoint"), default=None)
+                    newest = max(numbers(job.checkpoint.folder), default=None)
                     losses, since = (losses + 1 if newest == since else 1), newest
                     if losses > MOST_LOSSES:
                         raise RunError(
@@ -140,7 +140,10 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
     if manifest["state"] == "complete":
         raise RunError(f"the run in {folder} is complete, there is nothing to resume")
     now = redact(config)
-    changed = [key for key in _FIXED if manifest["config"].get(key) != now.get(key)]
+    then = manifest["config"]
+    changed = [key for key in _FIXED if then.get(key) != now.get(key)]
+    if then["checkpoint"].get("path") != now["checkpoint"]["path"]:
+        changed.append("checkpoint.path")
     if changed:
         raise RunError(f"{folder} was begun with another {', '.join(changed)}: cannot be resumed")
     generation: str = manifest["generation"]

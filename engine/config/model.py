@@ -34,6 +34,7 @@ from gapcast.engine.config.units import (
     write_duration,
 )
 from gapcast.engine.masking import mask
+from gapcast.engine.storage import check_url
 
 DAY = MICROSECONDS["d"]
 
@@ -229,10 +230,19 @@ class Evaluation(Section):
 
 
 class Checkpoint(Section):
-    """When the state of a run is written down."""
+    """When the state of a run is written down, and where."""
 
     interval: Duration = Field(
         default=30 * MICROSECONDS["s"], gt=0, description="Time between checkpoints, by the clock."
+    )
+    path: Annotated[str, AfterValidator(check_url)] | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder, local or a URL such as `hdfs://name-node:9000/gapcast`; each run has "
+        "a folder of its own in it. Default: in the run's folder.",
+    )
+    keep: int = Field(
+        default=3, ge=1, description="How many stay; savepoints stay until someone removes them."
     )
 
 
@@ -286,7 +296,9 @@ class Run(Section):
         min_length=1,
         description="Where forecasts go, by name.",
     )
-    checkpoint: Checkpoint = Field(default=Checkpoint(), description="When state is written down.")
+    checkpoint: Checkpoint = Field(
+        default=Checkpoint(), description="When and where state is written down."
+    )
     backend: PluginSection = Field(
         default=PluginSection(type="local"), description="Where the run runs."
     )

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from gapcast.engine import plugin
-from gapcast.engine.durable import replace
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import AlreadyCommitted, Committed, Delivery, JobInfo, Outcome, Sink
+from gapcast.engine.storage import replace
 
 DAY = 86_400_000_000
 NAMES = ["time", "sensor", "quantity", "model", "horizon", "status"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,9 @@ from doubles import SCRIPTS
 from typer.testing import CliRunner
 
 from gapcast.engine import checkpoint, read_config, run
-from gapcast.engine.checkpoint import EpochLog, Snapshot, newest, numbers, read, write
+from gapcast.engine.checkpoint import Snapshot, newest, numbers, read, write
 from gapcast.engine.cli import app
+from gapcast.engine.epochs import EpochLog
 from gapcast.engine.errors import CheckpointError, RunError
 from gapcast.plugins.forecasters.persistence import Persistence
 
@@ -53,7 +55,8 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_every_flipped_bit_and_every_torn_byte_is_found(tmp_path, caplog):
     write(tmp_path, 1, SNAPSHOT)
-    place = write(tmp_path, 2, SNAPSHOT)
+    write(tmp_path, 2, SNAPSHOT)
+    place = tmp_path / "00000002"
     for path in sorted(place.iterdir()):
         whole = path.read_bytes()
         for i in range(len(whole)):
@@ -70,11 +73,22 @@ def test_every_flipped_bit_and_every_torn_byte_is_found(tmp_path, caplog):
 
 
 def test_another_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "VERSION", 2)
+    write(tmp_path, 0, SNAPSHOT)
+    monkeypatch.setattr(checkpoint, "VERSION", 3)
     write(tmp_path, 1, SNAPSHOT)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="has version 2, this gapcast reads version 1"):
-        read(tmp_path / "00000001")
+    for reading in (lambda: read(tmp_path / "00000001"), lambda: newest(tmp_path)):
+        with pytest.raises(CheckpointError, match="has version 3, this gapcast reads version 2"):
+            reading()
+
+
+def test_a_checkpoint_of_version_1_is_refused_not_passed_over(tmp_path):
+    content = {"version": 1, "meta": {}, "arrays": {}}
+    crc = zlib.crc32(json.dumps(content, sort_keys=True).encode())
+    (tmp_path / "00000004").mkdir()
+    (tmp_path / "00000004/meta.json").write_text(json.dumps({"crc32": crc, "content": content}))
+    with pytest.raises(CheckpointError, match="has version 1, this gapcast reads version 2"):
+        newest(tmp_path)
 
 
 def test_a_full_disk_leaves_the_one_before(tmp_path, monkeypatch):
@@ -101,14 +115,14 @@ def test_a_run_that_cannot_write_one_stops_and_goes_on_later(stops, tmp_path, mo
     stops()
     only = {"models": {"last": {"type": "persistence"}}, "checkpoint": {"interval": "1us"}}
     straight = run(config(**only), tmp_path / "straight")
-    store, left = checkpoint._store, 20
+    store, left = checkpoint._store, 5
 
-    def full(path, array):
+    def full(*arguments):
         nonlocal left
         left -= 1
         if left < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return store(path, array)
+        return store(*arguments)
 
     monkeypatch.setattr(checkpoint, "_store", full)
     with pytest.raises(CheckpointError, match="No space left on device; the one before it stands"):
@@ -119,16 +133,23 @@ def test_a_run_that_cannot_write_one_stops_and_goes_on_later(stops, tmp_path, mo
     assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
 
 
-def test_the_epoch_log_forgets_a_torn_line(tmp_path):
-    log = EpochLog(tmp_path / "epochs.log")
+def test_the_epoch_log_knows_what_it_has_forgotten(tmp_path):
+    log = EpochLog(tmp_path / "epochs")
     assert list(log.since(0)) == []
-    for epoch in range(4):
-        log.append(epoch, 10 * epoch + 10)
-    with log.path.open("a") as file:
-        file.write("4 5")
-    assert list(log.since(2)) == [(2, 30), (3, 40)]
+    for epoch in (*range(8, 12), *range(8)):
+        log.append(epoch, 10 * epoch - 20)
+    (tmp_path / "epochs/.0000000012-110.tmp").touch()
+    assert list(EpochLog(tmp_path / "epochs").since(9)) == [(9, 70), (10, 80), (11, 90)]
+    assert len(list(log.folder.names())) == 12
     log.forget(3)
-    assert list(log.since(0)) == [(3, 40)]
+    assert next(log.since(3)) == (3, 10)
+    with pytest.raises(CheckpointError, match=r"begins with epoch 3, .* from epoch 2:"):
+        log.since(2)
+    log.forget(12)
+    assert list(log.since(11)) == [(11, 90)]
+    assert list(log.since(12)) == []
+    with pytest.raises(CheckpointError, match="begins with epoch 11"):
+        log.since(0)
 
 
 def wave(hours=60):
@@ -268,7 +289,7 @@ def test_the_command_line_lists_shows_and_verifies(stops, tmp_path):
     listed = gapcast("list")
     assert listed.exit_code == 0
     assert "epoch" in listed.stdout
-    assert "whole" in listed.stdout
+    assert "checkpoint" in listed.stdout
     shown = gapcast("show").stdout
     assert "spatial (state version 1)" in shown
     assert "shards/0/state/last" in shown

@@ -1,0 +1,270 @@
+"""A folder on any filesystem that fsspec knows: files that appear whole and durable, or not at all.
+
+Local folders go straight to the operating system, which fsspec cannot ask to flush.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gapcast.engine.errors import RunError
+from gapcast.engine.words import meant
+
+Write = Callable[[BinaryIO], object]
+"""Fills a file that is open for writing."""
+
+OBJECTS = {"abfs", "abfss", "az", "gcs", "gs", "oci", "oss", "s3", "s3a", "tos"}
+"""Protocols of object stores: an object appears when all of it is there, and a move is a copy."""
+
+EXTRAS = {"hdfs": "hdfs", "viewfs": "hdfs"}
+"""Protocols whose driver comes with an extra of gapcast's."""
+
+
+class Folder(ABC):
+    """A folder, which comes into being with its first file. `url` names it in messages.
+
+    A name is that of one file right below; ``folder / "name"`` is the folder below. Threads may
+    share a folder; two that write one name at a time may not. Methods raise OSError, whatever the
+    driver raised.
+    """
+
+    url: str
+
+    @abstractmethod
+    def __truediv__(self, name: str) -> Folder:
+        """The folder `name` below this one."""
+
+    @abstractmethod
+    def put(self, name: str, write: Write) -> None:
+        """Let `write` fill a file, and make it appear as `name`, durable and whole.
+
+        When `write` raises, or the process dies, there is no such file; a name that begins with a
+        dot may be left. One that was there before is replaced, on some filesystems by removing it
+        first.
+        """
+
+    @abstractmethod
+    def write(self, name: str, write: Write) -> None:
+        """The same in place, which is cheaper: a crash may leave a torn file of that name.
+
+        It is durable once a later `put` to this folder has returned.
+        """
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """All of a file. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Names of the files and folders right below, sorted; none if there is no such folder."""
+
+    @abstractmethod
+    def remove(self, *names: str) -> None:
+        """Remove files for good; those that are not there are none."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Remove this folder with all that is in it, in no order."""
+
+
+def open_folder(place: Folder | Path | str) -> Folder:
+    """The folder at a local path or a URL such as ``hdfs://name-node:9000/gapcast``.
+
+    Raises RunError when there is no driver for it or it cannot be reached.
+    """
+    if isinstance(place, Folder):
+        return place
+    if isinstance(place, Path) or _local(place):
+        return _Local(Path(str(place).removeprefix("file://")))
+    try:
+        check_url(place)
+        from fsspec.core import url_to_fs
+
+        fs, root = url_to_fs(place)
+    except Exception as error:
+        raise RunError(f"{place} cannot be opened: {error}") from error
+    return _Remote(fs, root.rstrip("/"), place.rstrip("/"))
+
+
+def check_url(url: str) -> str:
+    """`url`, made absolute if it is a local path. Touches no filesystem.
+
+    Raises ValueError when nothing here can open such a URL, with what to install if that helps.
+    """
+    if _local(url):
+        return str(Path(url.removeprefix("file://")).absolute())
+    from fsspec import get_filesystem_class
+    from fsspec.registry import known_implementations, registry
+    from fsspec.utils import get_protocol
+
+    protocol = get_protocol(url)
+    known = known_implementations.keys() | registry.keys() | EXTRAS.keys()
+    if protocol not in known:
+        raise ValueError(f"no filesystem is known by {protocol!r}{meant(protocol, known)}")
+    try:
+        if protocol in EXTRAS:
+            import hdfs_native  # noqa: F401
+        get_filesystem_class(protocol)
+    except ImportError as error:
+        extra = EXTRAS.get(protocol)
+        cure = f"pip install 'gapcast[{extra}]'" if extra else str(error)
+        raise ValueError(f"there is no driver for {protocol}://; {cure}") from None
+    return url
+
+
+def _local(url: str) -> bool:
+    return url.startswith("file://") or ("://" not in url and "::" not in url)
+
+
+def replace(path: Path, write: Write) -> None:
+    """Let `write` fill a file aside, flush it to disk, and put it in the place of `path`."""
+    aside = path.with_name(f".{path.name}.tmp")
+    _fill(aside, write)
+    aside.replace(path)
+    _sync(path.parent)
+
+
+def _fill(path: Path, write: Write) -> None:
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make what was made, renamed or removed in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, durably."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+class _Local(Folder):
+    """A folder of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = str(path)
+
+    def __truediv__(self, name: str) -> Folder:
+        return _Local(self.path / name)
+
+    def put(self, name: str, write: Write) -> None:
+        _make(self.path)
+        replace(self.path / name, write)
+
+    def write(self, name: str, write: Write) -> None:
+        _make(self.path)
+        _fill(self.path / name, write)
+
+    def read(self, name: str) -> bytes:
+        return (self.path / name).read_bytes()
+
+    def names(self) -> list[str]:
+        try:
+            return sorted(os.listdir(self.path))
+        except FileNotFoundError:
+            return []
+
+    def remove(self, *names: str) -> None:
+        with suppress(FileNotFoundError):
+            for name in names:
+                (self.path / name).unlink(missing_ok=True)
+            _sync(self.path)
+
+    def drop(self) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
+
+
+class _Remote(Folder):
+    """A folder of an fsspec filesystem: written aside and moved, or put at once as an object."""
+
+    def __init__(self, fs: Any, root: str, url: str) -> None:
+        self.url = url
+        self._fs, self._root = fs, root
+        protocols = {fs.protocol} if isinstance(fs.protocol, str) else {*fs.protocol}
+        self._objects = bool(protocols & OBJECTS)
+        self._made = self._objects
+
+    def __truediv__(self, name: str) -> Folder:
+        return _Remote(self._fs, self._at(name), f"{self.url}/{name}")
+
+    def put(self, name: str, write: Write) -> None:
+        aside = name if self._objects else f".{name}.tmp"
+        self.write(aside, write)
+        if self._objects:
+            return
+        with self._told(name):
+            if self._fs.exists(self._at(name)):  # a move onto a file fails on HDFS
+                self._fs.rm_file(self._at(name))
+            self._fs.mv(self._at(aside), self._at(name))
+
+    def write(self, name: str, write: Write) -> None:
+        with self._told(name):
+            if self._objects:  # a file that is closed after an error would appear, torn
+                whole = io.BytesIO()
+                write(whole)
+                self._fs.pipe_file(self._at(name), whole.getvalue())
+                return
+            if not self._made:
+                self._fs.makedirs(self._root, exist_ok=True)
+                self._made = True
+            with self._fs.open(self._at(name), "wb") as file:
+                write(file)
+
+    def read(self, name: str) -> bytes:
+        with self._told(name):
+            whole: bytes = self._fs.cat_file(self._at(name))
+            return whole
+
+    def names(self) -> list[str]:
+        with self._told(""):
+            self._fs.invalidate_cache(self._root)
+            try:
+                found = self._fs.ls(self._root, detail=False)
+            except FileNotFoundError:
+                return []
+            paths = {path.rstrip("/") for path in found} - {self._root}
+            return sorted(path.rpartition("/")[2] for path in paths)
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            with self._told(name), suppress(FileNotFoundError):
+                self._fs.rm_file(self._at(name))
+
+    def drop(self) -> None:
+        with self._told(""), suppress(FileNotFoundError):
+            self._fs.rm(self._root, recursive=True)
+            self._made = self._objects
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Turn whatever a driver raises into OSError."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            place = f"{self.url}/{name}".rstrip("/")
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", place) from error
