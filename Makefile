@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint faults bench clean
+.PHONY: help install demo test lint faults bench clean services-up services-down
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,12 @@ faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
 bench: $(STAMP) ## what bench/ measures, one table after the other (takes a while)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	for b in kernels parse job startup; do $(BIN)/python bench/$$b.py || exit 1; done
+
+services-up: $(STAMP) ## Kafka, HDFS, HBase and OpenTSDB on this machine (needs Java 17 and Maven)
+	@$(BIN)/python tests/services/up.py up build/services
+
+services-down: ## end them
+	@$(PYTHON) tests/services/up.py down build/services
 
 clean: ## remove what was made
 	rm -rf $(VENV) build runs .pytest_cache .mypy_cache .ruff_cache *.egg-info

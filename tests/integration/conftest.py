@@ -6,7 +6,10 @@ import contextlib
 import os
 
 import pytest
+from services.hbase import Hbase
+from services.hdfs import Hdfs
 from services.kafka import Kafka
+from services.opentsdb import OpenTsdb
 from services.programs import Missing
 
 
@@ -26,3 +29,18 @@ def kafka(tmp_path_factory):
     """Three brokers, whole again after each test."""
     with installed(), Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory):
+    """A name node and three data nodes, whole again after each test."""
+    with installed(), Hdfs(tmp_path_factory.mktemp("hdfs")) as hdfs:
+        yield hdfs
+
+
+@pytest.fixture(scope="session")
+def opentsdb(tmp_path_factory):
+    """A daemon on an HBase of its own, ``opentsdb.hbase``; metrics are made as they come."""
+    folder = tmp_path_factory.mktemp("opentsdb")
+    with installed(), Hbase(folder / "hbase") as hbase, OpenTsdb(folder / "tsd", hbase) as tsdb:
+        yield tsdb

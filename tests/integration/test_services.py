@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
+import fsspec
+import hdfs_native
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -67,6 +71,92 @@ def test_kafka_goes_on_without_one_broker(kafka):
         kafka.restart(1)
 
 
+@pytest.fixture
+def webhdfs(hdfs):
+    host, port = hdfs.web.split(":")
+    files = fsspec.filesystem(
+        "webhdfs", host=host, port=int(port), user="gapcast", skip_instance_cache=True
+    )
+    yield files
+    files.session.close()
+
+
+def test_hdfs_keeps_files_without_one_data_node(hdfs, webhdfs):
+    content = bytes(range(256)) * 1000
+    webhdfs.mkdir("/runs")
+    webhdfs.pipe("/runs/part.new", content)
+    webhdfs.mv("/runs/part.new", "/runs/part")
+    assert webhdfs.ls("/runs") == ["/runs/part"]
+    assert webhdfs.cat("/runs/part") == content
+    hdfs.kill(1)
+    try:
+        with hdfs_native.Client(hdfs.address).read("/runs/part") as file:
+            assert file.read() == content
+    finally:
+        hdfs.restart(1)
+
+
+def test_hdfs_comes_back_from_its_name_nodes_death(hdfs, webhdfs):
+    client = hdfs_native.Client(hdfs.address)
+    for words in (b"old", b"new"):
+        with client.create("/epoch.new") as file:
+            file.write(words)
+        client.rename("/epoch.new", "/epoch", overwrite=True)
+    hdfs.kill(0)
+    hdfs.restart(0)
+    assert webhdfs.cat("/epoch") == b"new"
+
+
+def call(tsdb, path, body):
+    request = urllib.request.Request(
+        tsdb.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def stored(tsdb, metric):
+    """Points of a metric by second, as a query answers them."""
+    query = {"metric": metric, "aggregator": "none", "tags": {"sensor": "1"}}
+    (series,) = call(tsdb, "/api/query", {"start": 1, "end": 2_000_000_000, "queries": [query]})
+    return {int(time): value for time, value in series["dps"].items()}
+
+
+def points(metric, number):
+    return {
+        1_078_099_200 + 30 * i: {
+            "metric": metric,
+            "timestamp": 1_078_099_200 + 30 * i,
+            "value": 19.1 + i / 7,
+            "tags": {"sensor": "1"},
+        }
+        for i in range(number)
+    }
+
+
+def test_opentsdb_gives_back_what_it_took(opentsdb):
+    sent = points("lab.temperature", 10)
+    answer = call(opentsdb, "/api/put?sync&details", list(sent.values()))
+    assert answer == {"success": 10, "failed": 0, "errors": []}
+    assert stored(opentsdb, "lab.temperature") == {t: p["value"] for t, p in sent.items()}
+
+
+def test_opentsdb_takes_large_bodies(opentsdb):
+    sent = points("lab.large", 5000)  # about half a megabyte
+    assert call(opentsdb, "/api/put?sync&details", list(sent.values()))["success"] == 5000
+    assert stored(opentsdb, "lab.large") == {t: p["value"] for t, p in sent.items()}
+
+
+def test_opentsdb_and_hbase_come_back_with_their_points(opentsdb):
+    sent = points("lab.humidity", 10)
+    call(opentsdb, "/api/put?sync&details", list(sent.values()))
+    opentsdb.kill(0)
+    opentsdb.hbase.kill(0)
+    opentsdb.hbase.restart(0)
+    opentsdb.restart(0)
+    assert stored(opentsdb, "lab.humidity") == {t: p["value"] for t, p in sent.items()}
+
+
 def test_nothing_is_left_running(kafka, tmp_path):
     with Kafka(tmp_path, brokers=1) as service:
         pids = service.pids
@@ -114,3 +204,13 @@ def test_a_missing_program_says_what_to_install(monkeypatch):
         program("mvn")
     with pytest.raises(Missing, match=r"^java not found: install a Java 17 development kit"):
         program("java")
+
+
+def test_services_up_says_what_is_missing(tmp_path):
+    command = [sys.executable, Path(__file__).parents[1] / "services" / "up.py"]
+    bare = {**os.environ, "PATH": "", "JAVA_HOME": ""}
+    for _ in range(2):
+        done = subprocess.run([*command, "up", tmp_path], env=bare, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "not found: install" in done.stderr
+    assert subprocess.run([*command, "down", tmp_path], env=bare).returncode == 0

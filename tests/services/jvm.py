@@ -73,6 +73,7 @@ class Jvm:
             *command,
         ]
         self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
 
     @property
     def pid(self) -> int:
@@ -91,6 +92,7 @@ class Jvm:
         words = self._folder / f"{self.name}.args"
         words.write_text("".join(f"{_quoted(word)}\n" for word in self._arguments))
         with self.log.open("ab") as log:
+            self._said_before = log.tell()
             self._process = subprocess.Popen(
                 [program("java"), f"@{words}"],
                 cwd=self._folder,
@@ -111,6 +113,12 @@ class Jvm:
         wait(lambda: self.exit_code is not None, seconds, f"{self.name} to end", [])
         if self.exit_code:
             raise Failed(f"{self.name} ended with {self.exit_code}:\n{self.tail()}")
+
+    def said(self, words: str) -> bool:
+        """Whether its log has `words` since it was last started."""
+        with self.log.open("rb") as log:
+            log.seek(self._said_before)
+            return words.encode() in log.read()
 
     def tail(self, lines: int = 30) -> str:
         """Last lines of the log."""
