@@ -214,3 +214,16 @@ def test_services_up_says_what_is_missing(tmp_path):
         assert done.returncode == 1
         assert "not found: install" in done.stderr
     assert subprocess.run([*command, "down", tmp_path], env=bare).returncode == 0
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
+def test_without_java_tests_are_not_run_and_ci_fails(ci, outcome):
+    test = f"{__file__}::test_kafka_goes_on_without_one_broker"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        env={**os.environ, "PATH": "", "JAVA_HOME": "", "CI": ci},
+        capture_output=True,
+        text=True,
+    )
+    assert outcome in done.stdout
+    assert "not found: install" in done.stdout

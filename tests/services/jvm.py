@@ -155,7 +155,7 @@ class Service:
     stays, but is not read.
     """
 
-    seconds: float = 90
+    seconds: float = 180
     """How long it may take to come up."""
 
     def __init__(self, folder: Path) -> None:

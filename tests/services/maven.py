@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -32,7 +33,11 @@ def classpath(service: str) -> str:
     if kept.is_file() and all(map(os.path.exists, kept.read_text().split(":"))):
         return kept.read_text()
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+    with (
+        (kept.parent / "lock").open("a") as lock,
+        tempfile.TemporaryDirectory(dir=kept.parent) as scratch,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two Mavens at once may break the jars they both fetch
         made = Path(scratch) / "classpath"
         _resolve(service, pom, made)
         made.replace(kept)
