@@ -90,7 +90,7 @@ def open_folder(place: Folder | Path | str) -> Folder:
 
         fs, root = url_to_fs(place)
     except Exception as error:
-        raise RunError(f"{place} cannot be opened: {error}") from error
+        raise RunError(f"{place} cannot be opened: {_first_line(error)}") from error
     return _Remote(fs, root.rstrip("/"), place.rstrip("/"))
 
 
@@ -260,11 +260,21 @@ class _Remote(Folder):
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:
-        """Turn whatever a driver raises into OSError."""
+        """Turn whatever a driver raises into OSError, of one line: some tell a stack of Java's."""
         try:
             yield
-        except OSError:
-            raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, _first_line(error), self._named(name)) from error
+        except OSError as error:
+            code = error.errno or errno.EIO
+            raise OSError(code, error.strerror or _first_line(error), self._named(name)) from error
         except Exception as error:
-            place = f"{self.url}/{name}".rstrip("/")
-            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", place) from error
+            what = f"{type(error).__name__}: {_first_line(error)}"
+            raise OSError(errno.EIO, what, self._named(name)) from error
+
+    def _named(self, name: str) -> str:
+        return f"{self.url}/{name}".rstrip("/")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -23,7 +23,7 @@ for _name, _help, _target in (
     ("run", "Run a config and score its models.", "run:run"),
     ("check", "Check a config without running it.", "check:check"),
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),
-    ("checkpoint", "List, show and verify checkpoints.", "checkpoint:app"),
+    ("checkpoint", "List, show, verify and save checkpoints.", "checkpoint:app"),
     ("data", "Fetch, check or make data sets.", "data:app"),
     ("doctor", "Say what this machine has and what is missing.", "doctor:doctor"),
 ):

@@ -235,9 +235,8 @@ class Checkpoint(Section):
     interval: Duration = Field(
         default=30 * MICROSECONDS["s"], gt=0, description="Time between checkpoints, by the clock."
     )
-    path: Annotated[str, AfterValidator(check_url)] | None = Field(
+    path: Annotated[str, Field(min_length=1), AfterValidator(check_url)] | None = Field(
         default=None,
-        min_length=1,
         description="Folder, local or a URL such as `hdfs://name-node:9000/gapcast`; each run has "
         "a folder of its own in it. Default: in the run's folder.",
     )

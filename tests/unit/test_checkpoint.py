@@ -6,19 +6,22 @@ import errno
 import json
 import os
 import zlib
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from doubles import SCRIPTS
+from faulty import Died, Faulty
 from typer.testing import CliRunner
 
-from gapcast.engine import checkpoint, read_config, run
-from gapcast.engine.checkpoint import Snapshot, newest, numbers, read, write
+from gapcast.engine import checkpoint, read_config, run, storage
+from gapcast.engine.checkpoint import Checkpoints, Snapshot, about, newest, numbers, read, write
 from gapcast.engine.cli import app
 from gapcast.engine.epochs import EpochLog
 from gapcast.engine.errors import CheckpointError, RunError
+from gapcast.engine.storage import open_folder
 from gapcast.plugins.forecasters.persistence import Persistence
 
 SNAPSHOT = Snapshot(
@@ -111,7 +114,83 @@ def test_a_full_disk_leaves_the_one_before(tmp_path, monkeypatch):
     assert newest(tmp_path)[0] == 2
 
 
-def test_a_run_that_cannot_write_one_stops_and_goes_on_later(stops, tmp_path, monkeypatch):
+@pytest.fixture
+def faulty(monkeypatch):
+    """A folder on a filesystem that fails when told to; small parts, so that there are some."""
+    monkeypatch.setattr(checkpoint, "PART", 7)
+    Faulty.clear()
+    yield open_folder("faulty://states")
+    Faulty.clear()
+
+
+def labelled(number):
+    return Snapshot({"number": number}, SNAPSHOT.arrays)
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("full", [False, True])
+def test_whatever_fails_between_the_parts_and_the_meta_the_one_before_stands(
+    faulty, monkeypatch, caplog, full, objects
+):
+    monkeypatch.setattr(storage, "OBJECTS", {"faulty"} if objects else set())
+    for moment in range(100):
+        Faulty.clear()
+        folder = open_folder("faulty://states")
+        for number in (0, 1, 2):
+            write(folder, number, labelled(number), keep=2, savepoint=number == 0)
+        Faulty.begin(moment, full)
+        try:
+            write(folder, 3, labelled(3), keep=2)
+            break
+        except (Died, OSError):
+            Faulty.begin()
+        number, found = newest(folder)
+        assert number in (2, 3)
+        assert same(found, labelled(number))
+        write(folder, number + 1, labelled(number + 1), keep=2)
+        assert numbers(folder) == [0, number, number + 1]
+        assert folder.names() == [f"{n:08d}" for n in (0, number, number + 1)]
+    assert moment >= (4 if full else 9)
+    assert "passed over" not in caplog.text
+
+
+def test_parts_are_cut_and_joined_wherever_arrays_end(faulty, tmp_path):
+    arrays = {
+        "none": np.empty((0, 3)),
+        "many": np.arange(24, dtype=np.int16).reshape(4, 6),
+        "one": np.array(5.0),
+        "turned": np.arange(6.0).reshape(2, 3).T,
+        "times": np.array(["2004-03-01"], "datetime64[us]"),
+    }
+    for folder in (faulty, open_folder(tmp_path)):
+        place = write(folder, 0, Snapshot({}, arrays))
+        assert same(read(place), Snapshot({}, arrays))
+        assert {n: a.shape for n, a in read(place).arrays.items()} == {
+            n: a.shape for n, a in arrays.items()
+        }
+        assert len(place.names()) == 1 + -(-about(place).size // 7)
+    assert same(read(write(faulty, 1, Snapshot({}, {}))), Snapshot({}, {}))
+
+
+def test_parts_torn_or_flipped_on_a_remote_filesystem_are_found(faulty, caplog):
+    write(faulty, 1, SNAPSHOT)
+    place = write(faulty, 2, SNAPSHOT)
+    for name in place.names():
+        whole = place.read(name)
+        flipped = bytes([whole[0] ^ 1]) + whole[1:]
+        for damaged in (b"", whole[:-1], whole + b"x", flipped):
+            place.put(name, lambda file, content=damaged: file.write(content))
+            with pytest.raises(CheckpointError, match=r"faulty://states/00000002"):
+                read(place)
+        place.put(name, lambda file, content=whole: file.write(content))
+    place.remove("0000.bin")
+    assert newest(faulty)[0] == 1
+    assert "checkpoint passed over: faulty://states/00000002/0000.bin" in caplog.text
+
+
+def test_a_run_that_cannot_write_one_stops_and_goes_on_later(
+    stops, every_turn, tmp_path, monkeypatch
+):
     stops()
     only = {"models": {"last": {"type": "persistence"}}, "checkpoint": {"interval": "1us"}}
     straight = run(config(**only), tmp_path / "straight")
@@ -150,6 +229,14 @@ def test_the_epoch_log_knows_what_it_has_forgotten(tmp_path):
     assert list(log.since(12)) == []
     with pytest.raises(CheckpointError, match="begins with epoch 11"):
         log.since(0)
+
+
+@pytest.fixture
+def every_turn(monkeypatch):
+    """Checkpoints at 1 us come after every call of the source, none skipped by a slow disk."""
+    take = Checkpoints.take
+    waiting = lambda self, snapshot, wait: take(self, snapshot, wait=True)  # noqa: E731
+    monkeypatch.setattr(Checkpoints, "take", waiting)
 
 
 def wave(hours=60):
@@ -233,6 +320,61 @@ def test_stopped_and_resumed_with_other_threads_nothing_differs(stops, tmp_path,
     assert result.forecasts == straight.forecasts
 
 
+def test_a_run_goes_on_from_checkpoints_far_away(stops, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAPCAST_STATES", "states-of-tests")
+    stops()
+    straight = run(config(), tmp_path / "straight")
+    far = {"checkpoint": {"path": "memory://${GAPCAST_STATES}", "interval": "1us", "keep": 2}}
+    stops(200, 500)
+    for life in range(3):
+        result = run(config(**far), tmp_path / "r", resume=life > 0)
+    assert result.counts == straight.counts
+    assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
+    assert not (tmp_path / "r/checkpoint").exists()
+    written = (tmp_path / "r/manifest.json").read_text()
+    assert "states-of-tests" not in written
+    states = open_folder("memory://states-of-tests")
+    (name,) = states.names()
+    assert name == f"test-{json.loads(written)['generation']}"
+    assert len(numbers(states / name)) == 2
+    gapcast = partial(CliRunner().invoke, app)
+    for command in ("list", "show", "verify"):
+        done = gapcast(["checkpoint", command, str(tmp_path / "r")])
+        assert done.exit_code == 0
+    monkeypatch.delenv("GAPCAST_STATES")
+    lost = gapcast(["checkpoint", "list", str(tmp_path / "r")])
+    assert "path: the environment has no variable GAPCAST_STATES" in str(lost.exception)
+    states.drop()
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_run_goes_on_from_an_older_one_when_the_newest_are_damaged(
+    stops, every_turn, tmp_path, caplog, damaged
+):
+    often = {"checkpoint": {"interval": "1us"}}
+    stops()
+    run(config(**often), tmp_path / "straight")
+    stops(500)
+    run(config(**often), tmp_path / "r")
+    for number in numbers(tmp_path / "r/checkpoint")[-damaged:]:
+        (tmp_path / f"r/checkpoint/{number:08d}/0000.bin").write_bytes(b"torn")
+    assert run(config(**often), tmp_path / "r", resume=True).complete
+    assert caplog.text.count("checkpoint passed over") == damaged
+    assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
+
+
+def test_without_any_whole_one_a_run_does_not_write_other_rows(stops, every_turn, tmp_path):
+    often = {"checkpoint": {"interval": "1us"}}
+    stops(500)
+    run(config(**often), tmp_path / "r")
+    before = forecasts(tmp_path / "r")
+    for number in numbers(tmp_path / "r/checkpoint"):
+        (tmp_path / f"r/checkpoint/{number:08d}/0000.bin").unlink()
+    with pytest.raises(CheckpointError, match="too late to go on from epoch 0"):
+        run(config(**often), tmp_path / "r", resume=True)
+    assert forecasts(tmp_path / "r").equals(before)
+
+
 def test_what_cannot_be_resumed_says_why(stops, tmp_path):
     with pytest.raises(RunError, match="holds no run to resume"):
         run(config(), tmp_path / "none", resume=True)
@@ -240,6 +382,9 @@ def test_what_cannot_be_resumed_says_why(stops, tmp_path):
     run(config(), tmp_path / "r")
     with pytest.raises(RunError, match="begun with another models"):
         run(config(models={"last": {"type": "persistence"}}), tmp_path / "r", resume=True)
+    elsewhere = {"checkpoint": {"path": str(tmp_path / "elsewhere")}}
+    with pytest.raises(RunError, match=r"begun with another checkpoint\.path"):
+        run(config(**elsewhere), tmp_path / "r", resume=True)
     run(config(), tmp_path / "r", resume=True)
     with pytest.raises(RunError, match="is complete"):
         run(config(), tmp_path / "r", resume=True)
