@@ -2,6 +2,7 @@
 
     TestMine = conformance.forecaster(MyForecaster, MyForecaster.Params(lags=4))
     TestMySink = conformance.sink(make_sink, read_back)
+    TestMyBackend = conformance.backend({"type": "mine", "workers": 2}, kill=kill_one)
 
 Each check's docstring is the clause it enforces. A check cannot be overridden; one can be skipped
 only with a reason, which pytest prints and counts.
@@ -9,7 +10,8 @@ only with a reason, which pytest prints and counts.
 
 from __future__ import annotations
 
+from gapcast.engine.testing.backend import backend
 from gapcast.engine.testing.forecaster import forecaster
 from gapcast.engine.testing.sink import sink
 
-__all__ = ["forecaster", "sink"]
+__all__ = ["backend", "forecaster", "sink"]

@@ -1,0 +1,110 @@
+"""What the kit of backends holds them against: a plain backend, and models that show mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from gapcast.engine import plugin
+from gapcast.engine.backend import Backend
+from gapcast.engine.config.neighbours import Neighbours
+from gapcast.engine.flow import RunResult
+from gapcast.engine.forecaster import Floats, Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.job import Job
+
+
+class Reference(Backend):
+    """One shard of all targets, stepped where it is read. Nothing could be plainer."""
+
+    def run(self, job: Job) -> RunResult:
+        """Run `job` in this thread."""
+        with job.flow() as flow:
+            (shard,) = job.shards(job.shares(1))
+            for frame in flow.frames(lambda: None, shard.snapshot):
+                flow.add(shard.step(frame))
+            return flow.finish(shard.finish())
+
+
+class Plain(Forecaster):
+    """A unit a target: its last value and its mean, its neighbours', another quantity."""
+
+    horizons = (0, 5)
+
+    def needs(self) -> Needs:
+        """Every other sensor, humidity too."""
+        return Needs(Neighbours(all=True), ("humidity",))
+
+    def start(self, layout: Layout) -> State:
+        """Nothing seen."""
+        return {"last": np.full(layout.n, 15.0), "mean": np.zeros(layout.n)}
+
+    def step(self, state: State, frame: Frame) -> Forecast:
+        """Mean of what is seen around, then learn, then the same for later steps."""
+        out = Forecast.empty(frame)
+        for t in range(frame.t):
+            now = self._around(state, frame, t)
+            seen = ~np.isnan(frame.own[t])
+            state["last"][seen] = frame.own[t][seen]
+            state["mean"] += 0.1 * (state["last"] - state["mean"])
+            for i, h in enumerate(frame.layout.horizons):
+                out.mean[t, :, i] = now if h == 0 else state["last"] + h * (now - state["mean"]) / 9
+            out.lower[t], out.upper[t] = out.mean[t] - 1, out.mean[t] + 1
+        return out
+
+    def _around(self, state: State, frame: Frame, t: int) -> Floats:
+        total, n = state["last"] + state["mean"], np.full(frame.layout.n, 2.0)
+        near = frame.layout.regressors.reshape(frame.layout.n, -1)
+        for c in range(near.shape[1]):
+            there = near[:, c] >= 0
+            value = np.where(there, frame.values[t, near[:, c]], np.nan)
+            total, n = _plus(total, n, value)
+        for q in range(frame.companions.shape[2]):
+            total, n = _plus(total, n, frame.companions[t, :, q])
+        around: Floats = total / n
+        return around
+
+
+def _plus(total: Floats, n: Floats, value: Floats) -> tuple[Floats, Floats]:
+    seen = ~np.isnan(value)
+    return np.where(seen, total + value, total), n + seen
+
+
+class Joint(Forecaster):
+    """A unit a block of three series: one level for all of its targets."""
+
+    def needs(self) -> Needs:
+        """Blocks of three."""
+        return Needs(block=3)
+
+    def start(self, layout: Layout) -> State:
+        """One level and one count of steps a unit."""
+        return {"level": np.full(layout.u, 10.0), "n": np.zeros(layout.u, np.int64)}
+
+    def step(self, state: State, frame: Frame) -> Forecast:
+        """The unit's level, which follows the values its targets show, withheld ones left out."""
+        out, units = Forecast.empty(frame), frame.layout.units
+        for t in range(frame.t):
+            out.mean[t] = state["level"][units][:, None]
+            seen = np.flatnonzero(~np.isnan(frame.own[t]))
+            total, n = np.zeros(frame.layout.u), np.zeros(frame.layout.u, np.int64)
+            np.add.at(total, units[seen], frame.own[t, seen])
+            np.add.at(n, units[seen], 1)
+            some = n > 0
+            state["level"][some] += 0.3 * (total[some] / n[some] - state["level"][some])
+            state["n"] += n
+        return out
+
+
+class Fails(Plain):
+    """Gives up at a step."""
+
+    class Params(plugin.Params):
+        at: int = Field(description="Index of the step, counted from 1970.")
+
+    params: Params
+
+    def step(self, state: State, frame: Frame) -> Forecast:
+        """Raises when the step has come."""
+        if frame.first + frame.t > self.params.at:
+            raise ValueError("the kit's model gives up")
+        return super().step(state, frame)
