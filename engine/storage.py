@@ -195,7 +195,10 @@ class _Local(Folder):
 
 
 class _Remote(Folder):
-    """A folder of an fsspec filesystem: written aside and moved, or put at once as an object."""
+    """A folder of an fsspec filesystem: written aside and moved, or put at once as an object.
+
+    A file is held in memory until all of it is there to be sent.
+    """
 
     def __init__(self, fs: Any, root: str, url: str) -> None:
         self.url = url
@@ -218,17 +221,17 @@ class _Remote(Folder):
             self._fs.mv(self._at(aside), self._at(name))
 
     def write(self, name: str, write: Write) -> None:
+        held = io.BytesIO()  # an object closed after an error would appear; drivers want bytes
+        write(held)
         with self._told(name):
-            if self._objects:  # a file that is closed after an error would appear, torn
-                whole = io.BytesIO()
-                write(whole)
-                self._fs.pipe_file(self._at(name), whole.getvalue())
+            if self._objects:
+                self._fs.pipe_file(self._at(name), held.getvalue())
                 return
             if not self._made:
                 self._fs.makedirs(self._root, exist_ok=True)
                 self._made = True
             with self._fs.open(self._at(name), "wb") as file:
-                write(file)
+                file.write(held.getvalue())
 
     def read(self, name: str) -> bytes:
         with self._told(name):
