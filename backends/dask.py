@@ -24,6 +24,7 @@ from gapcast.backends.dask_worker import Step, begin, finish, forget, snapshot
 from gapcast.engine import plugin, wire
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
+from gapcast.engine.extras import extra
 from gapcast.engine.flow import RunResult
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.job import Job
@@ -52,6 +53,9 @@ class DaskBackend(Backend):
         )
         workers: int = Field(default=2, ge=1, description="Processes of the cluster started here.")
         threads: int = Field(default=4, ge=1, description="Threads of each of them.")
+        batch: int = Field(
+            default=1_048_576, ge=1, description="Readings read, and carried, at once."
+        )
         timeout: float = Field(
             default=60.0, gt=0, description="Seconds to wait for the scheduler and its workers."
         )
@@ -67,7 +71,7 @@ class DaskBackend(Backend):
         client = self._client or self._connect()
         self._client = client
         addresses = self._addresses(client)
-        with job.flow() as flow:
+        with job.flow(self.params.batch) as flow:
             workers = Cluster(job, client, addresses, self._size(len(addresses)))
             try:
                 for _ in carry(flow, workers):
@@ -86,8 +90,11 @@ class DaskBackend(Backend):
             self._client = None
 
     def _connect(self) -> Client:
-        from distributed import Client, LocalCluster
-
+        with extra("dask"):
+            import dask
+            import streamz.dask  # noqa: F401
+            from distributed import Client, LocalCluster
+        dask.config.set({"distributed.logging.distributed": "critical"})
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if self.params.address is None:
             cluster = LocalCluster(

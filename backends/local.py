@@ -28,12 +28,19 @@ class LocalBackend(Backend):
             default=None, ge=1, description="Shards stepped at once; by default one a core."
         )
 
+        batch: int = Field(
+            default=262_144, ge=1, description="Readings read, and stepped, at once."
+        )
+
     params: Params
 
     def run(self, job: Job) -> RunResult:
         """Run `job` in this process."""
         threads = self.params.threads or len(os.sched_getaffinity(0))
-        with job.flow() as flow, ThreadPoolExecutor(threads, "gapcast-shard") as pool:
+        with (
+            job.flow(self.params.batch) as flow,
+            ThreadPoolExecutor(threads, "gapcast-shard") as pool,
+        ):
             workers = Threads(job, pool, threads)
             for _ in carry(flow, workers):
                 pass

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+
+from gapcast.engine.errors import RunError
 
 
 def normal(package: str) -> str:
@@ -24,6 +27,15 @@ def extras(requires: Iterable[str]) -> dict[str, list[str]]:
         if name:
             needed.setdefault(extra[1] if extra else "", []).append(normal(name[0]))
     return needed
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Around imports that come with an extra: says what to install when they are missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise RunError(f"{error}; pip install 'gapcast[{name}]'") from None
 
 
 def installed(package: str) -> str | None:

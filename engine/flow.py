@@ -47,9 +47,9 @@ class RunResult:
     stopped_by: int | None = None
 
 
-def _intake(job: Job, dead: DeadLetters) -> Intake:
+def _intake(job: Job, dead: DeadLetters, batch: int) -> Intake:
     grid = Grid(job.grid, job.source.partitions(), job.network, job.limits)
-    intake = Intake(job.source, grid, dead, job.idle, job.stopping)
+    intake = Intake(job.source, grid, dead, job.idle, job.stopping, batch)
     if job.resume:
         grid.restore(job.resume.meta["grid"], job.resume.below("grid"))
         intake.positions = list(job.resume.meta["positions"])
@@ -59,14 +59,14 @@ def _intake(job: Job, dead: DeadLetters) -> Intake:
 class Flow:
     """Intake and outlet of a job. A context manager: leaving it closes files, sinks and threads."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, batch: int) -> None:
         self.job = job
         self.began = time.monotonic()
         self._alive: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         before = job.resume.meta if job.resume else None
         self.dead = DeadLetters(job.run_dir / "dead", before["dead"] if before else 0)
         self.checkpoints = Checkpoints(job)
-        self.intake = _intake(job, self.dead)
+        self.intake = _intake(job, self.dead, batch)
         self.kept = job.kept()
         self.meter = Meter(self.intake.grid.counts.read)
         self.latest = Progress()

@@ -23,6 +23,7 @@ class Hosted:
             kept.restore(_own(frames))
             self.shard.restore(_own(state), kept.frames)
         self.next: int | None = state[0].get("next")
+        self.shard.seconds = state[0].get("seconds", self.shard.seconds)
 
     def step(self, parcel: Parcel) -> Parcel:
         """Step the frame in a parcel. Raises ShardsLost unless it is the next one."""
@@ -35,7 +36,7 @@ class Hosted:
 
     def snapshot(self) -> Parcel:
         """The shard's snapshot."""
-        return {"next": self.next}, self.shard.snapshot()
+        return {"next": self.next, "seconds": self.shard.seconds}, self.shard.snapshot()
 
     def finish(self) -> Parcel:
         """The shard's ending."""

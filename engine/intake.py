@@ -15,9 +15,6 @@ from gapcast.engine.source import Position, Read, Source
 
 log = logging.getLogger("gapcast.intake")
 
-READINGS_AT_ONCE = 262_144
-"""Readings asked of the source in one call; how they are cut changes no result."""
-
 
 class Turn(NamedTuple):
     """What one call of the source brought: frames of the steps it closed, and whether the source
@@ -32,16 +29,24 @@ class Intake:
 
     positions: where each partition has been read to and handed to the grid. idle: seconds after
     which a silent partition stops holding the others back; the one thing clock time decides.
+    batch: readings asked of the source in one call; how they are cut changes no result.
     """
 
     def __init__(
-        self, source: Source, grid: Grid, dead: DeadLetters, idle: float, stopping: threading.Event
+        self,
+        source: Source,
+        grid: Grid,
+        dead: DeadLetters,
+        idle: float,
+        stopping: threading.Event,
+        batch: int,
     ) -> None:
         self.source = source
         self.partitions = source.partitions()
         self.grid = grid
         self.dead = dead
         self.idle = idle
+        self.batch = batch
         self.positions: list[Position | None] = [None] * len(self.partitions)
         self._stopping = stopping
         self._heard = [time.monotonic()] * len(self.partitions)
@@ -70,7 +75,7 @@ class Intake:
         if partition is None:
             return None
         name, position = self.partitions[partition], self.positions[partition]
-        return partition, reader.submit(self.source.read, name, position, READINGS_AT_ONCE)
+        return partition, reader.submit(self.source.read, name, position, self.batch)
 
     def _take(self, partition: int, read: Read) -> None:
         now = time.monotonic()

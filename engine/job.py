@@ -52,9 +52,10 @@ class Job:
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = lambda at: None
 
-    def flow(self) -> Flow:
-        """Open the sinks and get ready to read from the beginning of every partition."""
-        return Flow(self)
+    def flow(self, batch: int) -> Flow:
+        """Open the sinks and get ready to read, `batch` readings a call, from the beginning of
+        every partition or from where the checkpoint stands."""
+        return Flow(self, batch)
 
     @cached_property
     def plan(self) -> Plan:

@@ -80,7 +80,9 @@ class Plan:
 
 def of_parcel(parcel: wire.Parcel) -> Plan:
     """The plan in a parcel. Raises BrokenPlugin when a forecaster's module is not here."""
-    meta, arrays = parcel
+    meta, carried = parcel
+    # Kernels are compiled for arrays that may be written to, whatever the carrier brings.
+    arrays = {name: np.array(a) for name, a in carried.items()}
     series = tuple(map(Series, *meta["series"]))
     layouts = tuple(
         Layout(

@@ -86,7 +86,7 @@ class Shard:
         self.seconds = [0.0] * len(self.models)
         self._last_seen: Ints | None = None
         self._saved: list[State] | None = None
-        self._kept: list[GridFrame] = []
+        self.kept: list[GridFrame] = []
 
     def step(self, frame: GridFrame) -> StepResult:
         """Forecast, learn and score the steps of `frame`."""
@@ -136,7 +136,7 @@ class Shard:
             self.scorers[m].state = _below(mine, f"{m}/score/")
             ahead = np.moveaxis(mine[f"{m}/ahead"], 0, 2)
             self.pending[m].ahead = np.ascontiguousarray(ahead)
-        self._kept = list(kept)
+        self.kept = list(kept)
 
     def finish(self) -> Ending:
         """What is left to say at the end of a run."""
@@ -147,7 +147,7 @@ class Shard:
     def _segment(self, segment: Segment, frame: GridFrame) -> StepResult:
         if segment.opens and self.how.release:
             self._saved = [{k: a.copy() for k, a in state.items()} for state in self.states]
-            self._kept = []
+            self.kept = []
         truth, status = self._truth(frame, segment.hidden)
         views = self._views(frame, segment.hidden)
         result = StepResult(frame.first, truth, status, [])
@@ -163,7 +163,7 @@ class Shard:
             done = self.scorers[m].add(frame.first, columns, truth, scored, bucket)
             result.windows += [(m, *window) for window in done]
         if segment.hidden and self._saved is not None:
-            self._kept.append(frame)
+            self.kept.append(frame)
             if segment.closes:
                 self._release()
         return result
@@ -173,10 +173,10 @@ class Shard:
         that they go on as if it had never been dark. What they forecast on the way is discarded."""
         assert self._saved is not None
         self.states, self._saved = self._saved, None
-        for frame in self._kept:
+        for frame in self.kept:
             for m, view in enumerate(self._views(frame, hidden=False)):
                 self._run(m, view)
-        self._kept = []
+        self.kept = []
 
     def _run(self, m: int, view: Frame) -> Forecast:
         forecast = self.models[m].forecaster.step(self.states[m], view)

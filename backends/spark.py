@@ -1,0 +1,275 @@
+"""The `spark` backend: shards on the executors of Spark, batches driven by Structured Streaming.
+
+The driver reads, grids and delivers; within each micro-batch it sends every shard its columns of
+the frames, one Arrow blob a shard and frame, and takes one blob back: no row ever crosses into
+Python. State stays with the executors; an RDD that is cached there, a partition a shard, makes
+Spark run each shard's tasks where its state is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gapcast.backends.spark_worker import Task, perform
+from gapcast.engine import plugin, wire
+from gapcast.engine.backend import Backend
+from gapcast.engine.errors import RunError, ShardsLost
+from gapcast.engine.extras import extra
+from gapcast.engine.flow import RunResult
+from gapcast.engine.grid import GridFrame
+from gapcast.engine.job import Job
+from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.workers import Workers, carry
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TURN = 1.0
+"""Seconds of frames that one micro-batch carries, so that Spark's own cost of it is small."""
+
+FILES = (
+    "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+)
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "FATAL",
+    "spark.driver.maxResultSize": "0",
+    "spark.locality.wait": "60s",
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    "spark.sql.streaming.checkpointFileManagerClass": FILES,
+}
+"""A shard's tasks wait for its home; results are as large as they are; all executors are there
+before shards are given homes; a micro-batch's log, which nothing is ever restored from, is
+written the cheap way."""
+
+
+class SparkBackend(Backend):
+    """Starts Spark on this machine, or uses a cluster's master.
+
+    Checkpoints are gapcast's own: Spark keeps none that matters, and one of its query may be
+    thrown away at any time.
+    """
+
+    class Params(plugin.Params):
+        master: str = Field(
+            default="local[2]", description="Spark's master, as local[2] or spark://host:7077."
+        )
+        conf: dict[str, str] = Field(
+            default={}, description="Spark's own settings, as spark.executor.memory: 4g."
+        )
+        batch: int = Field(
+            default=1_048_576, ge=1, description="Readings read, and carried, at once."
+        )
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._spark: SparkSession | None = None
+
+    def run(self, job: Job) -> RunResult:
+        """Run `job` with its shards on the executors."""
+        self._spark = self._spark or self._session(job.name)
+        with (
+            job.flow(self.params.batch) as flow,
+            ThreadPoolExecutor(1, "gapcast-spark") as pool,
+            _gone_is_lost(self),
+        ):
+            workers = Executors(job, self._spark, pool)
+            _drive(self._spark, job, carry(flow, workers))
+            return flow.finish(workers.finish())
+
+    def close(self) -> None:
+        """End the session, and the JVM that was started for it."""
+        if self._spark is not None:
+            gateway = self._spark.sparkContext._gateway
+            with contextlib.suppress(Exception):  # it may be gone already
+                self._spark.stop()
+            gateway.shutdown()
+            if gateway.proc is not None:
+                gateway.proc.stdin.close()  # its JVM ends with it
+                gateway.proc.wait()
+            _forget_gateway()
+            self._spark = None
+
+    def _session(self, name: str) -> SparkSession:
+        with extra("spark"):
+            from pyspark.sql import SparkSession
+        if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
+            raise RunError(
+                "backend spark needs Java 17 or later: apt-get install openjdk-17-jre-headless, "
+                "or set JAVA_HOME"
+            )
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        builder = SparkSession.builder.master(self.params.master).appName(f"gapcast {name}")
+        settings = dict(SETTINGS)
+        if self.params.master.startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        for key, value in (settings | self.params.conf).items():
+            builder = builder.config(key, value)
+        with _handlers_kept():
+            try:
+                return builder.getOrCreate()
+            except Exception as error:
+                reason = str(error).strip().partition("\n")[0]
+                raise RunError(
+                    f"backend: Spark cannot be started on {self.params.master}: {reason}"
+                ) from error
+
+
+def _drive(spark: SparkSession, job: Job, frames: Iterator[None]) -> None:
+    """Let Structured Streaming carry `frames`, about `TURN` seconds of them a micro-batch."""
+    ended, failures = threading.Event(), []
+
+    def turn(batch: object, number: int) -> None:
+        until = time.monotonic() + TURN
+        try:
+            while not ended.is_set() and time.monotonic() < until:
+                next(frames)
+        except StopIteration:
+            ended.set()
+        except BaseException as error:
+            failures.append(error)
+            ended.set()
+
+    with tempfile.TemporaryDirectory(prefix="gapcast-spark-") as scratch:
+        ticks = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 1).load()
+        writer = ticks.writeStream.foreachBatch(turn).queryName(job.name)
+        query = writer.option("checkpointLocation", scratch).start()
+        try:
+            while not ended.wait(0.2) and query.isActive:
+                pass
+        finally:
+            query.stop()
+    if failures:
+        raise failures[0]
+    if not ended.is_set():
+        raise ShardsLost(f"Spark ended the query: {query.exception()}")
+
+
+class Executors(Workers):
+    """Shards kept by Spark's executors."""
+
+    def __init__(self, job: Job, spark: SparkSession, pool: ThreadPoolExecutor) -> None:
+        self.context = spark.sparkContext
+        self.pool = pool
+        self.run = uuid4().hex
+        self.shares = job.shares(self.context.defaultParallelism)
+        self.plans = [job.plan.part(mine) for mine in self.shares.targets]
+        self.columns = [plan.columns() for plan in self.plans]
+        self.targets = [job.plan.job_targets[mine] for mine in self.shares.targets]
+        for path in job.plan.loose_modules():
+            self.context.addPyFile(str(path))
+        count = len(self.shares)
+        self.home = self.context.parallelize(range(count), count).persist()
+        self.home.count()
+        arrays, kept = job.resume.below("shards") if job.resume else {}, job.kept()
+        self._on_shards(
+            [
+                ("begin", _packed(
+                    plan.narrow(columns).parcel(),
+                    ({}, self.shares.share(arrays, i)),
+                    ({}, kept.narrow(columns).snapshot()),
+                ))
+                for i, (plan, columns) in enumerate(zip(self.plans, self.columns, strict=True))
+            ]
+        )  # fmt: skip
+
+    def step(self, frame: GridFrame) -> Callable[[], StepResult]:
+        """Send each shard its columns of the frame; the job runs while the driver goes on."""
+        tasks: list[Task] = [
+            ("step", _packed(wire.of_frame(frame.narrow(columns)))) for columns in self.columns
+        ]
+        running = self.pool.submit(self._on_shards, tasks)
+        return lambda: self._joined(frame, running.result())
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Copies of the shards' states, brought here."""
+        parcels = self._on_shards([("snapshot", [])] * len(self.shares))
+        return self.shares.join_snapshots([arrays for _, arrays in parcels])
+
+    def finish(self) -> Ending:
+        """What the shards leave."""
+        parcels = self._on_shards([("finish", [])] * len(self.shares))
+        self.home.unpersist()
+        return self.shares.join_endings([wire.to_ending(parcel) for parcel in parcels])
+
+    def alive(self) -> tuple[int, int, int]:
+        """Shards, executors, executors there should be: Spark replaces the lost ones itself."""
+        status = self.context._jsc.sc().statusTracker().getExecutorInfos()
+        executors = max(1, len(status) - 1)  # the driver is listed, too
+        return len(self.shares), executors, executors
+
+    def _joined(self, frame: GridFrame, parcels: Sequence[wire.Parcel]) -> StepResult:
+        return self.shares.join(
+            [
+                wire.to_result(parcel, frame, targets)
+                for parcel, targets in zip(parcels, self.targets, strict=True)
+            ]
+        )
+
+    def _on_shards(self, tasks: Sequence[Task]) -> list[wire.Parcel]:
+        """Do a task on every shard, at its home. Raises what a task raised."""
+        sent = self.context.parallelize(tasks, len(tasks))
+        done = self.home.zip(sent).mapPartitions(partial(perform, self.run)).collect()
+        for what, *rest in done:
+            if what == "lost":
+                raise ShardsLost(rest[0])
+            if what != "done":
+                message, trace = rest
+                where = "" if what == "error" else "on a Spark executor: "
+                raise RunError(where + message) from RuntimeError(trace)
+        return [wire.unpack(blob) if blob else ({}, {}) for _, blob in done]
+
+
+def _packed(*parcels: wire.Parcel) -> list[bytes]:
+    return [wire.pack(parcel).to_pybytes() for parcel in parcels]
+
+
+@contextlib.contextmanager
+def _gone_is_lost(backend: SparkBackend) -> Iterator[None]:
+    """Executors or the JVM that die in the middle of a call are lost shards, no bug."""
+    from py4j.protocol import Py4JError, Py4JNetworkError
+
+    try:
+        yield
+    except Py4JNetworkError as error:
+        backend.close()
+        raise ShardsLost(f"Spark's JVM is gone ({error})") from error
+    except Py4JError as error:
+        reason = str(error).strip().replace("\n", " ")[:300]
+        raise ShardsLost(f"Spark gave a batch up: {reason}") from error
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """PySpark takes SIGINT for itself; whoever had it gets it back."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, before)
+
+
+def _forget_gateway() -> None:
+    """Let the next session start a JVM of its own."""
+    from pyspark import SparkContext
+
+    SparkContext._gateway = None
+    SparkContext._jvm = None
