@@ -71,6 +71,8 @@ class Hdfs(Service):
             "dfs.namenode.http-address": self.web,
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.namenode.safemode.extension": 0,
+            "dfs.namenode.safemode.threshold-pct": "1.0",
+            "dfs.namenode.redundancy.interval.seconds": "1s",
             "dfs.namenode.heartbeat.recheck-interval": 1000,
             "dfs.heartbeat.interval": 1,
             "dfs.namenode.stale.datanode.interval": 3000,
@@ -101,6 +103,7 @@ class Hdfs(Service):
             return (
                 state.get("FSState") == "Operational"
                 and state.get("NumLiveDataNodes") == self.data_nodes
+                and state.get("UnderReplicatedBlocks") == 0
                 and all(map(_joined, self._ports[2::3]))
             )
         except OSError:
