@@ -1,6 +1,6 @@
 """How Dask with streamz is commonly written: one task a reading, all filters in one state.
 
-    python bench/naive_dask.py [--readings 3000] [--sensors 100]
+    python bench/naive_dask.py [--readings 1000] [--sensors 100]
 
 streamz's `accumulate` on a DaskStream chains a task for every reading. Prints readings a second.
 """
@@ -22,7 +22,7 @@ def learn(
     return filters, filters.setdefault(sensor, naive.Filter()).step(value)
 
 
-def readings_per_second(readings: int = 3000, sensors: int = 100) -> float:
+def readings_per_second(readings: int = 1000, sensors: int = 100) -> float:
     """Readings through `scatter().accumulate().gather()` on two workers, by the wall clock."""
     from distributed import Client, LocalCluster
     from streamz import Stream
@@ -50,7 +50,7 @@ def readings_per_second(readings: int = 3000, sensors: int = 100) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readings", type=int, default=3000)
+    parser.add_argument("--readings", type=int, default=1000)
     parser.add_argument("--sensors", type=int, default=100)
     wanted = parser.parse_args()
     print(f"{readings_per_second(wanted.readings, wanted.sensors):,.0f} readings/s")
