@@ -133,9 +133,12 @@ class Flow:
             if turn.paused:
                 drain()
                 self.outlet.flush()
-            if self.job.stopping.is_set() or self.checkpoints.due():
+            if self.checkpoints.due():
                 drain()
                 self._checkpoint(shards)
+        if self.job.stopping.is_set():
+            drain()
+            self._checkpoint(shards)
 
     def _progress(self) -> Progress:
         readings, mark = self.intake.grid.counts.read, self.intake.grid.watermark
