@@ -19,7 +19,7 @@ from gapcast.engine import scoring
 from gapcast.engine.delivery import Delivery, remove_parts, write_parquet
 from gapcast.engine.epochs import EpochLog
 from gapcast.engine.forecaster import Floats, Model, Series
-from gapcast.engine.rows import Rows, cut
+from gapcast.engine.rows import Rows, cut, joined
 from gapcast.engine.shard import StepResult
 from gapcast.engine.storage import replace
 
@@ -33,9 +33,10 @@ SCORE_ROWS = 100_000
 
 
 class Outlet:
-    """Gathers rows into epochs and hands them to a writer thread, at most two epochs ahead.
+    """Gathers results into epochs and hands them to a writer thread, at most two epochs ahead.
 
-    The bound is what pushes back: when the sinks are slow, `add` waits and nothing is read.
+    Rows are made of a whole epoch, so that they do not depend on how it was cut into frames. The
+    bound is what pushes back: when the sinks are slow, `add` waits and nothing is read.
     """
 
     def __init__(
@@ -56,12 +57,11 @@ class Outlet:
         delivery.epoch, delivery.rows = (before["epoch"], before["rows"]) if before else (0, 0)
         self._fixed = deque(epochs.since(delivery.epoch))
         self._logged = max((epoch for epoch, _ in self._fixed), default=-1)
-        self._until = 0
         self._rows = Rows(targets, models, interval)
-        self._gathered: list[pa.Table] = []
+        self._gathered: list[StepResult] = []
         self._count = 0
         self._since = time.monotonic()
-        self._queue: queue.Queue[tuple[pa.Table, int] | None] = queue.Queue(maxsize=2)
+        self._queue: queue.Queue[list[StepResult] | None] = queue.Queue(maxsize=2)
         self._failure: BaseException | None = None
         self._closed = False
         self._writer = threading.Thread(target=self._write, name="gapcast-write", daemon=True)
@@ -99,14 +99,12 @@ class Outlet:
         return {"epoch": self.delivery.epoch, "rows": self.delivery.rows, **self.scores.settle()}
 
     def _gather(self, result: StepResult) -> None:
-        table = self._rows.table(result)
-        self._gathered.append(table)
-        self._count += len(table)
-        self._until = result.first + len(result.truth)
+        self._gathered.append(result)
+        self._count += sum(rows.mean.size for rows in result.rows)
 
     def _end_epoch(self) -> None:
         if self._count:
-            self._hand_over((pa.concat_tables(self._gathered), self._until))
+            self._hand_over(self._gathered)
         self._gathered, self._count = [], 0
         self._since = time.monotonic()
 
@@ -128,7 +126,7 @@ class Outlet:
         if deliver and self._failure is not None:
             raise self._failure
 
-    def _hand_over(self, epoch: tuple[pa.Table, int] | None) -> None:
+    def _hand_over(self, epoch: list[StepResult] | None) -> None:
         self._queue.put(epoch)
         if epoch is not None and self._failure is not None:
             raise self._failure
@@ -137,14 +135,19 @@ class Outlet:
         while (epoch := self._queue.get()) is not None:
             try:
                 if self._failure is None:
-                    table, until = epoch
-                    if self.delivery.epoch > self._logged:
-                        self.epochs.append(self.delivery.epoch, until)
-                    self.delivery.write(table)
+                    self._deliver(joined(epoch))
             except BaseException as error:
                 self._failure = error
             finally:
                 self._queue.task_done()
+
+    def _deliver(self, epoch: StepResult) -> None:
+        table = self._rows.table(epoch)
+        if not len(table):
+            return
+        if self.delivery.epoch > self._logged:
+            self.epochs.append(self.delivery.epoch, epoch.first + len(epoch.truth))
+        self.delivery.write(table)
 
 
 class ScoreFiles:

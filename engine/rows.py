@@ -24,10 +24,22 @@ def cut(result: StepResult, steps: int) -> tuple[StepResult, StepResult]:
     return head, part(slice(steps, None), result.first + steps, result.windows)
 
 
+def joined(results: Sequence[StepResult]) -> StepResult:
+    """One result of the results of consecutive frames, without their windows."""
+    if len(results) == 1:
+        return results[0]
+    rows = [
+        ModelRows(*(np.concatenate(a) for a in zip(*(vars(r).values() for r in of), strict=True)))
+        for of in zip(*(result.rows for result in results), strict=True)
+    ]
+    truth = np.concatenate([r.truth for r in results])
+    return StepResult(results[0].first, truth, np.concatenate([r.status for r in results]), rows)
+
+
 class Rows:
     """Makes tables of schema `FORECASTS`: by model, horizon, time and target, in this order.
 
-    The order depends on nothing but the frame, so that a repeated epoch repeats its rows.
+    The order depends on nothing but the steps, so that a repeated epoch repeats its rows.
     """
 
     def __init__(self, targets: Sequence[Series], models: Sequence[Model], interval: int) -> None:
@@ -39,7 +51,7 @@ class Rows:
         self._statuses = pa.array(STATUSES)
 
     def table(self, result: StepResult) -> pa.Table:
-        """All models' rows of one frame; a forecast of NaN makes no row."""
+        """All models' rows of the steps of a result; a forecast of NaN makes no row."""
         T, N = result.truth.shape
         times = (result.first + np.arange(T)) * self.interval
         shared: dict[str, pa.Array] = {

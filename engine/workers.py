@@ -44,10 +44,7 @@ class Workers(ABC):
 
 
 def carry(flow: Flow, workers: Workers) -> Iterator[None]:
-    """Carry the frames of `flow` to `workers` and the results back, a frame each time.
-
-    Rows are made of a result while the next frame is stepped.
-    """
+    """Carry the frames of `flow` to `workers` and the results back, a frame each time."""
     waiting: deque[Callable[[], StepResult]] = deque()
 
     def drain() -> None:
