@@ -38,8 +38,8 @@ State = Mapping[str, bytes]
 class Played:
     """How one life of a run went: its stage, its error if it had one, what it left.
 
-    parts: rows as text, everything that must not depend on the backend. states: the arrays of
-    every checkpoint, by the positions it was taken at.
+    parts: rows as text, everything that must not depend on the backend. states: the arrays that
+    every checkpoint has of shards, by the positions it was taken at.
     """
 
     stage: Stage
@@ -193,18 +193,21 @@ def _rows(table: pa.Table) -> list[str]:
 
 
 def _states(folder: Path) -> dict[str, State]:
-    found = {}
+    found: dict[str, State] = {}
     for number in checkpoint.numbers(folder):
         snapshot = checkpoint.read(folder / f"{number:08d}")
         at = json.dumps(snapshot.meta["positions"])
-        arrays = {name: a.tobytes() + str(a.shape).encode() for name, a in snapshot.arrays.items()}
-        found[at] = arrays | {"grid": json.dumps(snapshot.meta["grid"]).encode()}
+        found[at] = {
+            name: a.tobytes() + str(a.shape).encode()
+            for name, a in snapshot.arrays.items()
+            if name.startswith(("shards/", "kept/"))  # the rest is the engine's own
+        }
     return found
 
 
 def _children() -> dict[int, Any]:
     """Processes below this one, but Python's own, which keeps watch over shared memory."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     found = {}
     for process in psutil.Process().children(recursive=True):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from gapcast.engine import plugin
@@ -12,13 +15,15 @@ from gapcast.engine.flow import RunResult
 from gapcast.engine.forecaster import Floats, Forecast, Forecaster, Frame, Layout, Needs, State
 from gapcast.engine.job import Job
 
+BATCH = 100_000
+
 
 class Reference(Backend):
     """One shard of all targets, stepped where it is read. Nothing could be plainer."""
 
     def run(self, job: Job) -> RunResult:
         """Run `job` in this thread."""
-        with job.flow() as flow:
+        with job.flow(BATCH) as flow:
             (shard,) = job.shards(job.shares(1))
             for frame in flow.frames(lambda: None, shard.snapshot):
                 flow.add(shard.step(frame))
@@ -40,28 +45,34 @@ class Plain(Forecaster):
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Mean of what is seen around, then learn, then the same for later steps."""
-        out = Forecast.empty(frame)
+        out, last, mean = Forecast.empty(frame), _floats(state["last"]), _floats(state["mean"])
         for t in range(frame.t):
-            now = self._around(state, frame, t)
+            now = _around(last + mean, frame, t)
             seen = ~np.isnan(frame.own[t])
-            state["last"][seen] = frame.own[t][seen]
-            state["mean"] += 0.1 * (state["last"] - state["mean"])
+            last[seen] = frame.own[t][seen]
+            mean += 0.1 * (last - mean)
             for i, h in enumerate(frame.layout.horizons):
-                out.mean[t, :, i] = now if h == 0 else state["last"] + h * (now - state["mean"]) / 9
+                out.mean[t, :, i] = now if h == 0 else last + h * (now - mean) / 9
             out.lower[t], out.upper[t] = out.mean[t] - 1, out.mean[t] + 1
         return out
 
-    def _around(self, state: State, frame: Frame, t: int) -> Floats:
-        total, n = state["last"] + state["mean"], np.full(frame.layout.n, 2.0)
-        near = frame.layout.regressors.reshape(frame.layout.n, -1)
-        for c in range(near.shape[1]):
-            there = near[:, c] >= 0
-            value = np.where(there, frame.values[t, near[:, c]], np.nan)
-            total, n = _plus(total, n, value)
-        for q in range(frame.companions.shape[2]):
-            total, n = _plus(total, n, frame.companions[t, :, q])
-        around: Floats = total / n
-        return around
+
+def _floats(array: NDArray[Any]) -> Floats:
+    """The array itself, by its type."""
+    return array
+
+
+def _around(own: Floats, frame: Frame, t: int) -> Floats:
+    """Mean of a target's own two numbers and all that it may see of step t."""
+    total, n = own, np.full(frame.layout.n, 2.0)
+    near = frame.layout.regressors.reshape(frame.layout.n, -1)
+    for c in range(near.shape[1]):
+        there = near[:, c] >= 0
+        total, n = _plus(total, n, np.where(there, frame.values[t, near[:, c]], np.nan))
+    for q in range(frame.companions.shape[2]):
+        total, n = _plus(total, n, frame.companions[t, :, q])
+    around: Floats = total / n
+    return around
 
 
 def _plus(total: Floats, n: Floats, value: Floats) -> tuple[Floats, Floats]:
@@ -82,16 +93,15 @@ class Joint(Forecaster):
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """The unit's level, which follows the values its targets show, withheld ones left out."""
-        out, units = Forecast.empty(frame), frame.layout.units
+        out, units, level = Forecast.empty(frame), frame.layout.units, _floats(state["level"])
         for t in range(frame.t):
-            out.mean[t] = state["level"][units][:, None]
+            out.mean[t] = level[units][:, None]
             seen = np.flatnonzero(~np.isnan(frame.own[t]))
             total, n = np.zeros(frame.layout.u), np.zeros(frame.layout.u, np.int64)
             np.add.at(total, units[seen], frame.own[t, seen])
             np.add.at(n, units[seen], 1)
-            some = n > 0
-            state["level"][some] += 0.3 * (total[some] / n[some] - state["level"][some])
-            state["n"] += n
+            level[n > 0] += 0.3 * (total[n > 0] / n[n > 0] - level[n > 0])
+            state["n"][:] = state["n"] + n  # type: ignore[operator]
         return out
 
 
