@@ -1,0 +1,272 @@
+"""The `opentsdb` sink: forecasts, bounds, truth and errors as points of OpenTSDB, each accounted
+for.
+
+Of opentsdb-py it uses the HTTP layer: addresses and the session with its compression. It leaves
+out what loses data:
+
+* the queue, which drops its oldest points when full, and the thread behind it, which repeats a
+  body for ever when the answer is not JSON and never ends on ``close`` when the server is down;
+* ``sendall``, which never looks at the status (a 503 counts as nothing sent, nothing failed), asks
+  for no confirmation from storage, and gives up after two seconds;
+* ``send``, whose timestamps are cut to whole seconds and whose check lets NaN and bad tags pass;
+* ``is_alive``, which hides why, and fails always when asked for at the start.
+
+What is left of it is thin: a `requests` session a thread. The rest is in `opentsdb_http`.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
+
+from gapcast.engine import plugin
+from gapcast.engine.config.units import Duration
+from gapcast.engine.errors import SinkError
+from gapcast.engine.sink import (
+    AlreadyCommitted,
+    Committed,
+    Delivery,
+    JobInfo,
+    Outcome,
+    Refused,
+    Retry,
+    Sink,
+)
+from gapcast.plugins.sinks.opentsdb_http import Connections, Sent
+from gapcast.plugins.sinks.opentsdb_points import Body, Layout, Template, bodies, escape, figures
+
+log = logging.getLogger("gapcast.sinks.opentsdb")
+
+Series = Literal["forecast", "lower", "upper", "truth", "status", "residual", "squared_error"]
+_ALL: tuple[Series, ...] = Series.__args__  # type: ignore[attr-defined]
+_MOST_TAGS = 8
+
+
+class OpenTsdbParams(plugin.Params):
+    """Parameters of the sink ``opentsdb``."""
+
+    url: str = Field(description="http:// or https:// with host, port and perhaps a path.")
+    metric: str = Field(
+        default="{quantity}.{series}",
+        description="Name of a metric. May hold {quantity}, {series} and {run}.",
+    )
+    tags: dict[str, str] = Field(
+        default={"sensor": "{sensor}", "model": "{model}", "horizon": "{horizon}"},
+        description="Tags of a point; {sensor}, {quantity}, {model}, {horizon}, {series} and {run} "
+        "may be in them. Series of a sensor (truth, status) go without those that name the model "
+        "or the horizon.",
+    )
+    series: list[Series] = Field(
+        default=list(_ALL),
+        min_length=1,
+        description="What becomes a series. status: 0 observed, 1 missing, 2 hidden, 3 rejected. "
+        "squared_error: of what is scored; its mean over any span is the MSE.",
+    )
+    user: str | None = Field(default=None, description="For basic authentication.")
+    password: str | None = Field(default=None, description="Write it as ${NAME}.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Sent with each request, as {Authorization: '${TOKEN}'}."
+    )
+    ca: Path | None = Field(
+        default=None, description="Certificates of authorities to trust, PEM; default: the usual."
+    )
+    timeout: Duration = Field(
+        default=30_000_000,
+        gt=0,
+        description="How long an answer may take; then the post is retried.",
+    )
+    connections: int = Field(default=4, ge=1, le=64, description="Posts on their way at once.")
+    bytes: int = Field(
+        default=1_000_000,
+        ge=1024,
+        description="Most bytes of JSON in a post. tsd.http.request.max_chunk must allow it; "
+        "halved by itself when the server refuses.",
+    )
+    gzip: bool = Field(default=True, description="Compress posts.")
+    progress: Duration = Field(
+        default=10_000_000,
+        ge=1_000_000,
+        description="How often gapcast.rate, gapcast.lag (seconds), gapcast.readings and "
+        "gapcast.rows are written, with the tag run.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must begin with http:// or https:// and name a host")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold no user, password or query; use user and password")
+        return url.rstrip("/")
+
+    @field_validator("metric")
+    @classmethod
+    def _metric(cls, metric: str) -> str:
+        if wrong := Template(metric).fields - {"quantity", "series", "run"}:
+            raise ValueError(f"{{{min(wrong)}}} belongs into tags")
+        return metric
+
+    @field_validator("tags")
+    @classmethod
+    def _tags(cls, tags: dict[str, str]) -> dict[str, str]:
+        if len(tags) > _MOST_TAGS:
+            raise ValueError(f"OpenTSDB keeps at most {_MOST_TAGS} tags")
+        for name, text in tags.items():
+            Template(text)
+            if escape(name) != name:
+                raise ValueError(f"{name!r} has characters other than A-Z a-z 0-9 - _ . /")
+        return tags
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> OpenTsdbParams:
+        plain, named = set(Template(self.metric).fields), set(Template(self.metric).fields)
+        for text in self.tags.values():
+            fields = Template(text).fields
+            named |= fields
+            plain |= fields if not fields & {"model", "horizon"} else set()
+        if missing := {"quantity", "series", "sensor", "model", "horizon"} - named:
+            raise ValueError(f"neither metric nor tags name {{{min(missing)}}}: points would clash")
+        if missing := {"quantity", "series", "sensor"} - plain:
+            raise ValueError(
+                f"{{{min(missing)}}} must be in a tag without {{model}} or {{horizon}}"
+            )
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        return self
+
+
+class OpenTsdbSink(Sink):
+    """Posts epochs to OpenTSDB's ``/api/put``, every point confirmed by its storage.
+
+    A point ends stored, posted again, or refused, in which case its row is a dead letter with the
+    reason. An epoch that comes again rewrites the same bytes. Times are starts of steps, in
+    seconds if the grid's interval is whole seconds, else in milliseconds.
+    """
+
+    Params = OpenTsdbParams
+    params: OpenTsdbParams
+    delivery = Delivery.IDEMPOTENT
+
+    def open(self, job: JobInfo, generation: str) -> None:
+        """Look at the server; it may be down, but a wrong password or certificate is refused."""
+        if job.interval % 1000:
+            raise SinkError(
+                f"OpenTSDB keeps milliseconds; grid.interval, {job.interval} µs, is finer"
+            )
+        p = self.params
+        headers = dict(p.headers)
+        if p.user is not None:
+            token = base64.b64encode(f"{p.user}:{p.password}".encode()).decode()
+            headers["Authorization"] = f"Basic {token}"
+        self._job = job
+        self._layout = Layout(
+            job.name,
+            Template(p.metric),
+            {name: Template(text) for name, text in p.tags.items()},
+            p.series,
+            1_000_000 if job.interval % 1_000_000 == 0 else 1000,
+            job.scored,
+        )
+        self._connections = Connections(p.url, headers, p.ca, p.timeout / 1e6, p.gzip)
+        self._connections.check()
+        self._pool = ThreadPoolExecutor(p.connections, "gapcast-opentsdb")
+        self._work: _Work | None = None
+        self._last: int | None = None
+        self._told = -float("inf")
+        self.counts = {"stored": 0, "retried": 0, "refused": 0}
+
+    def last_committed(self) -> int | None:
+        """The last epoch this process stored; OpenTSDB itself remembers none."""
+        return self._last
+
+    def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
+        """Post what is not stored yet of the epoch."""
+        if self._last is not None and epoch <= self._last:
+            return AlreadyCommitted()
+        if self._work is None or self._work.epoch != epoch:
+            self._work = self._begin(epoch, forecasts)
+        work = self._work
+        reason = self._post(work)
+        if reason:
+            return Retry(reason)
+        if work.refused:
+            refused, work.refused = sorted(work.refused.items()), {}
+            return Refused([row for row, _ in refused], [reason for _, reason in refused])
+        self._last, self._work = epoch, None
+        return Committed()
+
+    def close(self) -> None:
+        """Close the connections and log what became of the points."""
+        self._pool.shutdown()
+        self._connections.close()
+        counts = (f"{number:,} {what}" for what, number in self.counts.items())
+        log.info("%s: points %s", self.params.url, ", ".join(counts))
+
+    def _begin(self, epoch: int, forecasts: pa.Table) -> _Work:
+        unfit = self._layout.unfit(forecasts)
+        made = bodies(self._layout, forecasts, sorted(unfit), self.params.bytes)
+        return _Work(epoch, chain(self._figures(), made), unfit)
+
+    def _figures(self) -> Iterator[Body]:
+        """The run's own figures, when they are due."""
+        if time.monotonic() - self._told >= self.params.progress / 1e6:
+            self._told = time.monotonic()
+            at = self._job.progress()
+            values = {"rate": at.rate, "readings": at.readings, "rows": at.forecasts}
+            if at.lag is not None:
+                values["lag"] = at.lag
+            yield figures(values, self._job.name, int(time.time()))
+
+    def _post(self, work: _Work) -> str:
+        """Post until nothing is left, or until a body must be tried again: then says why."""
+        running: set[Future[Sent]] = set()
+        reason = ""
+        while True:
+            while not reason and len(running) < self.params.connections:
+                body = work.next()
+                if body is None:
+                    break
+                running.add(self._pool.submit(self._connections.post, body))
+            if not running:
+                return reason
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for sent in (future.result() for future in done):
+                self._take(work, sent)
+                reason = reason or sent.reason
+
+    def _take(self, work: _Work, sent: Sent) -> None:
+        self.counts["stored"] += sent.stored
+        self.counts["retried"] += sum(map(len, sent.again))
+        self.counts["refused"] += len(sent.refused)
+        work.again += sent.again
+        for row, reason in sent.refused:
+            if row < 0:
+                log.warning("%s: a figure of the run: %s", self.params.url, reason)
+            else:
+                work.refused.setdefault(row, reason)
+
+
+class _Work:
+    """An epoch on its way: bodies left to post, rows refused so far with the reason."""
+
+    def __init__(self, epoch: int, left: Iterator[Body], refused: dict[int, str]) -> None:
+        self.epoch = epoch
+        self.again: deque[Body] = deque()
+        self.refused = refused
+        self._left = left
+
+    def next(self) -> Body | None:
+        """The next body to post, one that was posted before if there is one."""
+        return self.again.popleft() if self.again else next(self._left, None)

@@ -1,0 +1,273 @@
+"""Forecasts as the points of OpenTSDB, in JSON, made column by column: no object a point."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gapcast.engine.sink import STATUSES
+
+OF_SENSOR = ("truth", "status")
+"""Series that know neither model nor horizon; all others do."""
+
+OF_MODEL = {"model", "horizon"}
+FIELDS = {"sensor", "quantity", "series", "run", *OF_MODEL}
+"""What a template may name."""
+
+_BLOCK = 16_384
+"""Rows turned into text at once."""
+
+
+def escape(name: str) -> str:
+    """`name` in letters that OpenTSDB takes; `unescape` gives it back, whatever it was.
+
+    Kept are A-Z a-z 0-9 - _ . and /; every other character becomes its code point as ``_x20_``,
+    and so does an underscore before an x; an empty name is ``_x_``. Letters beyond ASCII are not
+    kept although OpenTSDB takes them: it stores names in Latin-1, other letters as ``?``.
+    """
+    return _FOREIGN.sub(lambda found: f"_x{ord(found[0]):X}_", name) or "_x_"
+
+
+def unescape(name: str) -> str:
+    """What `escape` made `name` of."""
+    return re.sub(r"_x([0-9A-F]*)_", lambda m: chr(int(m[1], 16)) if m[1] else "", name)
+
+
+_FOREIGN = re.compile(r"[^A-Za-z0-9\-_./]|_(?=x)")
+
+
+class Template:
+    """A text with fields in braces, as ``{quantity}.{series}``. Raises ValueError if malformed."""
+
+    def __init__(self, text: str) -> None:
+        self.parts = [(literal, field) for literal, field, _, _ in Formatter().parse(text)]
+        self.fields = {field for _, field in self.parts if field is not None}
+        if unknown := self.fields - FIELDS:
+            raise ValueError(f"unknown field {{{min(unknown)}}}; there are {sorted(FIELDS)}")
+        literals = "".join(literal for literal, _ in self.parts)
+        if not text or escape(literals or "a") != (literals or "a"):
+            raise ValueError(f"{text!r} has characters other than A-Z a-z 0-9 - _ . / and fields")
+
+    def fill(self, values: Mapping[str, str | pa.Array]) -> list[str | pa.Array]:
+        """Literals and values in order, to be joined."""
+        return [
+            piece
+            for literal, field in self.parts
+            for piece in (literal, *(() if field is None else (values[field],)))
+        ]
+
+
+@dataclass(frozen=True)
+class Body:
+    """Points to be posted together.
+
+    text: each point with a comma behind. ends: where in `text` each point ends. rows: the row of
+    the epoch that each was made of; -1 for a figure of the run itself.
+    """
+
+    text: memoryview
+    ends: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def json(self) -> bytes:
+        """A JSON array."""
+        return b"[" + self.text[:-1] + b"]"
+
+    def part(self, start: int, end: int) -> Body:
+        """Points `start` to `end`."""
+        begin = int(self.ends[start - 1]) if start else 0
+        text = self.text[begin : int(self.ends[end - 1])]
+        return Body(text, self.ends[start:end] - begin, self.rows[start:end])
+
+    def pick(self, points: Sequence[int]) -> Body:
+        """Some of the points; there must be one at least."""
+        starts = np.concatenate([[0], self.ends[:-1]])
+        texts = [self.text[starts[i] : self.ends[i]] for i in points]
+        ends = np.cumsum([len(t) for t in texts])
+        return Body(memoryview(b"".join(texts)), ends, self.rows[list(points)])
+
+    def halves(self) -> tuple[Body, Body]:
+        """The same points in two bodies; there must be two or more."""
+        middle = len(self) // 2
+        return self.part(0, middle), self.part(middle, len(self))
+
+
+def figures(values: Mapping[str, float], run: str, second: int) -> Body:
+    """Figures of a run at one second, as ``gapcast.rate`` with the tag ``run``."""
+    texts = [
+        f'{{"metric":"gapcast.{name}","tags":{{"run":"{escape(run)}"}},'
+        f'"timestamp":{second},"value":{float(value)!r}}},'.encode()
+        for name, value in values.items()
+    ]
+    ends = np.cumsum([len(t) for t in texts])
+    return Body(memoryview(b"".join(texts)), ends, np.full(len(texts), -1))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What points are called and which are made.
+
+    unit: microseconds in a unit of the timestamps, 1,000,000 or 1,000. scored: statuses whose
+    squared errors count.
+    """
+
+    run: str
+    metric: Template
+    tags: Mapping[str, Template]
+    series: Sequence[str]
+    unit: int
+    scored: Sequence[str]
+
+    def heads(self, series: str, names: Mapping[str, pa.Array]) -> pa.Array:
+        """The beginnings of points of one series, up to the timestamp, one an element of names."""
+        values = {**names, "series": series, "run": escape(self.run)}
+        of_sensor = series in OF_SENSOR
+        kept = {t: v for t, v in self.tags.items() if not (of_sensor and v.fields & OF_MODEL)}
+        pieces: list[str | pa.Array] = ['{"metric":"', *self.metric.fill(values), '","tags":{']
+        for i, (tag, template) in enumerate(kept.items()):
+            pieces += [f'{"," if i else ""}"{tag}":"', *template.fill(values), '"']
+        return _join(*pieces, '},"timestamp":')
+
+    def unfit(self, forecasts: pa.Table) -> dict[int, str]:
+        """Rows that OpenTSDB could not store, each with the reason."""
+        time = forecasts["time"].cast(pa.int64()).to_numpy() // self.unit
+        low, high = (0, 0xFFFF_FFFF) if self.unit == 1_000_000 else (0xFFFF_FFFF, 9_999_999_999_999)
+        wrong = {
+            int(row): f"OpenTSDB cannot keep times outside {_date(low, self.unit)} to "
+            f"{_date(high, self.unit)} on a grid of "
+            f"{'seconds' if self.unit == 1_000_000 else 'milliseconds'}"
+            for row in np.flatnonzero((time <= low) | (time > high))
+        }
+        for name in ("forecast", "lower", "upper", "truth"):
+            finite = pc.fill_null(pc.is_finite(forecasts[name]), True).to_numpy()
+            for row in np.flatnonzero(~finite).tolist():
+                wrong.setdefault(row, f"{name} is {forecasts[name][row]}, not a finite number")
+        return wrong
+
+
+def bodies(layout: Layout, forecasts: pa.Table, skip: Sequence[int], size: int) -> Iterator[Body]:
+    """All points of an epoch but those of rows in `skip`, in bodies of up to `size` bytes of text.
+
+    The same rows make the same bytes. Values are always written as floats, so that OpenTSDB
+    gives them eight bytes: a cell rewritten in another width breaks queries. A point larger than
+    `size` goes alone. Errors that overflow make no point.
+    """
+    rows = np.delete(np.arange(len(forecasts)), skip)
+    if not len(rows):
+        return
+    table = _escaped(forecasts.take(rows))
+    first = _firsts(table)
+    for start in range(0, len(rows), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        yield from _cut(*_texts(layout, table.slice(start, _BLOCK), first[here], rows[here]), size)
+
+
+def _escaped(table: pa.Table) -> pa.Table:
+    """The table in one piece, with names as OpenTSDB takes them."""
+    table = table.unify_dictionaries().combine_chunks()
+    for name in ("sensor", "quantity", "model", "horizon"):
+        column = table[name].combine_chunks()
+        column = column if name != "horizon" else column.dictionary_encode()
+        words = pa.array([escape(str(word)) for word in column.dictionary.to_pylist()])
+        column = pa.DictionaryArray.from_arrays(column.indices, words)
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
+
+def _firsts(table: pa.Table) -> NDArray[np.bool_]:
+    """Whether a row is the first of its sensor, quantity and time: it speaks for the sensor."""
+    moments = np.unique(table["time"].cast(pa.int64()).to_numpy(), return_inverse=True)[1]
+    series = _codes(table, ("sensor", "quantity"))
+    firsts = np.zeros(len(table), bool)
+    firsts[np.unique(moments * (series.max() + 1) + series, return_index=True)[1]] = True
+    return firsts
+
+
+def _codes(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
+    """One number for each combination of names."""
+    code = np.zeros(len(table), np.int64)
+    for name in names:
+        column = table[name].combine_chunks()
+        code = code * len(column.dictionary) + column.indices.to_numpy()
+    return code
+
+
+def _texts(
+    layout: Layout, block: pa.Table, first: NDArray[np.bool_], rows: NDArray[np.int64]
+) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The points of some rows, one series after the other, and the row of each."""
+    named = ("sensor", "quantity", "model", "horizon")
+    _, examples, code = np.unique(_codes(block, named), return_index=True, return_inverse=True)
+    some = block.take(pa.array(examples))
+    names = {name: some[name].combine_chunks().cast(pa.string()) for name in named}
+    time = block["time"].cast(pa.int64()).to_numpy() // layout.unit
+    moments = pa.array(time).cast(pa.string())
+    values = _values(block, first, layout.scored)
+    texts, of = [], []
+    for series in layout.series:
+        where = pa.array(np.flatnonzero(values[series].is_valid()))
+        head = layout.heads(series, names).take(pa.array(code).take(where))
+        number = _numbers(values[series].drop_null())
+        texts.append(_join(head, moments.take(where), ',"value":', number, "},"))
+        of.append(rows[where])
+    return pa.concat_arrays(texts), np.concatenate(of)
+
+
+def _values(rows: pa.Table, first: NDArray[np.bool_], scored: Sequence[str]) -> dict[str, pa.Array]:
+    """The values of each series, null where there is no point."""
+    plain = {n: rows[n].combine_chunks() for n in ("forecast", "lower", "upper", "truth")}
+    status = rows["status"].cast(pa.string())
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = plain["truth"].to_numpy(zero_copy_only=False) - plain["forecast"].to_numpy()
+        square = error * error
+    counts = pc.is_in(status, value_set=pa.array(scored, pa.string())).to_numpy()
+    code = pc.index_in(status, value_set=pa.array(STATUSES)).to_numpy().astype(float)
+    return {
+        **plain,
+        "truth": pc.if_else(pa.array(first), plain["truth"], pa.scalar(None, pa.float64())),
+        "status": pa.array(code, mask=~first),
+        "residual": pa.array(error, mask=~np.isfinite(error)),
+        "squared_error": pa.array(square, mask=~(np.isfinite(square) & counts)),
+    }
+
+
+def _numbers(values: pa.Array) -> pa.Array:
+    """The shortest decimal that reads back as each value, always with a point or an exponent."""
+    text = values.cast(pa.string())
+    real = pc.match_substring_regex(text, "[.e]")
+    return text if pc.all(real).as_py() else pc.if_else(real, text, _join(text, ".0"))
+
+
+def _join(*pieces: str | pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(*pieces, "")
+
+
+def _cut(points: pa.Array, rows: NDArray[np.int64], size: int) -> Iterator[Body]:
+    """Neighbouring points in bodies of up to `size` bytes."""
+    if not len(points):
+        return
+    _, offsets, data = points.buffers()
+    ends = np.frombuffer(offsets, np.int32)[points.offset : points.offset + len(points) + 1]
+    ends = ends.astype(np.int64)
+    begin, ends = int(ends[0]), ends[1:] - ends[0]
+    whole = Body(memoryview(data)[begin : begin + int(ends[-1])], ends, rows)
+    start = 0
+    while start < len(whole):
+        before = int(ends[start - 1]) if start else 0
+        end = max(int(np.searchsorted(ends, before + size, "right")), start + 1)
+        yield whole.part(start, end)
+        start = end
+
+
+def _date(value: int, unit: int) -> str:
+    return str(np.datetime64(value * (unit // 1000), "ms").astype("datetime64[s]"))
