@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.testing import forecaster
 from gapcast.plugins.forecasters.ema import Ema
+from gapcast.plugins.forecasters.network_rls import NetworkRls
 from gapcast.plugins.forecasters.persistence import Persistence
 from gapcast.plugins.forecasters.seasonal import Seasonal
 
@@ -13,3 +14,5 @@ TestSeasonal = forecaster(Seasonal)
 TestSeasonalDecay = forecaster(Seasonal, Seasonal.Params(periods=3, decay=0.3))
 TestEma = forecaster(Ema)
 TestEmaNearest = forecaster(Ema, Ema.Params(alpha=0.5, neighbours=Neighbours(nearest=3)))
+TestNetworkRls = forecaster(NetworkRls)
+TestNetworkRlsInBlocks = forecaster(NetworkRls, NetworkRls.Params(block=4))
