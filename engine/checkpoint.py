@@ -258,6 +258,7 @@ class Checkpoints:
 
     def __init__(self, job: Job) -> None:
         self.schedule = job.checkpoint
+        self._source = job.source
         self.about = describe(job)
         self.epochs = EpochLog(self.schedule.folder / "epochs")
         self._requests = Requests(job.run_dir)
@@ -311,6 +312,8 @@ class Checkpoints:
                 f"{error.strerror or error}; the one before it stands, go on with --resume when "
                 "it can be written again"
             ) from error
+        names, positions = snapshot.meta["grid"]["partitions"], snapshot.meta["positions"]
+        self._source.checkpointed({n: p for n, p in zip(names, positions, strict=True) if p})
         self._requests.answer(asked, number)
 
 

@@ -52,7 +52,8 @@ def _intake(job: Job, dead: DeadLetters, batch: int) -> Intake:
     intake = Intake(job.source, grid, dead, job.idle, job.stopping, batch)
     if job.resume:
         grid.restore(job.resume.meta["grid"], job.resume.below("grid"))
-        intake.positions = list(job.resume.meta["positions"])
+        known = job.resume.meta["positions"]
+        intake.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
     return intake
 
 

@@ -8,7 +8,7 @@ and only then are its readings sorted, freed of duplicates and aggregated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Floats
 from gapcast.engine.kernels import grid as kernel
 from gapcast.engine.network import Network
@@ -128,7 +129,7 @@ class Grid:
     ) -> None:
         self.spec = spec
         self.counts = Counts()
-        self._partitions = partitions
+        self.partitions = list(partitions)
         self._series = network.column
         self._known = (
             tuple(
@@ -142,9 +143,9 @@ class Grid:
             these = (s.quantity == quantity for s in network.series)
             here = np.fromiter(these, bool, len(self._series))
             self._lowest[here], self._highest[here] = bounds
-        self._marks = np.tile(np.array([UNSET, 0]), (len(partitions), 1))
-        self._open = np.ones(len(partitions), bool)
-        self._idle = np.zeros(len(partitions), bool)
+        self._marks = np.tile(np.array([UNSET, 0]), (len(self.partitions), 1))
+        self._open = np.ones(len(self.partitions), bool)
+        self._idle = np.zeros(len(self.partitions), bool)
         self._names: tuple[pa.Array, pa.Array] | None = None
         self._table: NDArray[np.int64]
         self._waiting: list[_Waiting] = []
@@ -186,6 +187,14 @@ class Grid:
         self.counts.read += records
         self.counts.dead += records
 
+    def grow(self, partitions: Iterable[str]) -> None:
+        """Take in further partitions, after those known: each holds steps back from now on."""
+        new = list(partitions)
+        self.partitions += new
+        self._marks = np.concatenate([self._marks, np.tile([UNSET, 0], (len(new), 1))])
+        self._open = np.append(self._open, np.ones(len(new), bool))
+        self._idle = np.append(self._idle, np.zeros(len(new), bool))
+
     def end(self, partition: int) -> None:
         """Nothing will follow in this partition: it stops holding the others back."""
         self._open[partition] = False
@@ -195,16 +204,24 @@ class Grid:
 
         Returns whether it was holding until now.
         """
-        held = bool(self._open[partition] and not self._idle[partition])
+        held = self.holds(partition)
         self._idle[partition] = True
         return held
 
-    def behind(self) -> int | None:
-        """The open partition to read next: the one whose watermark is furthest behind."""
+    def holds(self, partition: int) -> bool:
+        """Whether steps wait for this partition."""
+        return bool(self._open[partition] and not self._idle[partition])
+
+    def order(self) -> list[int]:
+        """The open partitions, the one whose watermark is furthest behind first."""
         candidates = np.flatnonzero(self._open)
-        if len(candidates) == 0:
-            return None
-        return int(candidates[np.argmin(self._marks[candidates, 0])])
+        order = np.argsort(self._marks[candidates, 0], kind="stable")
+        return [int(p) for p in candidates[order]]
+
+    @property
+    def waiting(self) -> int:
+        """Readings held in steps that are still open."""
+        return sum(len(w.step) for w in self._waiting)
 
     @property
     def watermark(self) -> int | None:
@@ -237,22 +254,39 @@ class Grid:
 
     def settled(self) -> Counts:
         """The counts without the readings that still wait in open steps: these add up."""
-        waiting = sum(len(w.step) for w in self._waiting)
-        return replace(self.counts, read=self.counts.read - waiting)
+        return replace(self.counts, read=self.counts.read - self.waiting)
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All that changes, as JSON values and arrays; `restore` takes it back."""
         parts = zip(*(w.arrays() for w in self._waiting), strict=True)
         joined = _Waiting(*map(np.concatenate, parts)) if self._waiting else _Waiting.none()
-        meta = {"counts": asdict(self.counts), "next": self._next, "last": self._last}
+        meta = {
+            "partitions": list(self.partitions),
+            "counts": asdict(self.counts),
+            "next": self._next,
+            "last": self._last,
+        }
         arrays = {"marks": self._marks.copy(), "open": self._open.copy()}
         return meta, arrays | {f"waiting_{k}": a for k, a in vars(joined).items()}
 
     def restore(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        """Go on from a `snapshot` of a grid over the same partitions and series."""
+        """Go on from a `snapshot` of a grid over the same series.
+
+        Partitions that the snapshot does not know come after those it does. Raises RunError when
+        one of its own that had not ended is there no more.
+        """
+        there, known = self.partitions, list(meta["partitions"])
+        for name, unfinished in zip(known, arrays["open"], strict=True):
+            if unfinished and name not in there:
+                raise RunError(
+                    f"the source has no partition {name!r} any more, which the checkpoint had "
+                    "not read to its end; bring it back, or begin a new run"
+                )
         self.counts = Counts(**meta["counts"])
         self._next, self._last = meta["next"], meta["last"]
+        self.partitions, self._idle = known, np.zeros(len(known), bool)
         self._marks, self._open = arrays["marks"], arrays["open"]
+        self.grow(name for name in there if name not in known)
         waiting = _Waiting(*(arrays[f"waiting_{f.name}"] for f in fields(_Waiting)))
         self._waiting = [waiting] if len(waiting.step) else []
 
@@ -318,7 +352,7 @@ class Grid:
             pa.array(verdict[bad].astype(np.int32)),
             pa.array([REASONS.get(v, "") for v in range(7)]),
         )
-        name = pa.scalar(self._partitions[partition])
+        name = pa.scalar(self.partitions[partition])
         where = pc.binary_join_element_wise(name, rows["offset"].cast(pa.string()), ":")
         text = [rows[c].cast(pa.string()) for c in ("sensor", "quantity")]
         columns = [reasons, where, rows["time"], *text, rows["value"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -15,6 +16,9 @@ from gapcast.engine.source import Position, Read, Source
 
 log = logging.getLogger("gapcast.intake")
 
+AHEAD = 4
+"""Batches that may wait in open steps before nothing is read but what holds these steps back."""
+
 
 class Turn(NamedTuple):
     """What one call of the source brought: frames of the steps it closed, and whether the source
@@ -27,9 +31,12 @@ class Turn(NamedTuple):
 class Intake:
     """Reads the partition furthest behind, one call ahead of the grid.
 
-    positions: where each partition has been read to and handed to the grid. idle: seconds after
-    which a silent partition stops holding the others back; the one thing clock time decides.
-    batch: readings asked of the source in one call; how they are cut changes no result.
+    While that one has nothing, those ahead of it are asked too, in turn, so that a silent
+    partition neither keeps the others from being read nor goes unnoticed among them.
+
+    positions: where each of the grid's partitions has been read to and handed to the grid. idle:
+    seconds after which a silent partition stops holding the others back; the one thing clock time
+    decides. batch: readings asked of the source in one call; how they are cut changes no result.
     """
 
     def __init__(
@@ -42,14 +49,15 @@ class Intake:
         batch: int,
     ) -> None:
         self.source = source
-        self.partitions = source.partitions()
         self.grid = grid
         self.dead = dead
         self.idle = idle
         self.batch = batch
-        self.positions: list[Position | None] = [None] * len(self.partitions)
+        self.positions: list[Position | None] = [None] * len(grid.partitions)
         self._stopping = stopping
-        self._heard = [time.monotonic()] * len(self.partitions)
+        self._silent: dict[int, float] = {}  # since when each partition has answered with nothing
+        self._asked: dict[int, int] = {}  # the last turn of each partition
+        self._turn = itertools.count()
 
     def turns(self) -> Iterator[Turn]:
         """One turn a call of the source, until all partitions have ended or the job is stopping.
@@ -65,29 +73,61 @@ class Intake:
                 self.positions[partition] = read.position
                 if read.ended:
                     self.grid.end(partition)
+                self._note(partition, read)
+                self._grow()
                 ahead = self._ask(reader)
                 self._take(partition, read)
-                paused = len(read.readings) == 0 and not read.ended
-                yield Turn(self.grid.closed(), paused)
+                nothing = len(read.readings) == 0 and not read.ended
+                yield Turn(self.grid.closed(), nothing and self._silent.keys() >= {*self._next()})
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:
-        partition = self.grid.behind()
-        if partition is None:
+        eligible = self._next()
+        if not eligible:
             return None
-        name, position = self.partitions[partition], self.positions[partition]
+        partition = min(eligible, key=lambda p: self._asked.get(p, -1))
+        self._asked[partition] = next(self._turn)
+        name, position = self.grid.partitions[partition], self.positions[partition]
         return partition, reader.submit(self.source.read, name, position, self.batch)
 
+    def _next(self) -> list[int]:
+        """The partitions that may be asked: from the furthest behind to the first not silent.
+
+        That one is left out while too much waits for those behind it.
+        """
+        eligible: list[int] = []
+        for partition in self.grid.order():
+            if partition not in self._silent:
+                full = self.grid.waiting >= AHEAD * self.batch
+                if not (full and any(map(self.grid.holds, eligible))):
+                    eligible.append(partition)
+                break
+            eligible.append(partition)
+        return eligible
+
+    def _note(self, partition: int, read: Read) -> None:
+        """Note who is silent, and since when."""
+        if len(read.readings) or read.ended:
+            self._silent.pop(partition, None)
+        else:
+            self._silent.setdefault(partition, time.monotonic())
+
+    def _grow(self) -> None:
+        """Take in the partitions that the source has gained."""
+        new = [name for name in self.source.partitions() if name not in self.grid.partitions]
+        if new:
+            log.info("new partitions of the source: %s", ", ".join(new))
+            self.grid.grow(new)
+            self.positions += [None] * len(new)
+
     def _take(self, partition: int, read: Read) -> None:
-        now = time.monotonic()
         if len(read.readings):
-            self._heard[partition] = now
             self.dead.add(self.grid.add(partition, read.readings, time.time_ns() // 1000))
         if len(read.dead):
             self.grid.unreadable(len(read.dead))
             self.dead.add(read.dead)
-        for p, heard in enumerate(self._heard):
-            if now - heard > self.idle and self.grid.idle(p):
-                log.warning(
-                    "partition %s silent for %.0f s: it no longer holds the others back",
-                    self.partitions[p], self.idle,
-                )  # fmt: skip
+        since = self._silent.get(partition)
+        if since is not None and time.monotonic() - since > self.idle and self.grid.idle(partition):
+            log.warning(
+                "partition %s silent for %.0f s: it no longer holds the others back",
+                self.grid.partitions[partition], self.idle,
+            )  # fmt: skip

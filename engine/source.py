@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,12 @@ class Source(Plugin):
 
     @abstractmethod
     def partitions(self) -> list[str]:
-        """Names of the partitions, in a fixed order."""
+        """Names of the partitions, in a fixed order.
+
+        A live source may have more when it is asked again, which the engine does between calls of
+        `read`: after those it gave before. They count from the moment they are seen, and a
+        partition that was there when the run began is always read.
+        """
 
     @abstractmethod
     def discover(self) -> Iterable[Series]:
@@ -76,6 +81,14 @@ class Source(Plugin):
     @abstractmethod
     def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
         """Read again exactly what lies between two positions that `read` once returned."""
+
+    def checkpointed(self, positions: Mapping[str, Position]) -> None:
+        """A checkpoint with these positions is durable: nothing before them is read again.
+
+        Only for telling others how far the job is; a source never goes on from what it notes here.
+        Called from a thread of the engine's, also while others read; must return at once. Default:
+        does nothing.
+        """
 
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""

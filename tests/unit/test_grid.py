@@ -92,7 +92,8 @@ def run(partitions, spec, limits, cuts=(), turns=None):
     at = [0] * len(partitions)
     cells, steps, dead = {}, [], 0
     sizes = iter(cuts)
-    while (p := grid.behind()) is not None:
+    while order := grid.order():
+        p = order[0]
         size = next(sizes, 7)
         piece = partitions[p][at[p] : at[p] + size]
         at[p] += len(piece)
