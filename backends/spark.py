@@ -121,7 +121,11 @@ class SparkBackend(Backend):
         settings = dict(SETTINGS)
         if self.params.master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-            settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+            settings |= {
+                "spark.driver.host": "127.0.0.1",
+                "spark.driver.bindAddress": "127.0.0.1",
+                "spark.driver.memory": "3g",  # the driver is the executor, too
+            }
         for key, value in (settings | self.params.conf).items():
             builder = builder.config(key, value)
         with _handlers_kept():
