@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +26,15 @@ OBJECTS = {"abfs", "abfss", "az", "gcs", "gs", "oci", "oss", "s3", "s3a", "tos"}
 """Protocols of object stores: an object appears when all of it is there, and a move is a copy."""
 
 EXTRAS = {"hdfs": "hdfs", "viewfs": "hdfs"}
-"""Protocols whose driver comes with an extra of gapcast's."""
+"""Protocols whose driver, hdfs-native, comes with an extra of gapcast's."""
+
+_CODES = {
+    FileExistsError: errno.EEXIST,
+    PermissionError: errno.EACCES,
+    NotADirectoryError: errno.ENOTDIR,
+    IsADirectoryError: errno.EISDIR,
+}
+"""Of errors that drivers raise without saying their code."""
 
 
 class Folder(ABC):
@@ -47,8 +56,8 @@ class Folder(ABC):
         """Let `write` fill a file, and make it appear as `name`, durable and whole.
 
         When `write` raises, or the process dies, there is no such file; a name that begins with a
-        dot may be left. One that was there before is replaced, on some filesystems by removing it
-        first.
+        dot may be left. One that was there before is replaced: in one step on local disks, HDFS
+        and object stores, elsewhere by removing it first.
         """
 
     @abstractmethod
@@ -75,10 +84,11 @@ class Folder(ABC):
         """Remove this folder with all that is in it, in no order."""
 
 
-def open_folder(place: Folder | Path | str) -> Folder:
+def open_folder(place: Folder | Path | str, options: Mapping[str, Any] | None = None) -> Folder:
     """The folder at a local path or a URL such as ``hdfs://name-node:9000/gapcast``.
 
-    Raises RunError when there is no driver for it or it cannot be reached.
+    options: settings for the driver, if there is one. Raises RunError when there is none or it
+    cannot be made.
     """
     if isinstance(place, Folder):
         return place
@@ -88,7 +98,7 @@ def open_folder(place: Folder | Path | str) -> Folder:
         check_url(place)
         from fsspec.core import url_to_fs
 
-        fs, root = url_to_fs(place)
+        fs, root = url_to_fs(place, **(options or {}))
     except Exception as error:
         raise RunError(f"{place} cannot be opened: {_first_line(error)}") from error
     return _Remote(fs, root.rstrip("/"), place.rstrip("/"))
@@ -205,6 +215,7 @@ class _Remote(Folder):
         self._fs, self._root = fs, root
         protocols = {fs.protocol} if isinstance(fs.protocol, str) else {*fs.protocol}
         self._objects = bool(protocols & OBJECTS)
+        self._replaces = bool(protocols & EXTRAS.keys())
         self._made = self._objects
 
     def __truediv__(self, name: str) -> Folder:
@@ -216,9 +227,18 @@ class _Remote(Folder):
         if self._objects:
             return
         with self._told(name):
-            if self._fs.exists(self._at(name)):  # a move onto a file fails on HDFS
-                self._fs.rm_file(self._at(name))
-            self._fs.mv(self._at(aside), self._at(name))
+            self._move(self._at(aside), self._at(name))
+
+    def _move(self, aside: str, there: str) -> None:
+        if self._replaces:
+            self._fs.mv(aside, there, overwrite=True)
+            return
+        if self._fs.exists(there):
+            self._fs.rm_file(there)
+        self._fs.mv(aside, there)
+        with suppress(FileNotFoundError):
+            self._fs.info(aside)  # WebHDFS says in its answer's body alone that it did not move
+            raise OSError(errno.EIO, "could not be moved into its place")
 
     def write(self, name: str, write: Write) -> None:
         held = io.BytesIO()  # an object closed after an error would appear; drivers want bytes
@@ -269,15 +289,29 @@ class _Remote(Folder):
         except FileNotFoundError as error:
             raise FileNotFoundError(errno.ENOENT, _first_line(error), self._named(name)) from error
         except OSError as error:
-            code = error.errno or errno.EIO
-            raise OSError(code, error.strerror or _first_line(error), self._named(name)) from error
+            what = error.strerror or _first_line(error)
+            raise OSError(_code(error), what, self._named(name)) from error
         except Exception as error:
             what = f"{type(error).__name__}: {_first_line(error)}"
-            raise OSError(errno.EIO, what, self._named(name)) from error
+            raise OSError(_code(error), _of_server(what), self._named(name)) from error
 
     def _named(self, name: str) -> str:
         return f"{self.url}/{name}".rstrip("/")
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return re.split(r"\n|\\n\\tat", str(error), maxsplit=1)[0]
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if "AccessControlException" in str(error):  # as hdfs-native tells it
+        return errno.EACCES
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), errno.EIO)
+
+
+def _of_server(what: str) -> str:
+    """What a name node said, out of what hdfs-native makes of it."""
+    said = re.fullmatch(r'RuntimeError: RPCError\("[\w.$]*?(\w+)", "(.*?)(?:"\))?', what)
+    return f"{said[1]}: {said[2]}".replace('\\"', '"') if said else what

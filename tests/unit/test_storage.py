@@ -153,3 +153,47 @@ def test_a_filesystem_that_cannot_be_reached_is_one_line(monkeypatch):
     monkeypatch.setattr(Faulty, "__init__", refuses)
     with pytest.raises(RunError, match=r"faulty://a cannot be opened: .*Connection refused"):
         open_folder("faulty://a")
+
+
+SAID = (
+    'RPCError("org.apache.hadoop.security.AccessControlException", "Permission denied: user=x, '
+    r'inode=\"/runs\":root\n\tat org.apache.Hadoop.check(Hadoop.java:663)")'
+)
+"""hdfs-native writes line ends and quotes of what the name node says as escapes."""
+SAFE = 'RPCError("org.apache.hadoop.ipc.RetriableException", "Name node is in safe mode.")'
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "told"),
+    [
+        (
+            RuntimeError(SAID),
+            PermissionError,
+            'AccessControlException: Permission denied: user=x, inode="/runs":root',
+        ),
+        (RuntimeError(SAFE), OSError, "RetriableException: Name node is in safe mode."),
+        (PermissionError("not you"), PermissionError, "not you"),
+        (FileExistsError("a file"), FileExistsError, "a file"),
+        (NotADirectoryError("a file"), NotADirectoryError, "a file"),
+    ],
+)
+def test_what_kind_of_error_it_is_is_not_lost(monkeypatch, raised, kind, told):
+    def refuses(*arguments, **more):
+        raise raised
+
+    Faulty.clear()
+    monkeypatch.setattr(Faulty, "makedirs", refuses)
+    with pytest.raises(kind) as caught:
+        open_folder("faulty://a").put("x", holding(b"1"))
+    assert type(caught.value) is kind
+    assert caught.value.strerror == told
+
+
+def test_a_driver_that_only_says_it_moved_is_not_believed(monkeypatch):
+    Faulty.clear()
+    monkeypatch.setattr(Faulty, "mv", lambda *arguments, **more: None)
+    folder = open_folder("faulty://a")
+    with pytest.raises(OSError, match="could not be moved into its place"):
+        folder.put("x", holding(b"1"))
+    assert "x" not in folder.names()
+    Faulty.clear()
