@@ -48,7 +48,7 @@ FILES = (
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.log.level": "FATAL",
+    "spark.python.unix.domain.socket.enabled": "true",
     "spark.driver.maxResultSize": "0",
     "spark.locality.wait": "60s",
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
@@ -85,31 +85,37 @@ class SparkBackend(Backend):
 
     def run(self, job: Job) -> RunResult:
         """Run `job` with its shards on the executors."""
-        self._spark = self._spark or self._session(job.name)
+        self._spark = self._spark or self._session(job)
         with (
             job.flow(self.params.batch) as flow,
             ThreadPoolExecutor(1, "gapcast-spark") as pool,
             _gone_is_lost(self),
         ):
             workers = Executors(job, self._spark, pool)
-            _drive(self._spark, job, carry(flow, workers))
-            return flow.finish(workers.finish())
+            try:
+                _drive(self._spark, job, carry(flow, workers))
+                return flow.finish(workers.finish())
+            finally:
+                workers.close()
 
     def close(self) -> None:
         """End the session, and the JVM that was started for it."""
-        if self._spark is not None:
-            gateway = self._spark.sparkContext._gateway
-            with contextlib.suppress(Exception):  # it may be gone already
-                self._spark.stop()
-            gateway.shutdown()
-            if gateway.proc is not None:
-                gateway.proc.stdin.close()  # its JVM ends with it
-                gateway.proc.wait()
-            _forget_gateway()
-            self._spark = None
+        if self._spark is None:
+            return
+        spark, self._spark = self._spark, None
+        gateway = spark.sparkContext._gateway
+        with contextlib.suppress(Exception):  # the JVM may be gone already
+            spark.stop()
+        gateway.shutdown()
+        gateway.proc.stdin.close()  # the JVM ends with it
+        gateway.proc.wait()
+        type(spark.sparkContext)._gateway = type(spark.sparkContext)._jvm = None
 
-    def _session(self, name: str) -> SparkSession:
+    def _session(self, job: Job) -> SparkSession:
+        """A session in a JVM of its own, which writes what it has to say to ``spark.log``."""
         with extra("spark"):
+            from pyspark import SparkConf, SparkContext
+            from pyspark.java_gateway import launch_gateway
             from pyspark.sql import SparkSession
         if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
             raise RunError(
@@ -117,25 +123,28 @@ class SparkBackend(Backend):
                 "or set JAVA_HOME"
             )
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        builder = SparkSession.builder.master(self.params.master).appName(f"gapcast {name}")
-        settings = dict(SETTINGS)
-        if self.params.master.startswith("local"):
-            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-            settings |= {
-                "spark.driver.host": "127.0.0.1",
-                "spark.driver.bindAddress": "127.0.0.1",
-                "spark.driver.memory": "3g",  # the driver is the executor, too
-            }
-        for key, value in (settings | self.params.conf).items():
-            builder = builder.config(key, value)
-        with _handlers_kept():
+        conf = SparkConf().setMaster(self.params.master).setAppName(f"gapcast {job.name}")
+        conf.setAll((self._defaults() | self.params.conf).items())
+        with (job.run_dir / "spark.log").open("ab") as log, _handlers_kept():
             try:
-                return builder.getOrCreate()
+                gateway = launch_gateway(conf, {"stderr": log})
+                return SparkSession(SparkContext(conf=conf, gateway=gateway))
             except Exception as error:
                 reason = str(error).strip().partition("\n")[0]
                 raise RunError(
-                    f"backend: Spark cannot be started on {self.params.master}: {reason}"
+                    f"backend: Spark cannot be started on {self.params.master}: {reason}; "
+                    f"{log.name} says more"
                 ) from error
+
+    def _defaults(self) -> dict[str, str]:
+        if not self.params.master.startswith("local"):
+            return SETTINGS
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        return SETTINGS | {
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.memory": "3g",  # the driver is the executor, too
+        }
 
 
 def _drive(spark: SparkSession, job: Job, frames: Iterator[None]) -> None:
@@ -182,7 +191,7 @@ class Executors(Workers):
         for path in job.plan.loose_modules():
             self.context.addPyFile(str(path))
         count = len(self.shares)
-        self.home = self.context.parallelize(range(count), count).persist()
+        self.home = self.context.parallelize(list(range(count)), count).persist()
         self.home.count()
         arrays, kept = job.resume.below("shards") if job.resume else {}, job.kept()
         self._on_shards(
@@ -212,8 +221,12 @@ class Executors(Workers):
     def finish(self) -> Ending:
         """What the shards leave."""
         parcels = self._on_shards([("finish", [])] * len(self.shares))
-        self.home.unpersist()
         return self.shares.join_endings([wire.to_ending(parcel) for parcel in parcels])
+
+    def close(self) -> None:
+        """Give up the shards' homes, so that the next ones are spread over all executors."""
+        with contextlib.suppress(Exception):  # Spark may be gone
+            self.home.unpersist(blocking=True)
 
     def alive(self) -> tuple[int, int, int]:
         """Shards, executors, executors there should be: Spark replaces the lost ones itself."""
@@ -269,11 +282,3 @@ def _handlers_kept() -> Iterator[None]:
     yield
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, before)
-
-
-def _forget_gateway() -> None:
-    """Let the next session start a JVM of its own."""
-    from pyspark import SparkContext
-
-    SparkContext._gateway = None
-    SparkContext._jvm = None

@@ -7,6 +7,7 @@ and replaced after every step. Spark removes the folder with the executor.
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -93,6 +94,5 @@ def _replace(path: Path, content: Any) -> None:
 
 
 def _folder() -> Path:
-    from pyspark import SparkFiles
-
-    return Path(SparkFiles.getRootDirectory())
+    """The executor's own folder: Spark names it to its Python workers and removes it at the end."""
+    return Path(os.environ["SPARK_LOCAL_DIRS"].partition(",")[0])
