@@ -78,10 +78,11 @@ class Connections:
         """Raise SinkError if the server must be refused or refuses us; it may be down."""
         try:
             answer = self._call("GET", self._connection.tsdb_urls.version)
-        except RequestException as error:
-            log.warning("%s: %s", self.url, self._broken(error))
-        else:
             self._allowed(answer)
+        except RequestException as error:
+            log.warning("%s", self._broken(error))
+        finally:
+            self.close()
 
     def post(self, body: Body) -> Sent:
         """Post the points of `body`, in several posts if need be.
@@ -105,8 +106,8 @@ class Connections:
 
     def close(self) -> None:
         """Close every connection."""
-        while self._open:
-            self._open.pop().disconnect()
+        for connection in self._open:
+            connection.disconnect()
 
     @property
     def _connection(self) -> HttpTSDBConnect:
