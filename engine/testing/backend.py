@@ -144,7 +144,7 @@ def a_stopped_run_goes_on_anywhere(case: Case, tmp_path: Path) -> None:
     another number of workers or on another backend as if it had never stopped."""
     wanted, last = case.reference("each", tmp_path), len(case.configs) - 1
     epochs: dict[int, Any] = {}
-    lives = ((0, 27), (last, 39), (None, 58), (0, None))
+    lives = ((0, 27), (last, 39), (None, 46), (0, None))
     for number, (which, until) in enumerate(lives):
         what = f"life {number}, on {'the reference' if which is None else case.configs[which]}"
         stage = Stage(CUTS["each"])

@@ -19,7 +19,7 @@ from gapcast.engine.source import Position, Read, Source
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
 START = 1_078_099_200_000_000  # 2004-03-01
-STEPS = 72
+STEPS = 50
 PARTITIONS = {"a": ("1", "2", "3"), "b": ("4", "5", "6")}
 QUANTITIES = ("humidity", "temperature")
 QUIET = 1.0
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 @cache
 def script(partition: str) -> list[Row]:
-    """Three days of three sensors, hourly, with everything that befalls readings: gaps, nulls,
+    """Two days of three sensors, hourly, with everything that befalls readings: gaps, nulls,
     duplicates, out of order, late, of unknown sensors, rejected, broken."""
     rng = np.random.default_rng(ord(partition))
     sensors = PARTITIONS[partition]
