@@ -36,8 +36,10 @@ class Gaps(NamedTuple):
 
 def new_gaps(M: int) -> Gaps:
     """Scratch for blocks of up to M members."""
-    square, rows = np.empty((M, M)), (np.empty((M, M + 1)) for _ in range(4))
-    return Gaps(np.empty(M, np.int64), *rows, *(np.zeros(M + 1) for _ in range(5)), square)
+    tables = [np.empty((M, M + 1)) for _ in range(4)]
+    rows = [np.zeros(M + 1) for _ in range(5)]
+    scratch: list[Any] = [np.empty(M, np.int64), *tables, *rows, np.empty((M, M))]
+    return Gaps(*scratch)
 
 
 @njit_part

@@ -19,7 +19,7 @@ from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 
 PHI = 0.5
 """Moments are learnt of z_t - PHI z_(t-1)."""
-SHARE = 8.0
+SHARE = 5.0
 """Weights are solved for anew when 1/SHARE of all that is remembered is news."""
 CALM = 0.1
 """Share of the usual spread below which a calm step counts no more than a calmer one."""
@@ -360,7 +360,7 @@ def nowcast(values, own, s, c, g, solver, scratch, flags, out):
             if _due(b, heard):
                 f[CENTRE] = weigh(
                     b.changes, b.change_sum, f[CHANGES], b.levels, b.level_sum, f[LEVELS],
-                    c.steps, PHI, m, solver, b,
+                    c.steps, PHI, m, targets, solver, b,
                 )  # fmt: skip
                 f[NEWS] = 0.0
                 _look_back(b, m)

@@ -44,27 +44,35 @@ class Solver(NamedTuple):
     near: Any  # (M, FAR) int64: nearest members, least strange first
     vector: Any  # (M,)
     square: Any  # (M,)
+    own: Any  # (M,) int64: the members that are targets
     packed: Any  # ((M + 1)(M + 2) / 2, LANES): normal equations of LANES targets
     solution: Any  # (M, LANES)
 
 
 def new_solver(M: int) -> Solver:
     """Scratch for blocks of up to M members."""
-    return Solver(
-        *(np.empty((M, M)) for _ in range(4)), np.empty((M, FAR), np.int64), np.empty(M),
-        np.empty(M), np.empty(((M + 1) * (M + 2) // 2, LANES)), np.empty((M, LANES)),
-    )  # fmt: skip
+    scratch: list[Any] = [
+        *(np.empty((M, M)) for _ in range(4)),
+        np.empty((M, FAR), np.int64),
+        *(np.empty(M) for _ in range(2)),
+        np.empty(M, np.int64),
+        np.empty(((M + 1) * (M + 2) // 2, LANES)),
+        np.empty((M, LANES)),
+    ]
+    return Solver(*scratch)
 
 
 @njit_part
-def weigh(changes, change_sum, change_weight, levels, level_sum, weight, steps, phi, m, s, out):
+def weigh(
+    changes, change_sum, change_weight, levels, level_sum, weight, steps, phi, m, targets, s, out
+):
     """Solve for all weights of a block of m members; returns its centre.
 
     changes, levels (triangle_size(M),) moments of quasi-differences u = z - phi z' and of z, their
-    sums (M,) and weights; steps: how many weigh as one of half an hour. out.variance_weight
-    (M,): 0 for members never seen, of which there may not be m. out.weights (M, M) receives at
-    [k, i] the weight of member k in the regression of member i, out.offset (M,) each member's mean
-    minus the centre.
+    sums (M,) and weights; steps: how many weigh as one of half an hour; targets (M,) -1 for
+    members that only serve others; out.variance_weight (M,) 0 for members never seen, which may
+    not be all. out.weights (M, M) receives at [k, i] the weight of member k in the regression of
+    member i, out.offset (M,) each member's mean minus the centre.
     """
     M = len(change_sum)
     centre, typical = _levels(levels, level_sum, weight, steps, m, s, out)
@@ -84,11 +92,13 @@ def weigh(changes, change_sum, change_weight, levels, level_sum, weight, steps, 
             out.weights[k, i] = 0.0
     if m > 1:
         _rank(s, m)
-        _on_all(s, m, out.weights)
-        for first in range(0, m, LANES):
-            _on_nearest(s, m, min(NEAR, m - 1), first, out.weights)
-            _on_nearest(s, m, min(FAR, m - 1), first, out.weights)
-            _graded(s, m, RIDGE * steps * typical, LEVELLING * steps * typical, first, out.weights)
+        own = _on_all(s, m, targets, out.weights)
+        ridge, levelling = RIDGE * steps * typical, LEVELLING * steps * typical
+        for first in range(0, own, LANES):
+            of = s.own[first : min(first + LANES, own)]
+            _on_nearest(s, min(NEAR, m - 1), of, out.weights)
+            _on_nearest(s, min(FAR, m - 1), of, out.weights)
+            _graded(s, m, ridge, levelling, of, out.weights)
     return centre
 
 
@@ -157,9 +167,11 @@ def _rank(s, m):
 
 
 @inlined_part
-def _on_all(s, m, weights):
+def _on_all(s, m, targets, weights):
     """Regressions on all others, from the inverse of the moments with the prior: the off-diagonal
-    of a row over its diagonal. Gauss-Jordan elimination in place, without pivoting."""
+    of a row over its diagonal. Gauss-Jordan elimination in place, without pivoting. They are a
+    quarter of a target's weights, and all of those of other members. Returns how many are targets.
+    """
     a = s.inverse
     for i in range(m):
         for j in range(m):
@@ -175,10 +187,16 @@ def _on_all(s, m, weights):
                 a[i, k] = 0.0
                 for j in range(m):
                     a[i, j] -= factor * a[k, j]
+    own = 0
     for i in range(m):
+        share = 4 if targets[i] >= 0 else 1
         for k in range(m):
             if k != i:
-                weights[k, i] -= a[i, k] / a[i, i] / 4
+                weights[k, i] -= a[i, k] / a[i, i] / share
+        if targets[i] >= 0:
+            s.own[own] = i
+            own += 1
+    return own
 
 
 @njit_part
@@ -187,11 +205,11 @@ def _solve(packed, solution):
 
 
 @inlined_part
-def _on_nearest(s, m, k, first, weights):
-    """Regressions on the k nearest, for the targets `first` onward, one a lane."""
+def _on_nearest(s, k, targets, weights):
+    """Regressions on the k nearest, for up to LANES targets at once."""
     size = k + 1
     for lane in range(LANES):
-        i = min(first + lane, m - 1)
+        i = targets[min(lane, len(targets) - 1)]
         for a in range(k):
             row = at(a, a, size) - a
             of = s.near[i, a]
@@ -199,14 +217,14 @@ def _on_nearest(s, m, k, first, weights):
                 s.packed[row + b, lane] = s.prior[of, s.near[i, b]]
             s.packed[row + k, lane] = s.prior[of, i]
     _solve(s.packed[: size * (size + 1) // 2], s.solution[:k])
-    for lane in range(min(LANES, m - first)):
-        i = first + lane
+    for lane in range(len(targets)):
+        i = targets[lane]
         for a in range(k):
             weights[s.near[i, a], i] += s.solution[a, lane] / 4
 
 
 @inlined_part
-def _graded(s, m, ridge, levelling, first, weights):
+def _graded(s, m, ridge, levelling, targets, weights):
     """Regressions on all others with a ridge that grows with strangeness, LANES targets at once.
     The target itself stays among its regressors with nothing to explain."""
     size = m + 1
@@ -215,7 +233,7 @@ def _graded(s, m, ridge, levelling, first, weights):
         for j in range(i, m):
             store(s.packed, row + j, fill(s.cross[i, j] + levelling))
     for lane in range(LANES):
-        i = min(first + lane, m - 1)
+        i = targets[min(lane, len(targets) - 1)]
         scale = 0.0
         closest = min(NEAR, m - 1)
         for a in range(closest):
@@ -230,8 +248,8 @@ def _graded(s, m, ridge, levelling, first, weights):
         s.packed[at(i, m, size), lane] = 0.0
         s.packed[at(i, i, size), lane] = 1.0
     _solve(s.packed[: size * (size + 1) // 2], s.solution[:m])
-    for lane in range(min(LANES, m - first)):
-        i = first + lane
+    for lane in range(len(targets)):
+        i = targets[lane]
         for k in range(m):
             if k != i:
                 weights[k, i] += s.solution[k, lane] / 4

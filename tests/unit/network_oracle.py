@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SHARE, PHI, SWEEPS, LEARNT, ALIKE, RIDGE, LEVELLING = 8, 0.5, 8, 2.0, 0.98, 0.1, 30.0
+SHARE, PHI, SWEEPS, LEARNT, ALIKE, RIDGE, LEVELLING = 5, 0.5, 8, 2.0, 0.98, 0.1, 30.0
 
 
 def median(values):
@@ -147,6 +147,9 @@ class NetworkOracle:
         w, o = np.zeros(self.m), np.delete(np.arange(self.m), i)
         if len(o):
             near = o[np.argsort(strange[o], kind="stable")]
+            if i not in self.own:
+                w[o] = np.linalg.solve(A[np.ix_(o, o)], A[o, i])
+                return w
             for k in (8, 20, self.m):
                 w[near[:k]] += np.linalg.solve(A[np.ix_(near[:k], near[:k])], A[near[:k], i]) / 4
             relative = np.clip((strange[o] / strange[near[:8]].mean()) ** 2, 0.01, 1e4)
