@@ -1,0 +1,319 @@
+"""One consumer for all partitions of a topic; what it brings waits here until it is asked for.
+
+Partitions are assigned, never subscribed to, and read from where the caller says: no group, no
+stored offset and no reset policy has a say.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from gapcast.engine.errors import SourceError
+from gapcast.engine.words import meant
+from gapcast.plugins.kafka.connection import Connection, Trouble, kafka, words
+
+log = logging.getLogger("gapcast.kafka")
+
+WAIT = 0.2
+"""Seconds that one call waits for a partition with nothing to give."""
+CONNECT = 20.0
+"""Seconds within which some broker must answer at the start."""
+HELD = 64 << 20
+"""Bytes that wait here at most, and as many again in the client; shared by the partitions."""
+_AT_ONCE = 20_000
+
+
+class Taken(NamedTuple):
+    """Records (as the client has them) and the offset after them, ``None`` if not known yet."""
+
+    records: list[Any]
+    after: int | None
+
+
+@dataclass
+class _Lane:
+    """One partition. given: the offset after what was taken from here. tail: the one after what
+    has come, so far as the end of the log was seen. held: what waits, with so many `bytes`."""
+
+    number: int
+    name: str
+    given: int | None
+    tail: int | None = None
+    held: deque[Any] = field(default_factory=deque)
+    bytes: int = 0
+    paused: bool = False
+    taken: int = -1
+    waiting: float = field(default_factory=time.monotonic)
+    checked: float = field(default_factory=time.monotonic)
+    again: bool = False
+
+    @property
+    def next(self) -> int | None:
+        """The offset to go on from, were all that waits dropped but not what was taken."""
+        return self.given if self.tail is None or self.held else max(self.tail, self.given or 0)
+
+
+class Reader:
+    """Reads the partitions of a topic, each from any offset. Calls may come from any thread.
+
+    patience: seconds without any progress, although records are there or no broker answers,
+    before it gives up; at half of it it connects anew.
+    """
+
+    def __init__(self, connection: Connection, group: str | None, patience: float) -> None:
+        self._kafka = kafka()
+        self._connection = connection
+        self._group = group or "gapcast"
+        self._topic = connection.topic
+        self._patience = patience
+        self._lock = threading.RLock()
+        self._lanes: dict[int, _Lane] = {}
+        self._rounds = 0
+        self._trouble = Trouble()
+        self._partitions = 1
+        self._consumer = self._connect()
+
+    def partitions(self, seconds: float | None = None) -> int:
+        """How many partitions the topic has. Raises SourceError when that cannot be found out."""
+        seconds = CONNECT if seconds is None else seconds
+        with self._lock:
+            until = time.monotonic() + seconds
+            while True:
+                try:
+                    found = self._consumer.list_topics(self._topic, timeout=min(seconds, 2.0))
+                    topic = found.topics[self._topic]
+                    if topic.error is None:
+                        self._trouble.cleared()
+                        self._partitions = max(self._partitions, len(topic.partitions))
+                        return len(topic.partitions)
+                    problem = topic.error.str()
+                    if topic.error.name() in ("UNKNOWN_TOPIC_OR_PART", "TOPIC_EXCEPTION"):
+                        raise self._no_topic()
+                except self._kafka.KafkaException as error:
+                    problem = words(error)
+                self._consumer.poll(0)
+                if self._trouble.denied or time.monotonic() > until:
+                    raise SourceError(
+                        f"{self._connection.brokers}: "
+                        + self._trouble.after(
+                            f"cannot be asked for topic {self._topic!r}, {problem}"
+                        )
+                    )
+
+    def _no_topic(self) -> SourceError:
+        try:
+            there = [t for t in self._consumer.list_topics(timeout=5).topics if t[:2] != "__"]
+        except self._kafka.KafkaException:
+            there = []
+        return SourceError(
+            f"{self._connection.brokers}: there is no topic {self._topic!r}"
+            f"{meant(self._topic, there)}"
+        )
+
+    def bounds(self, number: int, seconds: float = 10.0) -> tuple[int, int]:
+        """The first offset there is and the one after the last that is committed."""
+        place = self._kafka.TopicPartition(self._topic, number)
+        try:
+            low, high = self._consumer.get_watermark_offsets(place, timeout=seconds)
+        except self._kafka.KafkaException as error:
+            raise SourceError(
+                self._trouble.after(f"{self._topic}-{number}: no answer, {words(error)}")
+            ) from None
+        return low, high
+
+    def take(self, number: int, start: int | None, most: int, size: int) -> Taken:
+        """Records from `start` on (``None``: the first there is), at least one if any is there:
+        at most `most` of them and about `size` bytes.
+
+        Raises SourceError when there is no offset `start` any more, or patience is at an end.
+        """
+        with self._lock:
+            lane = self._at(number, start)
+            if not lane.held:
+                self._receive(lane)
+            if not lane.held:
+                self._watch(lane)
+                self._pass_end(lane)
+                return Taken([], lane.given)
+            taken = _some(lane, most, size)
+            self._rounds += 1
+            lane.given = taken[-1].offset() + 1
+            if not lane.held:
+                self._pass_end(lane)
+            if lane.paused and lane.bytes < self._share / 2:
+                self._consumer.resume([self._place(lane)])
+                lane.paused = False
+            return Taken(taken, lane.given)
+
+    def commit(self, positions: dict[int, int], wait: bool = False) -> None:
+        """Note offsets in the group, for others to see."""
+        places = [self._kafka.TopicPartition(self._topic, n, o) for n, o in positions.items()]
+        try:
+            with self._lock:
+                self._consumer.commit(offsets=places, asynchronous=not wait)
+        except self._kafka.KafkaException as error:
+            log.info("offsets cannot be noted in group %s: %s", self._group, words(error))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            self._consumer.close()
+
+    @property
+    def _share(self) -> int:
+        """Bytes that may wait of each partition."""
+        return max(1 << 20, HELD // self._partitions)
+
+    def _connect(self) -> Any:
+        settings = self._connection.client(
+            self._trouble,
+            group_id=self._group,
+            enable_auto_commit=False,
+            enable_auto_offset_store=False,
+            enable_partition_eof=True,
+            auto_offset_reset="error",
+            isolation_level="read_committed",
+        )
+        usual = {
+            "fetch.wait.max.ms": 100,
+            "fetch.error.backoff.ms": 100,
+            "queued.min.messages": 200_000,
+            "queued.max.messages.kbytes": self._share >> 10,
+        }
+        try:
+            return self._kafka.Consumer(usual | settings)
+        except self._kafka.KafkaException as error:
+            raise SourceError(f"source kafka: {words(error)}") from None
+
+    def _place(self, lane: _Lane, offset: int | None = None) -> Any:
+        if offset is None:
+            return self._kafka.TopicPartition(self._topic, lane.number)
+        return self._kafka.TopicPartition(self._topic, lane.number, offset)
+
+    def _at(self, number: int, start: int | None) -> _Lane:
+        """The partition, to be read on from `start`."""
+        lane = self._lanes.get(number)
+        if lane is None or start != lane.given:
+            if lane is not None:
+                self._consumer.incremental_unassign([self._place(lane)])
+            lane = self._lanes[number] = _Lane(number, f"{self._topic}-{number}", start)
+            self._assign(lane)
+        return lane
+
+    def _assign(self, lane: _Lane) -> None:
+        start = self._kafka.OFFSET_BEGINNING if lane.next is None else lane.next
+        self._consumer.incremental_assign([self._place(lane, start)])
+
+    def _receive(self, lane: _Lane) -> None:
+        """Take in what has come; wait if that is nothing, and nobody was served meanwhile."""
+        self._sort(self._consumer.consume(_AT_ONCE, 0))
+        others = any(other.held for other in self._lanes.values())
+        if lane.held or (others and lane.taken != self._rounds):
+            lane.taken = self._rounds
+            return
+        lane.taken = self._rounds
+        self._sort(self._consumer.consume(1, WAIT))
+        self._sort(self._consumer.consume(_AT_ONCE, 0))
+
+    def _sort(self, messages: list[Any]) -> None:
+        """Put each message into its lane."""
+        now = time.monotonic()
+        for message in messages:
+            lane = self._lanes.get(message.partition())
+            if message.error() is not None:
+                self._note(lane, message)
+            elif lane is not None:
+                lane.held.append(message)
+                lane.bytes += len(message)
+                lane.tail = None
+                lane.waiting = now
+        for lane in self._lanes.values():
+            if lane.bytes > self._share and not lane.paused:
+                self._consumer.pause([self._place(lane)])
+                lane.paused = True
+
+    def _note(self, lane: _Lane | None, message: Any) -> None:
+        error = message.error()
+        if error.name() == "_PARTITION_EOF" and lane is not None:
+            lane.tail, lane.waiting, lane.again = message.offset(), time.monotonic(), False
+        elif error.name() == "_AUTO_OFFSET_RESET" and lane is not None:
+            raise self._lost(lane, message.offset())
+        elif error.name() in ("UNKNOWN_TOPIC_OR_PART", "TOPIC_AUTHORIZATION_FAILED"):
+            raise SourceError(f"{self._topic}: {error.str()}")
+        elif error.fatal():
+            raise SourceError(f"{self._topic}: the client cannot go on: {error.str()}")
+        else:
+            self._trouble.note(error)
+
+    def _lost(self, lane: _Lane, wanted: int) -> SourceError:
+        low, high = self.bounds(lane.number)
+        if wanted < low:
+            what = (
+                f"the log begins at offset {low} now, so that the records from {wanted} to "
+                f"{low - 1} are gone (retention, or deleted by hand)"
+            )
+        else:
+            what = (
+                f"the log ends at offset {high}, before {wanted}: the topic was made anew, or "
+                "records were lost with a broker"
+            )
+        return SourceError(
+            f"{lane.name}: {what}; a run cannot go on over a hole nobody asked for. Begin a new "
+            "run in another --run-dir, and keep records longer than runs may stand still "
+            "(retention.ms)"
+        )
+
+    def _pass_end(self, lane: _Lane) -> None:
+        """What the end of the log shows to be no records of ours (markers, aborted) is passed."""
+        if lane.tail is not None and not lane.held:
+            lane.given = max(lane.tail, lane.given or 0)
+
+    def _watch(self, lane: _Lane) -> None:
+        """See whether nothing has come because there is nothing. Raises SourceError if not."""
+        now = time.monotonic()
+        if now - lane.checked < self._patience / 4 or lane.paused:
+            return
+        lane.checked = now
+        try:
+            _, high = self.bounds(lane.number, seconds=0.5)
+            if high <= max(lane.given or 0, lane.tail or 0):
+                self._trouble.cleared()
+                lane.waiting, lane.again = now, False
+                return
+            problem = f"nothing has come, although the log goes on to offset {high}"
+        except SourceError as error:
+            problem = str(error).removeprefix(f"{lane.name}: ")
+        silent = now - lane.waiting
+        message = f"{lane.name}, offset {lane.given}: for {silent:.0f} s {problem}"
+        if silent > self._patience or self._trouble.denied:
+            raise SourceError(f"{message}; see whether brokers {self._connection.brokers} are well")
+        if silent > self._patience / 2 and not lane.again:
+            log.warning("%s; connecting anew", message)
+            self._anew()
+
+    def _anew(self) -> None:
+        """A new client in place of the old; what waits here stays."""
+        self._consumer.close()
+        self._consumer = self._connect()
+        for lane in self._lanes.values():
+            lane.again, lane.paused = True, False
+            after = lane.held[-1].offset() + 1 if lane.held else lane.next
+            start = self._kafka.OFFSET_BEGINNING if after is None else after
+            self._consumer.incremental_assign([self._place(lane, start)])
+
+
+def _some(lane: _Lane, most: int, size: int) -> list[Any]:
+    """Take records from the lane: one at least."""
+    taken: list[Any] = []
+    while lane.held and len(taken) < most and (size > 0 or not taken):
+        message = lane.held.popleft()
+        length = len(message)
+        size -= length
+        lane.bytes -= length
+        taken.append(message)
+    return taken

@@ -1,0 +1,132 @@
+"""Records of one partition of a topic, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gapcast.engine.readings import DEAD, RAW_LIMIT, READINGS, TIME, empty
+from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk
+
+Ints = NDArray[np.int64]
+NO_TIME = -1
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records that have a value, in the order of their offsets.
+
+    partition: its name, ``topic-0``. keys: of each record, ``None`` for none. times: of each
+    record, ms since 1970, `NO_TIME` for none.
+    """
+
+    partition: str
+    values: list[bytes]
+    offsets: Ints
+    keys: list[bytes | None]
+    times: Ints
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def part(self, places: slice | Ints) -> Records:
+        """Some of the records."""
+        if isinstance(places, slice):
+            return Records(
+                self.partition, self.values[places], self.offsets[places], self.keys[places],
+                self.times[places],
+            )  # fmt: skip
+        chosen = places.tolist()
+        return Records(
+            self.partition,
+            [self.values[i] for i in chosen],
+            self.offsets[places],
+            [self.keys[i] for i in chosen] if self.keys else [],
+            self.times[places] if len(self.times) else self.times,
+        )
+
+
+class Decoded(NamedTuple):
+    """Schemas `READINGS` and `DEAD`."""
+
+    readings: pa.RecordBatch
+    dead: pa.RecordBatch
+
+
+def decoded(
+    rows: Rows, of_row: Ints, records: Records, raw: Raw | None = None, shown: bool = False
+) -> Decoded:
+    """What `rows` are, each of which came from the record ``of_row[i]``.
+
+    raw: where the rows stand in text. shown: dead letters hold the beginning of their record.
+    """
+    made = chunk(rows, records.partition, 0, raw)
+    offsets = records.offsets[of_row]
+    readings = made.readings.set_column(
+        4, READINGS.field(4), pa.array(offsets[made.readings["offset"].to_numpy()])
+    )
+    if not len(made.dead):
+        return Decoded(readings, made.dead)
+    where = [f"{records.partition}:{o}" for o in offsets[made.dead_lines]]
+    dead = made.dead.set_column(1, DEAD.field(1), pa.array(where))
+    if shown:
+        begins = [records.values[i][:RAW_LIMIT] for i in of_row[made.dead_lines]]
+        dead = dead.set_column(6, DEAD.field(6), pa.array(begins, pa.binary()))
+    return Decoded(readings, dead)
+
+
+def poison(records: Records, reasons: Mapping[int, str]) -> Decoded:
+    """Dead letters of records that give nothing, by their places among `records`."""
+    if not reasons:
+        return NOTHING
+    dead = [
+        {
+            "reason": reason,
+            "where": f"{records.partition}:{records.offsets[i]}",
+            "raw": records.values[i][:RAW_LIMIT],
+        }
+        for i, reason in sorted(reasons.items())
+    ]
+    return Decoded(empty(READINGS), pa.RecordBatch.from_pylist(dead, DEAD))
+
+
+def joined(parts: Sequence[Decoded]) -> Decoded:
+    """Parts in their order as one, each name once."""
+    return Decoded(*(_one([part[k] for part in parts]) for k in (0, 1)))
+
+
+def _one(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    full = [b for b in batches if len(b)] or list(batches[:1])
+    if len(full) == 1:
+        return full[0]
+    table = pa.Table.from_batches(full).unify_dictionaries().combine_chunks()
+    (batch,) = table.to_batches()
+    return batch
+
+
+def names(keys: Sequence[bytes | None]) -> pa.Array:
+    """Keys as names; null where there is none or it is not UTF-8."""
+    try:
+        return pa.array(keys, pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([_text(key) for key in keys], pa.string())
+
+
+def _text(key: bytes | None) -> str | None:
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def moments(times: Ints) -> pa.Array:
+    """Times of records; null where there is none."""
+    return pa.array(times * 1000, mask=times == NO_TIME).view(TIME)
+
+
+NOTHING = Decoded(empty(READINGS), empty(DEAD))

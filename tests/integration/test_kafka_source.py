@@ -1,0 +1,406 @@
+"""The Kafka source against real brokers: whatever they go through, every record once, in order."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import time
+
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from gapcast.engine.errors import SourceError
+from gapcast.plugins.sources.kafka import KafkaSource
+
+NUMBERS = itertools.count()
+QUANTITIES = {"temperature"}
+
+
+def until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Topic:
+    """A topic of its own for a test."""
+
+    def __init__(self, kafka, partitions=1, copies=3, on=None, **config):
+        self.kafka = kafka
+        self.name = f"source-{next(NUMBERS)}"
+        self.admin = AdminClient({"bootstrap.servers": kafka.address, "log_level": 0})
+        where = {"replica_assignment": [[on]]} if on is not None else {"replication_factor": copies}
+        new = NewTopic(self.name, partitions, config=config, **where)
+        self.admin.create_topics([new])[self.name].result(30)
+        until(lambda: self._led(partitions))
+
+    def _led(self, partitions):
+        found = self.admin.list_topics(timeout=10).topics.get(self.name)
+        there = found.partitions if found else {}
+        return len(there) == partitions and all(p.leader >= 0 for p in there.values())
+
+    def producer(self, **settings):
+        return Producer({"bootstrap.servers": self.kafka.address, "log_level": 0, **settings})
+
+    def send(self, values, partition=0, producer=None, key=None):
+        own = producer or self.producer(**{"enable.idempotence": True})
+        failures = []
+        for value in values:
+            own.produce(
+                self.name, value, key, partition,
+                on_delivery=lambda error, _: error and failures.append(error),
+            )  # fmt: skip
+        assert own.flush(60) == 0
+        assert failures == []
+
+    def source(self, opened=True, **params):
+        source = KafkaSource(
+            KafkaSource.Params(brokers=self.kafka.address, topic=self.name, **params)
+        )
+        if opened:
+            source.open(QUANTITIES)
+        return source
+
+
+def value(i, sensor="7", quantity="temperature"):
+    return json.dumps(
+        {"time": f"2004-03-01T00:{i // 60 % 60:02d}:{i % 60:02d}", "sensor": sensor,
+         "quantity": quantity, "value": float(i)}
+    ).encode()  # fmt: skip
+
+
+def take(source, number, partition=None, position=None, limit=100):
+    """Read on until so many readings have come; values, offsets, the last position."""
+    partition = partition or source.partitions()[0]
+    values, offsets, dead = [], [], []
+    deadline = time.monotonic() + 60
+    while len(values) < number:
+        assert time.monotonic() < deadline
+        read = source.read(partition, position, limit)
+        values += read.readings["value"].to_pylist()
+        offsets += read.readings["offset"].to_pylist()
+        dead += read.dead.to_pylist()
+        position = read.position
+        if read.ended:
+            break
+    return values, offsets, dead, position
+
+
+def everything(source):
+    """All readings of all partitions of a source that ends, by partition."""
+    return {p: take(source, 10**9, p) for p in source.partitions()}
+
+
+@pytest.fixture
+def closing():
+    """Sources to close after the test."""
+    sources = []
+    yield lambda source: sources.append(source) or source
+    for source in sources:
+        source.close()
+
+
+def test_every_record_of_every_partition_comes_once_and_in_order(kafka, closing):
+    topic = Topic(kafka, partitions=3)
+    for p in range(3):
+        topic.send(map(value, range(p, 3000, 3)), p)
+    found = everything(closing(topic.source(end="now")))
+    assert list(found) == [f"{topic.name}-{p}" for p in range(3)]
+    for p, (values, offsets, dead, position) in enumerate(found.values()):
+        assert values == list(map(float, range(p, 3000, 3)))
+        assert offsets == list(range(1000))
+        assert dead == []
+        assert position == {"offset": 1000}
+
+
+def test_reading_again_from_any_position_gives_the_same(kafka, closing):
+    topic = Topic(kafka)
+    topic.send(map(value, range(500)))
+    source = closing(topic.source())
+    _, _, _, middle = take(source, 200, limit=37)
+    rest = take(source, 500 - middle["offset"], position=middle)
+    assert rest[0] == list(map(float, range(middle["offset"], 500)))
+    assert take(source, len(rest[0]), position=middle, limit=1)[:2] == rest[:2]
+    assert take(source, 500)[0] == list(map(float, range(500)))
+    between = source.read_between(f"{topic.name}-0", {"offset": 10}, {"offset": 20})
+    assert [v for read in between for v in read.readings["value"].to_pylist()] == [*range(10, 20)]
+
+
+def test_a_topic_that_ends_now_ends_before_what_comes_later(kafka, closing):
+    topic = Topic(kafka, partitions=2)
+    topic.send(map(value, range(10)))
+    source = closing(topic.source(end="now"))
+    topic.send(map(value, range(10, 20)))
+    topic.send(map(value, range(5)), 1)
+    found = [values for values, *_ in everything(source).values()]
+    assert found == [list(map(float, range(10))), []]
+
+
+def test_a_live_topic_answers_soon_with_nothing(kafka, closing):
+    topic = Topic(kafka)
+    source = closing(topic.source())
+    partition = f"{topic.name}-0"
+    read = source.read(partition, None, 100)
+    until(lambda: source.read(partition, None, 100).position == {"offset": 0})
+    assert (len(read.readings), read.ended) == (0, False)
+    topic.send([value(1)])
+    assert take(source, 1, position={"offset": 0})[0] == [1.0]
+
+
+def test_reading_goes_on_when_a_broker_dies(kafka, closing):
+    topic = Topic(kafka, partitions=3)
+    for p in range(3):
+        topic.send(map(value, range(2000)), p)
+    source = closing(topic.source())
+    before = {p: take(source, 500, p, limit=100) for p in source.partitions()}
+    kafka.kill(1)
+    try:
+        for p in range(3):
+            topic.send(map(value, range(2000, 2500)), p)
+        for p, (values, _, _, position) in before.items():
+            rest = take(source, 2500 - len(values), p, position)[0]
+            assert values + rest == list(map(float, range(2500)))
+    finally:
+        kafka.restart(1)
+
+
+def test_tombstones_and_markers_give_nothing_and_hold_nothing_up(kafka, closing):
+    topic = Topic(kafka)
+    topic.send([value(0), None, value(1), None], key=b"k")
+    transactions = topic.producer(**{"transactional.id": topic.name})
+    transactions.init_transactions(30)
+    for numbers, end in (
+        ([2, 3], transactions.commit_transaction),
+        ([77], transactions.abort_transaction),
+        ([4], transactions.commit_transaction),
+        ([88], transactions.abort_transaction),
+    ):
+        transactions.begin_transaction()
+        topic.send(map(value, numbers), producer=transactions)
+        end(30)
+    source = closing(topic.source(end="now"))
+    values, offsets, dead, position = take(source, 10**9)
+    assert values == [0, 1, 2, 3, 4]
+    assert offsets == [0, 2, 4, 5, 9]
+    assert (dead, position) == ([], {"offset": 13})
+
+
+def test_an_open_transaction_is_waited_for(kafka, closing):
+    topic = Topic(kafka)
+    transactions = topic.producer(**{"transactional.id": topic.name})
+    transactions.init_transactions(30)
+    topic.send([value(0)])
+    transactions.begin_transaction()
+    topic.send([value(1)], producer=transactions)
+    topic.send([value(2)])
+    source = closing(topic.source(patience="200ms"))
+    values, _, _, position = take(source, 1)
+    began = time.monotonic()
+    while time.monotonic() - began < 0.5:  # longer than patience: waiting is no stall
+        assert len(source.read(f"{topic.name}-0", position, 10).readings) == 0
+    transactions.commit_transaction(30)
+    assert values + take(source, 2, position=position)[0] == [0, 1, 2]
+
+
+def test_what_a_compacted_topic_has_left(kafka, closing):
+    often = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": "0"}
+    topic = Topic(kafka, **{"cleanup.policy": "compact", "max.compaction.lag.ms": "100", **often})
+    for i in range(30):
+        topic.send([value(i)], key=b"k%d" % (i % 3))
+    topic.send([None], key=b"k0")
+
+    def compacted():
+        topic.send([value(99)], key=b"last")  # the newest segment is never cleaned
+        source = topic.source(end="now")
+        values = take(source, 10**9)[0]
+        source.close()
+        return len(values) < 20
+
+    until(compacted, 90)
+    values, offsets, *_ = take(closing(topic.source(end="now")), 10**9)
+    assert values[-1] == 99.0
+    assert offsets == sorted(offsets)
+    assert offsets[0] > 0
+
+
+def test_a_log_cut_below_our_position_stops_the_run(kafka, closing):
+    topic = Topic(kafka)
+    topic.send(map(value, range(100)))
+    (cut,) = topic.admin.delete_records([TopicPartition(topic.name, 0, 60)]).values()
+    assert cut.result(30).low_watermark == 60
+    source = closing(topic.source())
+    with pytest.raises(
+        SourceError, match=r"begins at offset 60 now.*from 50 to 59 are gone.*new run"
+    ):
+        take(source, 1, position={"offset": 50})
+    with pytest.raises(SourceError, match="ends at offset 100, before 500"):
+        take(closing(topic.source()), 1, position={"offset": 500})
+    assert take(closing(topic.source()), 40)[1] == list(range(60, 100))
+
+
+def test_new_partitions_are_found(kafka, closing):
+    topic = Topic(kafka)
+    topic.send([value(0)])
+    source = closing(topic.source(refresh="1ms"))
+    assert source.partitions() == [f"{topic.name}-0"]
+    topic.admin.create_partitions([NewPartitions(topic.name, 3)])[topic.name].result(30)
+    position = None
+
+    def found():
+        nonlocal position
+        position = source.read(f"{topic.name}-0", position, 10).position
+        return len(source.partitions()) == 3
+
+    until(found)
+    until(lambda: topic._led(3))
+    topic.send([value(5)], 2)
+    assert take(source, 1, f"{topic.name}-2")[0] == [5.0]
+
+
+def test_poison_is_a_dead_letter_with_its_place(kafka, closing):
+    topic = Topic(kafka, partitions=2)
+    topic.send([value(0), b"\x00poison", value(1)], 1)
+    values, _, (dead,), _ = take(closing(topic.source(end="now")), 9, f"{topic.name}-1")
+    assert values == [0, 1]
+    assert dead["where"] == f"{topic.name}-1:1"
+    assert (dead["reason"], dead["raw"]) == ("not JSON", b"\x00poison")
+
+
+def test_series_are_discovered_where_there_are_some(kafka, closing):
+    topic = Topic(kafka, partitions=2)
+    source = closing(topic.source())
+    with pytest.raises(SourceError, match=r"holds no readings .* name them in network\.sensors"):
+        source.discover()
+    topic.send([value(0, "1"), value(1, "2", "humidity"), value(2, "2")])
+    topic.send([value(0, "3"), value(0, "1")], 1)
+    assert [tuple(s) for s in source.discover()] == [(s, "temperature") for s in "123"]
+
+
+def test_offsets_are_noted_in_a_group_for_others_to_see(kafka):
+    topic = Topic(kafka, partitions=2)
+    topic.send(map(value, range(10)))
+    source = topic.source(group="watched")
+    position = take(source, 10)[3]
+    source.checkpointed({f"{topic.name}-0": position, f"{topic.name}-1": {"offset": None}})
+    source.close()
+    seen = Consumer({"bootstrap.servers": kafka.address, "group.id": "watched"})
+    (first, second) = seen.committed([TopicPartition(topic.name, p) for p in (0, 1)], 30)
+    seen.close()
+    assert first.offset == 10
+    assert second.offset < 0
+
+
+class Deaf:
+    """A consumer to which nothing comes."""
+
+    def __init__(self, consumer):
+        self._consumer = consumer
+
+    def consume(self, number, seconds):
+        return []
+
+    def __getattr__(self, name):
+        return getattr(self._consumer, name)
+
+
+def test_a_stalled_client_is_replaced(kafka, closing, caplog):
+    topic = Topic(kafka)
+    topic.send(map(value, range(10)))
+    source = closing(topic.source(patience="2s"))
+    values, _, _, position = take(source, 5, limit=5)
+    source._reader._lanes[0].held.clear()
+    source._reader._consumer = Deaf(source._reader._consumer)
+    with caplog.at_level(logging.WARNING):
+        assert values + take(source, 5, position=position)[0] == list(map(float, range(10)))
+    assert "although the log goes on to offset 10; connecting anew" in caplog.text
+
+
+def test_a_stall_that_lasts_ends_the_run(kafka, closing, monkeypatch):
+    topic = Topic(kafka)
+    topic.send(map(value, range(10)))
+    source = closing(topic.source(patience="200ms"))
+    reader = source._reader
+    reader._consumer = Deaf(reader._consumer)
+    monkeypatch.setattr(reader, "_anew", lambda: None)
+    with pytest.raises(
+        SourceError, match=r"nothing has come, although the log goes on to offset 10"
+    ):
+        take(source, 1)
+
+
+def test_no_answer_for_too_long_ends_the_run(kafka, closing):
+    topic = Topic(kafka, on=1)
+    topic.send(map(value, range(10)))
+    source = closing(topic.source(patience="1s"))
+    position = take(source, 10)[3]
+    kafka.kill(1)
+    try:
+        with pytest.raises(SourceError, match=rf"{topic.name}-0, offset 10: for .* no answer"):
+            take(source, 1, position=position)
+        again = closing(topic.source(patience="1min"))
+    finally:
+        kafka.restart(1)
+    topic.send([value(10)])
+    assert take(again, 1, position=position)[0] == [10.0]
+
+
+def test_what_cannot_be_reached_is_told_in_one_line(kafka, monkeypatch):
+    topic = Topic(kafka)
+    monkeypatch.setattr("gapcast.plugins.kafka.reader.CONNECT", 1.0)
+
+    def refused(words, **params):
+        source = KafkaSource(
+            KafkaSource.Params(**{"brokers": kafka.address, "topic": topic.name, **params})
+        )
+        with pytest.raises(SourceError, match=words) as caught:
+            source.open(QUANTITIES)
+        assert "\n" not in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+
+    refused(rf"no topic '{topic.name}x'; did you mean '{topic.name}'", topic=topic.name + "x")
+    refused("Connection refused", brokers="127.0.0.1:1")
+    refused("SASL", sasl={"mechanism": "PLAIN", "username": "u", "password": "s3cret"})
+    refused('No such configuration property: "nonsense"', settings={"nonsense": 1})
+    refused("SSL", tls={})
+
+
+def test_memory_is_bounded_while_one_partition_waits(kafka, closing, monkeypatch):
+    monkeypatch.setattr("gapcast.plugins.kafka.reader.HELD", 1 << 20)
+    topic = Topic(kafka, partitions=2)
+    big = [json.dumps({**json.loads(value(i)), "note": "x" * 1000}).encode() for i in range(6000)]
+    topic.send(big, 1)
+    source = closing(topic.source())
+    position = take(source, 100, f"{topic.name}-1", limit=100)[3]
+    quiet = None
+    lane = source._reader._lanes[1]
+    for _ in range(30):
+        quiet = source.read(f"{topic.name}-0", quiet, 10).position
+    assert lane.paused
+    assert lane.bytes < 30_000_000
+    rest = take(source, 6000 - position["offset"], f"{topic.name}-1", position, 1000)
+    assert rest[1] == list(range(position["offset"], 6000))
+
+
+def test_arrow_streams_come_whole(kafka, closing):
+    import io
+
+    import pyarrow as pa
+
+    topic = Topic(kafka)
+    time_ = pa.array(np.arange(1000) * 1000 + 1_078_099_200_000_000, pa.timestamp("us", "UTC"))
+    table = pa.table({
+        "time": time_, "sensor": pa.array(["1", "2"] * 500).dictionary_encode(),
+        "quantity": ["temperature"] * 1000, "value": np.arange(1000.0),
+    })  # fmt: skip
+    for piece in (table.slice(0, 700), table.slice(700)):
+        out = io.BytesIO()
+        with pa.ipc.new_stream(out, table.schema) as writer:
+            writer.write_table(piece)
+        topic.send([out.getvalue()])
+    values, offsets, *_ = take(closing(topic.source(end="now", format="arrow")), 10**9)
+    assert values == list(map(float, range(1000)))
+    assert offsets == [0] * 700 + [1] * 300
