@@ -272,14 +272,15 @@ class Cluster(Workers):
         from distributed import wait
         from distributed.scheduler import KilledWorker
 
-        while True:
-            try:
-                wait(futures, timeout=POLL)
-                break
-            except TimeoutError:
-                if self.lost:
-                    raise ShardsLost(f"lost Dask worker {', '.join(sorted(self.lost))}") from None
         try:
+            while True:
+                try:
+                    wait(futures, timeout=POLL)
+                    break
+                except TimeoutError:
+                    if self.lost:
+                        lost = ", ".join(sorted(self.lost))
+                        raise ShardsLost(f"lost Dask worker {lost}") from None
             return list(self.client.gather(futures, direct=True))
         except (CancelledError, KilledWorker) as error:
             raise ShardsLost(f"a Dask worker is gone ({error})") from error
