@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,6 +28,19 @@ def read_back(folder):
 
 TestFiles = sink(files, read_back)
 
+
+def in_memory(folder):
+    return FilesSink(FilesSink.Params(path=f"memory://{folder}/out"))
+
+
+def read_memory(folder):
+    files = fsspec.filesystem("memory")
+    found = files.glob(f"{folder}/out/day=*/*.parquet")
+    return pa.concat_tables([pq.read_table(files.open(path)) for path in found])
+
+
+TestFilesElsewhere = sink(in_memory, read_memory)
+
 JOB = JobInfo("kit", None, 1_800_000_000, ("m",), 2, ("observed",))
 
 
@@ -36,9 +51,9 @@ def test_files_are_partitioned_by_day(tmp_path):
     sink.write(2, epoch(2))
     names = sorted(str(p.relative_to(tmp_path / "out")) for p in tmp_path.rglob("*.parquet"))
     assert names == [
-        "day=2004-03-03/epoch-00000000.parquet",
-        "day=2004-03-03/epoch-00000002.parquet",
-        "day=2004-03-04/epoch-00000002.parquet",
+        "day=2004-03-03/part-00000000-00000000-000000040.parquet",
+        "day=2004-03-03/part-00000002-00000002-000000016.parquet",
+        "day=2004-03-04/part-00000002-00000002-000000024.parquet",
     ]
 
 

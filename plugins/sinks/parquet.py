@@ -1,0 +1,226 @@
+"""What the sinks `files` and `hdfs` share: Parquet files by day, each epoch whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from gapcast.engine import plugin
+from gapcast.engine.errors import SinkError
+from gapcast.engine.sink import (
+    AlreadyCommitted,
+    Committed,
+    Delivery,
+    JobInfo,
+    Outcome,
+    Retry,
+    Sink,
+)
+from gapcast.engine.storage import Folder
+from gapcast.plugins.sinks.parts import DAYS, QUIET, Part, due, parts, superseded
+
+log = logging.getLogger("gapcast.sinks")
+
+DAY = 86_400_000_000
+NAMES = ["time", "sensor", "quantity", "model", "horizon", "status"]
+"""Columns that are stored with a dictionary."""
+FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""Errors that another try cannot help."""
+
+
+class ParquetParams(plugin.Params):
+    """Parameters of both."""
+
+    rows: int = Field(
+        default=2_000_000, ge=1, description="Most rows of a file; a million are about 30 MB."
+    )
+    compact: bool = Field(
+        default=True,
+        description="Merge small files of a day, some while it grows and the rest when it is over.",
+    )
+
+
+class ParquetSink(Sink):
+    """Writes ``day=2004-03-01/part-00000012-00000012-000400000.parquet``, epochs 12 to 12.
+
+    An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next,
+    has taken the place of the one before; the files of the epoch are whole by then. What a crash
+    left of an epoch without a note is removed when the sink opens, and the same epoch puts the
+    same files under the same names, so that a folder read as one dataset holds every row once.
+
+    Compaction (see `parts`) puts the merged file first and removes those it supersedes next. In
+    that moment, and in no other, both are there. A crash in it loses and repeats nothing: what is
+    superseded is removed when the sink opens.
+    """
+
+    delivery = Delivery.TRANSACTIONAL
+    params: ParquetParams
+
+    @abstractmethod
+    def place(self, job: JobInfo) -> Folder:
+        """The folder to write to."""
+
+    def open(self, job: JobInfo, generation: str) -> None:
+        """Remove what a crash left; refuse a folder that holds another run's forecasts."""
+        self.folder = self.place(job)
+        self._notes = self.folder / "_epochs"
+        self._generation = generation
+        self._noted: list[str] = []
+        self._days: dict[str, list[Part]] = {}
+        self._doubtful: set[str] = set()
+        self._rest = 0
+        try:
+            days = [name for name in self.folder.names() if name.startswith(DAYS)]
+            self._begin(days)
+            for day in days:
+                self._look(day)
+        except OSError as error:
+            raise SinkError(
+                f"{self.folder.url} cannot be used: {_reason(error)}; expected a folder that can "
+                "be reached and written to"
+            ) from error
+
+    def last_committed(self) -> int | None:
+        """The epoch before the one that the note names."""
+        return self._next - 1 if self._next else None
+
+    def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
+        """Put one file a day, or several if it has too many rows for one, then the note.
+
+        Retry on errors of the file system that may pass. Raises SinkError at others.
+        """
+        if epoch < self._next:
+            return AlreadyCommitted()
+        try:
+            put = [
+                (day, self._put(day, part, table))
+                for day, rows in _by_day(forecasts)
+                for part, table in _pieces(epoch, rows, self.params.rows)
+            ]
+            self._note(epoch + 1)
+        except OSError as error:
+            if error.errno in FINAL:
+                raise SinkError(f"{self.folder.url} cannot be written: {_reason(error)}") from error
+            return Retry(f"{self.folder.url}: {_reason(error)}")
+        for day, part in put:
+            self._days.setdefault(day, []).append(part)
+        if self._next >= self._rest:
+            self._compact(self._next)
+        return Committed()
+
+    def close(self) -> None:
+        """Merge the small files that are left, as far as that can be done now."""
+        self._compact(self._next + QUIET + 1)
+
+    def _begin(self, days: Sequence[str]) -> None:
+        """Find the next epoch by the note of this generation, which is made if there is none."""
+        self._noted = self._notes.names()
+        own = [name for name in self._noted if name.startswith(f"{self._generation}-")]
+        if own:
+            self._next = max(int(name.rpartition("-")[2]) for name in own)
+            return
+        for day in days:
+            if any(name.endswith(".parquet") for name in (self.folder / day).names()):
+                raise SinkError(
+                    f"{self.folder.url} holds the forecasts of another run (in {day}); choose "
+                    "another folder or remove it"
+                )
+        self._note(0)
+
+    def _note(self, following: int) -> None:
+        """Note, durably, which epoch comes next; earlier notes go when they can."""
+        name = f"{self._generation}-{following:08d}"
+        self._notes.put(name, lambda file: None)
+        self._next = following
+        stale = [other for other in self._noted if other != name]
+        self._noted = [name]
+        try:
+            self._notes.remove(*stale)
+        except OSError:
+            self._noted += stale
+
+    def _look(self, day: str) -> None:
+        """Learn what is there of a day, and remove what a crash has left."""
+        folder = self.folder / day
+        names = folder.names()
+        there = parts(names)
+        gone = {part for part in there if part.last >= self._next} | {*superseded(there)}
+        folder.remove(*(n for n in names if n.startswith(".")), *(p.name for p in gone))
+        self._days[day] = [part for part in there if part not in gone]
+        self._doubtful.discard(day)
+
+    def _put(self, day: str, part: Part, rows: pa.Table) -> Part:
+        (self.folder / day).put(part.name, partial(_parquet, rows))
+        return part
+
+    def _compact(self, following: int) -> None:
+        """Merge what is due. After a failure the next epochs are left in peace."""
+        for day in sorted(self._days) if self.params.compact else ():
+            try:
+                if day in self._doubtful:
+                    self._look(day)
+                for group in due(self._days[day], following, self.params.rows):
+                    self._merge(day, group)
+            except (OSError, pa.ArrowException) as error:
+                self._doubtful.add(day)
+                self._rest = following + QUIET
+                log.warning("%s/%s stays uncompacted: %s", self.folder.url, day, _reason(error))
+                return
+
+    def _merge(self, day: str, group: Sequence[Part]) -> None:
+        folder = self.folder / day
+        rows = pa.concat_tables([_read(folder, part) for part in group])
+        whole = Part(group[0].first, group[-1].last, len(rows))
+        self._put(day, whole, rows)
+        folder.remove(*(part.name for part in group))
+        self._days[day] = [p for p in self._days[day] if p not in group] + [whole]
+
+
+def _read(folder: Folder, part: Part) -> pa.Table:
+    """Its rows. Raises OSError, also when there are not as many as its name says."""
+    text = ["sensor", "quantity", "model", "status"]
+    rows = pq.read_table(pa.BufferReader(folder.read(part.name)), read_dictionary=text)
+    if len(rows) != part.rows:
+        raise OSError(errno.EIO, f"{part.name} holds {len(rows):,} rows")
+    return rows
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _pieces(epoch: int, rows: pa.Table, most: int) -> Iterator[tuple[Part, pa.Table]]:
+    """The rows of an epoch as files of at most `most`, of about the same size."""
+    number = -(-len(rows) // most)
+    for piece, (a, b) in enumerate(pairwise(len(rows) * k // number for k in range(number + 1))):
+        yield Part(epoch, epoch, b - a, piece if number > 1 else None), rows.slice(a, b - a)
+
+
+def _by_day(forecasts: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each day and the name of its folder, as slices: rows come in runs of ascending
+    time."""
+    day = forecasts["time"].cast(pa.int64()).to_numpy() // DAY
+    cuts = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), len(day)]
+    runs: dict[int, list[pa.Table]] = {}
+    for a, b in pairwise(cuts):
+        if a < b:
+            runs.setdefault(int(day[a]), []).append(forecasts.slice(a, b - a))
+    for one in sorted(runs):
+        yield f"{DAYS}{np.datetime64(one, 'D')}", pa.concat_tables(runs[one])
+
+
+def _parquet(rows: pa.Table, file: BinaryIO) -> None:
+    pq.write_table(
+        rows.unify_dictionaries(), file, compression="snappy", use_dictionary=NAMES,
+        write_statistics=["time"], store_schema=False,
+    )  # fmt: skip
