@@ -67,8 +67,8 @@ def _beside(cell: Ints, n: int, size: int) -> Ints:
     """Those before and behind a run of indices, as many on both sides as there are."""
     free = size - len(cell)
     first = min(max(cell[0] - free // 2, 0), n - size)
-    around = np.arange(first, first + size)
-    return around[(around < cell[0]) | (around > cell[-1])]
+    before, after = np.arange(first, cell[0]), np.arange(cell[-1] + 1, first + size)
+    return np.concatenate([before, after])
 
 
 def _by_position(at: Floats, most: int, size: int) -> list[tuple[Ints, Ints]]:
@@ -82,9 +82,9 @@ def _by_position(at: Floats, most: int, size: int) -> list[tuple[Ints, Ints]]:
             cells.append((cell, _around(cell, close, at, size - len(cell))))
             continue
         side = int(np.argmax(np.ptp(at[cell], axis=0)))
-        halves = -(-len(cell) // most) // 2 / -(-len(cell) // most)
         order = cell[np.argsort(at[cell, side], kind="stable")]
-        middle = round(len(cell) * halves)
+        pieces = -(-len(cell) // most)
+        middle = len(cell) * (pieces // 2) // pieces
         rest += [order[middle:], order[:middle]]
     return cells
 
@@ -97,4 +97,5 @@ def _around(cell: Ints, close: NDArray[np.int64], at: Floats, free: int) -> Ints
     found, far = found[outside], far[outside]
     order = np.lexsort((found, far))
     _, first = np.unique(found[order], return_index=True)
-    return found[order][np.sort(first)][:free]
+    border: Ints = found[order][np.sort(first)][:free]
+    return border
