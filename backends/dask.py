@@ -283,7 +283,8 @@ class Cluster(Workers):
                         raise ShardsLost(f"lost Dask worker {lost}") from None
             return list(self.client.gather(futures, direct=True))
         except (CancelledError, KilledWorker) as error:
-            raise ShardsLost(f"a Dask worker is gone ({error})") from error
+            reason = str(error).partition("\n")[0]
+            raise ShardsLost(f"a Dask worker is gone ({reason})") from error
 
 
 def _pinned(address: str) -> dict[str, Any]:
