@@ -2,137 +2,122 @@
 
     python tests/faults/rounds.py FOLDER ROUNDS SEED
 
-Forks a child a life from a process in which everything is imported and compiled. Prints one JSON
-line a round: how many times it was killed, and what differs from the run never killed.
+Forks a child a life from a process in which everything is imported and compiled. Every life runs
+on a backend that chance chooses: in this process, on a Dask cluster that runs beside, now and
+then on Spark. Some lives are not killed but lose a Dask worker. Prints one JSON line a round: how
+many times it was killed, how many workers it lost, where it ran, and what differs from the run
+never killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import doubles
-import numpy as np
-import pyarrow.parquet as pq
+import clusters
+import distributed  # noqa: F401 - before the first fork
+import psutil
+import streamz.dask  # noqa: F401
+from faults.life import at_operation, config, die, left_behind, set_stage
 
-from gapcast.engine import outlet, read_config, run
+from gapcast.engine import read_config, run
 
-KEY = ["time", "sensor", "quantity", "model", "horizon"]
-SPANS = [
-    {"from": "2004-03-01T20:00:00Z", "to": "2004-03-02T06:00:00Z"},
-    {"from": "2004-03-02T06:00:00Z", "to": "2004-03-02T18:00:00Z"},
-]
-
-
-def script() -> list[tuple[float, str, str, float]]:
-    """Sixty hours of five sensors with gaps, duplicates, late, strange and rejected readings."""
-    rng = np.random.default_rng(5)
-    rows = []
-    for i in range(120):
-        for s in "12345":
-            if rng.random() > 0.1:
-                value = 20 + int(s) + 3 * np.sin(i / 7.6) + rng.normal(0, 0.1)
-                rows.append((30.0 * i, s, "temperature", float(value)))
-        if i % 20 == 10:
-            rows += [rows[-1], (30.0 * (i - 5), "1", "temperature", 1.0)]
-            rows += [(30.0 * i, "9", "temperature", 1.0), (30.0 * i + 1, "2", "temperature", 122.0)]
-    return rows
+SPARK_EVERY = 15
+"""One round of so many has a life on Spark, which takes longer to start than all others to run."""
 
 
-def config(threads: int, at_once: int) -> object:
-    """Blackouts, several models and horizons, checkpoints as often as can be."""
-    return read_config(
-        {
-            "name": "faults",
-            "source": {"type": "doubles:Played", "script": "faults", "at_once": 9},
-            "network": {"sensors": [1, 2, 3, 4, 5]},
-            "grid": {"interval": "30min"},
-            "limits": {"temperature": {"max": 60}},
-            "targets": {"sensors": "all", "quantities": ["temperature"]},
-            "evaluation": {"mode": "blackout", "spans": SPANS},
-            "models": {
-                "last": {"type": "persistence", "horizons": [0, 3]},
-                "ema": {"type": "ema"},
-                "rls": {"type": "rls"},
-                "spatial": {"type": "spatial-rls"},
-            },
-            "sinks": {"files": {"type": "files"}},
-            "checkpoint": {"interval": "1us"},
-            "backend": {"type": "local", "threads": threads},
-        }
-    )
-
-
-def live(folder: Path, threads: int, moment: int | None) -> int:
-    """One life of the run in a child, killed at its n-th file operation; the exit status."""
+def live(folder: Path, backend: dict[str, object], moment: int, act: Callable[[], None]) -> int:
+    """One life of the run in a child that does `act` at its n-th file operation; the status."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = moment
-
-    def watch(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal left
-        if left is None or event not in ("open", "os.rename", "os.mkdir", "os.remove"):
-            return
-        if any(str(a).startswith(str(folder)) for a in arguments if isinstance(a, str | Path)):
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(watch)
-    resume = (folder / "manifest.json").exists()
+    at_operation(folder, moment, act)
     try:
-        run(config(threads, 9), folder, resume=resume)
+        run(read_config(config(backend)), folder, resume=(folder / "manifest.json").exists())
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         os._exit(1)
     os._exit(0)
 
 
-def left_behind(folder: Path) -> dict[str, object]:
-    """Everything a finished run has left that must not depend on how it got there."""
-    forecasts = pq.read_table(folder / "forecasts", partitioning=None)
-    order = [(name, "ascending") for name in KEY]
-    windows = pq.read_table(folder / "scores_by_window")
-    dead = pq.read_table(folder / "dead")
-    return {
-        "forecasts": forecasts.sort_by(order).to_pylist(),
-        "scores": (folder / "scores.csv").read_text(),
-        "gaps": (folder / "scores_by_gap.csv").read_text(),
-        "windows": sorted(map(str, windows.to_pylist())),
-        "dead": sorted(map(str, dead.to_pylist())),
-        "counts": json.loads((folder / "manifest.json").read_text())["counts"],
-    }
+def workers(cluster: clusters.Dask) -> list[int]:
+    """Pids of the processes that hold shards; their nannies start others when they die."""
+    found = []
+    for nanny in cluster.workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            of = psutil.Process(nanny).children()
+            found += [p.pid for p in of if "spawn_main" in " ".join(p.cmdline())]
+    return found
+
+
+class Round:
+    """One run, from its first life to its end."""
+
+    def __init__(self, folder: Path, chance: random.Random, cluster: clusters.Dask) -> None:
+        self.folder, self.chance, self.cluster = folder, chance, cluster
+        self.kills = self.lost = 0
+        self.ran: list[str] = []
+        self.failed = 0
+
+    def backend(self, spark: bool) -> dict[str, object]:
+        """Where the next life runs."""
+        kind = "spark" if spark else self.chance.choice(("local", "dask"))
+        self.ran.append(kind)
+        return {
+            "local": {"type": "local", "threads": self.chance.randint(1, 3)},
+            "dask": {"type": "dask", "address": self.cluster.address},
+            "spark": {"type": "spark", "master": "local[2]"},
+        }[kind]
+
+    def go(self, spark: bool) -> int:
+        """All lives; the status of the last one."""
+        for life in range(self.chance.randint(1, 4)):
+            backend = self.backend(spark and life == 0)
+            moment = self.chance.randint(0, 700)
+            victims = workers(self.cluster)
+            if backend["type"] == "dask" and victims and self.chance.random() < 0.4:
+                self.lost += 1
+                victim = self.chance.choice(victims)
+                status = live(self.folder, backend, moment, lambda pid=victim: _kill(pid))
+            else:
+                status = live(self.folder, backend, moment, die)
+                self.kills += status == -signal.SIGKILL
+            if status != -signal.SIGKILL:
+                self.failed += status != 0
+                break
+        manifest = self.folder / "manifest.json"
+        done = manifest.exists() and json.loads(manifest.read_text())["state"] == "complete"
+        return 0 if done else live(self.folder, self.backend(False), -1, die)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:
     """Run the rounds."""
     base, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    doubles.SCRIPTS["faults"] = {"a": script()}
-    outlet.EPOCH_SECONDS = 0.0
-    run(config(1, 9), base / "straight")
+    set_stage()
+    run(read_config(config({"type": "local", "threads": 1})), base / "straight")
     expected = left_behind(base / "straight")
     chance = random.Random(seed)
-    for number in range(rounds):
-        folder = base / f"round-{number}"
-        kills = 0
-        for _ in range(chance.randint(1, 4)):
-            status = live(folder, chance.randint(1, 3), chance.randint(0, 700))
-            kills += status == -signal.SIGKILL
-            if status != -signal.SIGKILL:
-                break
-        manifest = folder / "manifest.json"
-        done = manifest.exists() and json.loads(manifest.read_text())["state"] == "complete"
-        status = 0 if done else live(folder, chance.randint(1, 3), None)
-        found = left_behind(folder) if status == 0 else {}
-        differs = [key for key in expected if found.get(key) != expected[key]]
-        print(json.dumps({"kills": kills, "status": status, "differs": differs}), flush=True)
+    with clusters.dask(base / "cluster", workers=2, threads=2, nanny=True) as cluster:
+        for number in range(rounds):
+            this = Round(base / f"round-{number}", chance, cluster)
+            status = this.go(number % SPARK_EVERY == SPARK_EVERY // 2)
+            found = left_behind(this.folder) if status == 0 else {}
+            differs = [key for key in expected if found.get(key) != expected[key]]
+            about = {"kills": this.kills, "lost": this.lost, "ran": this.ran, "failed": this.failed}
+            print(json.dumps(about | {"status": status, "differs": differs}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""One life of a run that may be killed at any operation on its files.
+
+    python tests/faults/life.py FOLDER MOMENT ARGUMENTS...
+
+Calls the command line with the arguments (``run CONFIG ...``) and kills this process with SIGKILL
+at its operation number MOMENT on files below FOLDER; never if that is negative.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import doubles
+import numpy as np
+import pyarrow.parquet as pq
+
+from gapcast.engine import outlet
+
+KEY = ["time", "sensor", "quantity", "model", "horizon"]
+SPANS = [
+    {"from": "2004-03-01T20:00:00Z", "to": "2004-03-02T06:00:00Z"},
+    {"from": "2004-03-02T06:00:00Z", "to": "2004-03-02T18:00:00Z"},
+]
+
+
+def script() -> list[tuple[float, str, str, float]]:
+    """Sixty hours of five sensors with gaps, duplicates, late, strange and rejected readings."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for i in range(120):
+        for s in "12345":
+            if rng.random() > 0.1:
+                value = 20 + int(s) + 3 * np.sin(i / 7.6) + rng.normal(0, 0.1)
+                rows.append((30.0 * i, s, "temperature", float(value)))
+        if i % 20 == 10:
+            rows += [rows[-1], (30.0 * (i - 5), "1", "temperature", 1.0)]
+            rows += [(30.0 * i, "9", "temperature", 1.0), (30.0 * i + 1, "2", "temperature", 122.0)]
+    return rows
+
+
+def config(backend: dict[str, object]) -> dict[str, object]:
+    """Blackouts, several models and horizons, checkpoints as often as can be."""
+    return {
+        "name": "faults",
+        "source": {"type": "doubles:Played", "script": "faults", "at_once": 9},
+        "network": {"sensors": [1, 2, 3, 4, 5]},
+        "grid": {"interval": "30min"},
+        "limits": {"temperature": {"max": 60}},
+        "targets": {"sensors": "all", "quantities": ["temperature"]},
+        "evaluation": {"mode": "blackout", "spans": SPANS},
+        "models": {
+            "last": {"type": "persistence", "horizons": [0, 3]},
+            "ema": {"type": "ema"},
+            "rls": {"type": "rls"},
+            "spatial": {"type": "spatial-rls"},
+            "joint": {"type": "gapcast.engine.testing.reference:Joint"},
+        },
+        "sinks": {"files": {"type": "files"}},
+        "checkpoint": {"interval": "1us"},
+        "backend": backend,
+    }
+
+
+def at_operation(folder: Path, moment: int, act: Callable[[], None]) -> None:
+    """Call `act` before operation number `moment` on files below `folder`, once."""
+    left = moment
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if left < 0 or event not in ("open", "os.rename", "os.mkdir", "os.remove"):
+            return
+        if any(str(a).startswith(str(folder)) for a in arguments if isinstance(a, str | Path)):
+            left -= 1
+            if left < 0:
+                act()
+
+    sys.addaudithook(watch)
+
+
+def die() -> None:
+    """Kill this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def set_stage() -> None:
+    """What every life needs: the readings, and an epoch a frame."""
+    doubles.SCRIPTS["faults"] = {"a": script()}
+    outlet.EPOCH_SECONDS = 0.0
+
+
+def left_behind(folder: Path) -> dict[str, object]:
+    """Everything a finished run has left that must not depend on how it got there."""
+    forecasts = pq.read_table(folder / "forecasts", partitioning=None)
+    order = [(name, "ascending") for name in KEY]
+    windows = pq.read_table(folder / "scores_by_window")
+    dead = pq.read_table(folder / "dead")
+    return {
+        "forecasts": forecasts.sort_by(order).to_pylist(),
+        "scores": (folder / "scores.csv").read_text(),
+        "gaps": (folder / "scores_by_gap.csv").read_text(),
+        "windows": sorted(map(str, windows.to_pylist())),
+        "dead": sorted(map(str, dead.to_pylist())),
+        "counts": json.loads((folder / "manifest.json").read_text())["counts"],
+    }
+
+
+def main() -> None:
+    """Live."""
+    from gapcast.engine.cli import main as command
+
+    folder, moment = Path(sys.argv[1]), int(sys.argv[2])
+    set_stage()
+    at_operation(folder, moment, die)
+    sys.argv[1:] = sys.argv[3:]
+    command()
+
+
+if __name__ == "__main__":
+    main()
