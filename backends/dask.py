@@ -56,6 +56,9 @@ class DaskBackend(Backend):
         batch: int = Field(
             default=1_048_576, ge=1, description="Readings read, and carried, at once."
         )
+        linger: float = Field(
+            default=0.5, ge=0, description="Seconds that readings may wait for more of their batch."
+        )
         timeout: float = Field(
             default=60.0, gt=0, description="Seconds to wait for the scheduler and its workers."
         )
@@ -71,7 +74,7 @@ class DaskBackend(Backend):
         client = self._client or self._connect()
         self._client = client
         addresses = self._addresses(client)
-        with job.flow(self.params.batch) as flow:
+        with job.flow(self.params.batch, self.params.linger) as flow:
             workers = Cluster(job, client, addresses, self._size(len(addresses)))
             try:
                 for _ in carry(flow, workers):

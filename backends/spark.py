@@ -76,6 +76,9 @@ class SparkBackend(Backend):
         batch: int = Field(
             default=1_048_576, ge=1, description="Readings read, and carried, at once."
         )
+        linger: float = Field(
+            default=0.5, ge=0, description="Seconds that readings may wait for more of their batch."
+        )
 
     params: Params
 
@@ -87,7 +90,7 @@ class SparkBackend(Backend):
         """Run `job` with its shards on the executors."""
         self._spark = self._spark or self._session(job)
         with (
-            job.flow(self.params.batch) as flow,
+            job.flow(self.params.batch, self.params.linger) as flow,
             ThreadPoolExecutor(1, "gapcast-spark") as pool,
             _gone_is_lost(self),
         ):

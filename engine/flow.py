@@ -47,9 +47,9 @@ class RunResult:
     stopped_by: int | None = None
 
 
-def _intake(job: Job, dead: DeadLetters, batch: int) -> Intake:
+def _intake(job: Job, dead: DeadLetters, batch: int, linger: float) -> Intake:
     grid = Grid(job.grid, job.source.partitions(), job.network, job.limits)
-    intake = Intake(job.source, grid, dead, job.idle, job.stopping, batch)
+    intake = Intake(job.source, grid, dead, job.idle, job.stopping, batch, linger)
     if job.resume:
         grid.restore(job.resume.meta["grid"], job.resume.below("grid"))
         known = job.resume.meta["positions"]
@@ -60,14 +60,14 @@ def _intake(job: Job, dead: DeadLetters, batch: int) -> Intake:
 class Flow:
     """Intake and outlet of a job. A context manager: leaving it closes files, sinks and threads."""
 
-    def __init__(self, job: Job, batch: int) -> None:
+    def __init__(self, job: Job, batch: int, linger: float) -> None:
         self.job = job
         self.began = time.monotonic()
         self._alive: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         before = job.resume.meta if job.resume else None
         self.dead = DeadLetters(job.run_dir / "dead", before["dead"] if before else 0)
         self.checkpoints = Checkpoints(job)
-        self.intake = _intake(job, self.dead, batch)
+        self.intake = _intake(job, self.dead, batch, linger)
         self.kept = job.kept()
         self.meter = Meter(self.intake.grid.counts.read)
         self.latest = Progress()
@@ -124,6 +124,7 @@ class Flow:
         checkpoint is due, and at an early stop. shards: gives the joined snapshots of all shards
         as they stand then.
         """
+        self.began = time.monotonic()
         for turn in self.intake.turns():
             for frame in turn.frames:
                 self.kept.add(frame)

@@ -37,6 +37,7 @@ class Intake:
     positions: where each of the grid's partitions has been read to and handed to the grid. idle:
     seconds after which a silent partition stops holding the others back; the one thing clock time
     decides. batch: readings asked of the source in one call; how they are cut changes no result.
+    linger: seconds for which what smaller calls bring is gathered to a batch.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Intake:
         idle: float,
         stopping: threading.Event,
         batch: int,
+        linger: float,
     ) -> None:
         self.source = source
         self.grid = grid
         self.dead = dead
         self.idle = idle
         self.batch = batch
+        self.linger = linger
         self.positions: list[Position | None] = [None] * len(grid.partitions)
         self._stopping = stopping
         self._silent: dict[int, float] = {}  # since when each partition has answered with nothing
@@ -60,13 +63,15 @@ class Intake:
         self._turn = itertools.count()
 
     def turns(self) -> Iterator[Turn]:
-        """One turn a call of the source, until all partitions have ended or the job is stopping.
+        """One turn a batch, until all partitions have ended or the job is stopping. What small
+        calls of the source bring is gathered for `linger` seconds at most.
 
         The frames of a turn must be taken before the next turn is asked for. Between turns
         `positions` and the grid agree: that is when a checkpoint can be taken.
         """
         with ThreadPoolExecutor(1, "gapcast-read") as reader:
             ahead = self._ask(reader)
+            taken, since = 0, time.monotonic()
             while ahead is not None and not self._stopping.is_set():
                 partition, pending = ahead
                 read = pending.result()
@@ -78,7 +83,12 @@ class Intake:
                 ahead = self._ask(reader)
                 self._take(partition, read)
                 nothing = len(read.readings) == 0 and not read.ended
+                taken += len(read.readings)
+                soon = time.monotonic() - since < self.linger and 2 * taken < self.batch
+                if soon and ahead is not None and not nothing and not self._stopping.is_set():
+                    continue
                 yield Turn(self.grid.closed(), nothing and self._silent.keys() >= {*self._next()})
+                taken, since = 0, time.monotonic()
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:
         eligible = self._next()

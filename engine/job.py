@@ -52,10 +52,11 @@ class Job:
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = lambda at: None
 
-    def flow(self, batch: int) -> Flow:
+    def flow(self, batch: int, linger: float = 0.0) -> Flow:
         """Open the sinks and get ready to read, `batch` readings a call, from the beginning of
-        every partition or from where the checkpoint stands."""
-        return Flow(self, batch)
+        every partition or from where the checkpoint stands. linger: seconds for which smaller
+        calls are gathered to a batch, where carrying it costs more than waiting."""
+        return Flow(self, batch, linger)
 
     @cached_property
     def plan(self) -> Plan:
