@@ -193,25 +193,35 @@ def errors() -> list[Json]:
     ]
 
 
-def variable(name: str, label: str, query_: str) -> Json:
-    """A choice among what OpenTSDB knows."""
+def known(name: str, first: str, pattern: str = "") -> Json:
+    """A choice among all values of tags.
+
+    OpenTSDB says which belong to a tag only where it keeps its tables of meta data, which doubles
+    its writes; so sensors, models and horizons are offered together.
+    """
     return {
         "name": name,
-        "label": label,
         "type": "query",
-        "query": query_,
+        "query": "suggest_tagv()",
+        "regex": pattern,
+        "current": {"text": first, "value": first},
         "datasource": SOURCE,
         "refresh": 2,
         "sort": 3,
     }
 
 
-def choice(name: str, label: str, values: list[str]) -> Json:
+def written(name: str, first: str) -> Json:
+    """A text to be typed."""
+    current = {"text": first, "value": first}
+    return {"name": name, "type": "textbox", "query": first, "current": current}
+
+
+def choice(name: str, values: list[str]) -> Json:
     """A choice among the given."""
     options = [{"text": v, "value": v, "selected": v == values[0]} for v in values]
     return {
         "name": name,
-        "label": label,
         "type": "custom",
         "query": ",".join(values),
         "options": options,
@@ -249,18 +259,12 @@ def dashboard(
 def forecasts() -> Json:
     """What is forecast, and how well."""
     variables = [
-        {
-            "name": "quantity",
-            "label": "quantity",
-            "type": "textbox",
-            "query": "temperature",
-            "current": {"text": "temperature", "value": "temperature"},
-        },
-        variable("sensor", "sensor", "tag_values($quantity.forecast, sensor)"),
-        variable("model", "model", "tag_values($quantity.forecast, model)"),
-        variable("horizon", "horizon", "tag_values($quantity.forecast, horizon)"),
-        choice("step", "step", ["30m", "1m", "5m", "1h"]),
-        choice("window", "window", ["6h", "1h", "1d"]),
+        written("quantity", "temperature"),
+        known("sensor", "1"),
+        known("model", "spatial", "/[A-Za-z]/"),
+        written("horizon", "0"),
+        choice("step", ["30m", "1m", "5m", "1h"]),
+        choice("window", ["6h", "1h", "1d"]),
     ]
     timeline, dark = statuses()
     running, whole, residuals = errors()
