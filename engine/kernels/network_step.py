@@ -23,6 +23,8 @@ SHARE = 5.0
 """Weights are solved for anew when 1/SHARE of all that is remembered is news."""
 CALM = 0.1
 """Share of the usual spread below which a calm step counts no more than a calmer one."""
+DOUBT = 0.2
+"""Share of a stand-in's error variance that goes into the moments."""
 FACTS = 9
 REF, CENTRE, CHANGES, LEVELS, SPREAD, NEWS, LAGGED, POWER, KNOWN = range(FACTS)
 """Places in `Models.facts`."""
@@ -274,7 +276,7 @@ def _learn(b, m, forgetting):
     add_outer(b.levels, b.last, 1.0, forgetting, m)
     for i in range(m):
         diagonal = origin(i, len(b.u)) + i
-        doubt = 0.0 if b.heard[i] else b.noise[i] * (1 - b.left[i] * b.left[i])
+        doubt = 0.0 if b.heard[i] else DOUBT * b.noise[i] * (1 - b.left[i] * b.left[i])
         b.changes[diagonal] += h * (doubt + phi * phi * b.doubt[i])
         b.levels[diagonal] += doubt
         b.doubt[i] = doubt

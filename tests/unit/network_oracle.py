@@ -111,7 +111,7 @@ class NetworkOracle:
         self.power = memory * self.power + (self.r**2 + e**2)[pairs].sum() / 2
         self.weight[seen] = memory * self.weight[seen] + 1
         self.var[seen] += (e**2 - self.var)[seen] / self.weight[seen]
-        z, V = y + self.g, np.where(seen, 0.0, self.noise * (1 - self.left**2))
+        z, V = y + self.g, np.where(seen, 0.0, 0.2 * self.noise * (1 - self.left**2))
         self.q = memory * self.q + 1
         self.spread += (z.var() - self.spread) / self.q
         usual = self.spread
