@@ -104,7 +104,7 @@ class DaskBackend(Backend):
                 n_workers=self.params.workers,
                 threads_per_worker=self.params.threads,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
                 local_directory=tempfile.gettempdir(),

@@ -41,7 +41,7 @@ class Live:
 
 def intake(source, tmp_path, idle=1e9, batch=100):
     grid = Grid(GridSpec(MINUTE), source.partitions(), NETWORK, {})
-    return Intake(source, grid, DeadLetters(tmp_path), idle, threading.Event(), batch)
+    return Intake(source, grid, DeadLetters(tmp_path), idle, threading.Event(), batch, 0.0)
 
 
 def play(made, turns):
@@ -136,3 +136,10 @@ def test_a_partition_that_is_gone_is_refused(tmp_path):
     before = Grid(GridSpec(MINUTE), ["p", "q"], NETWORK, {})
     with pytest.raises(RunError, match="no partition 'q' any more"):
         Grid(GridSpec(MINUTE), ["p"], NETWORK, {}).restore(*before.snapshot())
+
+
+@pytest.mark.parametrize(("linger", "closed"), [(0.0, [1, 2, 2, 2]), (3600.0, [9, 10, 10, 10])])
+def test_small_calls_are_gathered_to_a_batch(tmp_path, linger, closed):
+    made = intake(Live(a=[minutes("1", m, m + 2) for m in range(0, 40, 2)]), tmp_path, batch=20)
+    made.linger = linger
+    assert play(made, 4) == [(steps, False) for steps in closed]
