@@ -28,11 +28,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gapcast.engine import plugin
 from gapcast.engine.config.units import Duration
 from gapcast.engine.errors import SinkError
+from gapcast.engine.masking import remember
 from gapcast.engine.sink import (
     AlreadyCommitted,
     Committed,
@@ -74,8 +75,8 @@ class OpenTsdbParams(plugin.Params):
         "squared_error: of what is scored; its mean over any span is the MSE.",
     )
     user: str | None = Field(default=None, description="For basic authentication.")
-    password: str | None = Field(default=None, description="Write it as ${NAME}.")
-    headers: dict[str, str] = Field(
+    password: SecretStr | None = Field(default=None, description="Write it as ${NAME}.")
+    headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="Sent with each request, as {Authorization: '${TOKEN}'}."
     )
     ca: Path | None = Field(
@@ -166,9 +167,11 @@ class OpenTsdbSink(Sink):
                 f"OpenTSDB keeps milliseconds; grid.interval, {job.interval} µs, is finer"
             )
         p = self.params
-        headers = dict(p.headers)
-        if p.user is not None:
-            token = base64.b64encode(f"{p.user}:{p.password}".encode()).decode()
+        headers = {name: value.get_secret_value() for name, value in p.headers.items()}
+        if p.user is not None and p.password is not None:
+            login = f"{p.user}:{p.password.get_secret_value()}"
+            token = base64.b64encode(login.encode()).decode()
+            remember(token, "user:password")
             headers["Authorization"] = f"Basic {token}"
         self._job = job
         self._layout = Layout(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import os
 import ssl
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +30,7 @@ from gapcast.engine.testing import sink as kit
 from gapcast.engine.testing.sink import epoch
 from gapcast.plugins.sinks.opentsdb import OpenTsdbSink
 
+ROOT = Path(__file__).parents[2]
 JOB = JobInfo("kit", None, 1_800_000_000, ("m",), 2, ("observed",))
 POINTS = 40 + 3 * 26 + 40 + 3
 """Of `epoch(0)`: forecasts; truth, residual and squared error where known; statuses; figures."""
@@ -344,3 +350,45 @@ def test_a_header_that_cannot_be_sent_is_not_shown(quiet):
     with tsd.Tsd() as server, pytest.raises(SinkError, match="not sent: InvalidHeader") as refused:
         opened(server.url, headers={"Authorization": f"{SECRET}\nx"})
     assert SECRET not in str(refused.value)
+
+
+CONFIG = """
+name: planted
+source: {type: replay, path: data/intel-lab-3days.txt.gz, format: intel-lab}
+grid: {interval: 6h}
+targets: {sensors: [1, 2], quantities: [temperature]}
+models: {last: {type: persistence}}
+sinks:
+  tsdb: {type: opentsdb, url: %s, user: me, password: "${PLANTED}"}
+"""
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_a_password_is_in_nothing_that_a_run_leaves(right, tmp_path):
+    token = base64.b64encode(f"me:{SECRET}".encode()).decode()
+    with tsd.Tsd(token=f"Basic {token if right else 'b3RoZXI='}") as server:
+        (tmp_path / "run.yaml").write_text(CONFIG % server.url)
+        done = subprocess.run(
+            [sys.executable, "-c", "from gapcast.engine.cli import main; main()", "run",
+             str(tmp_path / "run.yaml"),
+             "--run-dir", str(tmp_path / "run")],
+            env={**os.environ, "PLANTED": SECRET}, cwd=ROOT, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) == right, done.stderr
+        assert bool(server.stored) == right
+        if not right:
+            (line,) = [x for x in done.stderr.splitlines() if "401" in x]
+            assert "check user and password, or headers" in line
+            assert "Traceback" not in done.stderr
+    left = [p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()]
+    assert b"${PLANTED}" in (tmp_path / "run/manifest.json").read_bytes()
+    for text in (*left, done.stdout.encode(), done.stderr.encode()):
+        assert SECRET.encode() not in text
+        assert token.encode() not in text
+
+
+def test_a_password_written_into_the_config_itself_is_not_shown():
+    params = OpenTsdbSink.Params(url="http://tsd", user="me", password=SECRET)
+    assert SECRET not in repr(params)
+    assert SECRET not in params.model_dump_json()
