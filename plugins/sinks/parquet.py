@@ -187,9 +187,13 @@ class ParquetSink(Sink):
 
 
 def _read(folder: Folder, part: Part) -> pa.Table:
-    """Its rows. Raises OSError, also when there are not as many as its name says."""
-    text = ["sensor", "quantity", "model", "status"]
-    rows = pq.read_table(pa.BufferReader(folder.read(part.name)), read_dictionary=text)
+    """Its rows. Raises OSError or ArrowException unless every byte and their number are right:
+    fsspec's WebHDFS takes an error of a data node for what the file holds."""
+    rows = pq.read_table(
+        pa.BufferReader(folder.read(part.name)),
+        read_dictionary=["sensor", "quantity", "model", "status"],
+        page_checksum_verification=True,
+    )
     if len(rows) != part.rows:
         raise OSError(errno.EIO, f"{part.name} holds {len(rows):,} rows")
     return rows
@@ -222,5 +226,5 @@ def _by_day(forecasts: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 def _parquet(rows: pa.Table, file: BinaryIO) -> None:
     pq.write_table(
         rows.unify_dictionaries(), file, compression="snappy", use_dictionary=NAMES,
-        write_statistics=["time"], store_schema=False,
+        write_statistics=["time"], store_schema=False, write_page_checksum=True,
     )  # fmt: skip

@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -142,11 +143,17 @@ def test_a_failed_compaction_is_made_up_for_and_delays_no_epoch(eager, monkeypat
     assert seen(all_of_them=True).equals(wanted(range(8)))
 
 
-def test_a_damaged_file_is_left_alone(eager, caplog):
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_damaged_file_is_left_alone(eager, caplog, cut):
     sink = opened()
     sink.write(0, epoch(0))
     (path,) = (p for p in Faulty.store if p.endswith(".parquet"))
-    Faulty.store[path].truncate(9)
+    file = Faulty.store[path]
+    if cut:
+        file.truncate(9)
+    else:
+        file.seek(file.getvalue().index(np.float64(epoch(0)["forecast"][3].as_py()).tobytes()))
+        file.write(b"?")
     before = Faulty.store[path].getvalue()
     for e in range(1, 8):
         assert isinstance(sink.write(e, epoch(e)), Committed)
@@ -227,6 +234,14 @@ def test_forbidden_is_an_error_and_not_waited_for(monkeypatch):
     Faulty.clear()
     with pytest.raises(SinkError, match="faulty://out cannot be used: user x may not; expected"):
         opened()
+
+
+def test_a_name_node_that_is_not_there_is_told_in_one_line(monkeypatch):
+    monkeypatch.setitem(PATIENCE, "dfs.client.failover.max.attempts", "1")
+    sink = HdfsSink(HdfsSink.Params(url="hdfs://127.0.0.1:1/out"))
+    told = r"^hdfs://127.0.0.1:1/out cannot be used: Connection refused[^\n]*; expected a folder"
+    with pytest.raises(SinkError, match=told):
+        sink.open(JOB, "g")
 
 
 def refusal(**section):
