@@ -163,6 +163,7 @@ class Cluster(Workers):
         homes = list(islice(cycle(places), len(self.shares)))
         self.addresses = set(homes)
         client.subscribe_topic("all", self._watch)
+        self.lost |= self.addresses - set(client.scheduler_info(n_workers=-1)["workers"])
         self._ship(job)
         self.posts = [self._post(job, a, homes) for a in dict.fromkeys(homes)]
         self._begin(job)
@@ -257,10 +258,18 @@ class Cluster(Workers):
     def _send(self, address: str, parcel: Parcel) -> Future:
         from distributed.core import CommClosedError
 
-        try:
-            return self.client.scatter([parcel], workers=[address], hash=False, direct=True)[0]
-        except (OSError, CommClosedError, TimeoutError) as error:
-            raise ShardsLost(f"Dask worker {address} cannot be reached ({error})") from error
+        while True:
+            if address in self.lost:
+                raise ShardsLost(f"lost Dask worker {address}")
+            try:
+                sent = self.client.scatter(
+                    [parcel], workers=[address], hash=False, direct=True, timeout=POLL
+                )
+                return sent[0]
+            except TimeoutError:  # it is paused, or has just gone
+                continue
+            except (OSError, CommClosedError) as error:
+                raise ShardsLost(f"Dask worker {address} cannot be reached ({error})") from error
 
     def _watch(self, event: tuple[float, Any]) -> None:
         """Called in the client's own thread when something happens in the cluster."""
