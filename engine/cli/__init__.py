@@ -24,6 +24,7 @@ for _name, _help, _target in (
     ("check", "Check a config without running it.", "check:check"),
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),
     ("checkpoint", "List, show, verify and save checkpoints.", "checkpoint:app"),
+    ("dead", "List what a run refused; write what can be read again.", "dead:app"),
     ("data", "Fetch, check or make data sets.", "data:app"),
     ("doctor", "Say what this machine has and what is missing.", "doctor:doctor"),
 ):
