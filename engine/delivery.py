@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from tenacity import (
 
 from gapcast.engine.errors import SinkError
 from gapcast.engine.readings import DEAD
-from gapcast.engine.sink import Outcome, Refused, Retry, Sink
+from gapcast.engine.sink import Outcome, Receives, Refused, Retry, Sink
 from gapcast.engine.storage import replace
 
 log = logging.getLogger("gapcast.delivery")
@@ -37,6 +37,7 @@ class DeadLetters:
         """Go on after so many `files`; later ones, of a run that died, are removed."""
         self.folder = folder
         self.files = files
+        self.deliver: Callable[[int, pa.Table], None] = lambda number, letters: None
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
         self._lock = threading.Lock()  # the reader adds, the writer of epochs flushes
@@ -52,15 +53,16 @@ class DeadLetters:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered to one more file."""
+        """Write what has gathered to one more file, and have it delivered too."""
         with self._lock:
             if not self._batches:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
             table = pa.Table.from_batches(self._batches).unify_dictionaries()
             write_parquet(table, self.folder / f"part-{self.files:06d}.parquet")
-            self.files += 1
             self._batches, self._rows = [], 0
+            self.files += 1
+            self.deliver(self.files - 1, table)
 
 
 def remove_parts(folder: Path, files: int) -> None:
@@ -84,8 +86,10 @@ class Delivery:
         dead: DeadLetters,
         stopping: threading.Event,
     ) -> None:
-        self.sinks = sinks
+        self.sinks = {n: s for n, s in sinks.items() if s.receives is Receives.FORECASTS}
+        self._for_dead = {n: s for n, s in sinks.items() if s.receives is Receives.DEAD}
         self.dead = dead
+        dead.deliver = self._deliver_dead
         self.epoch = 0
         self.rows = 0
         self._stopping = stopping
@@ -100,12 +104,14 @@ class Delivery:
 
     def close(self) -> None:
         """Flush the dead letters and let the sinks go."""
-        self.dead.flush()
-        for sink in self.sinks.values():
-            sink.close()
+        try:
+            self.dead.flush()
+        finally:
+            for sink in (*self.sinks.values(), *self._for_dead.values()):
+                sink.close()
 
     def _deliver(self, name: str, sink: Sink, forecasts: pa.Table) -> None:
-        outcome = self._attempt(name, sink, forecasts)
+        outcome = self._attempt(name, sink, self.epoch, forecasts)
         if not isinstance(outcome, Refused):
             return
         keep = np.ones(len(forecasts), bool)
@@ -115,13 +121,22 @@ class Delivery:
         log.warning(
             "sink %s refused %d rows, kept in %s", name, len(outcome.rows), self.dead.folder
         )
-        again = self._attempt(name, sink, forecasts.filter(pa.array(keep)))
+        again = self._attempt(name, sink, self.epoch, forecasts.filter(pa.array(keep)))
         if isinstance(again, Refused):
             raise SinkError(
                 f"sink {name!r} refused rows again after the refused ones were left out"
             )
 
-    def _attempt(self, name: str, sink: Sink, forecasts: pa.Table) -> Outcome:
+    def _deliver_dead(self, number: int, letters: pa.Table) -> None:
+        for name, sink in self._for_dead.items():
+            outcome = self._attempt(name, sink, number, letters)
+            if isinstance(outcome, Refused):
+                log.warning(
+                    "sink %s refused %d dead letters, which stay in %s: %s",
+                    name, len(outcome.rows), self.dead.folder, outcome.reasons[0],
+                )  # fmt: skip
+
+    def _attempt(self, name: str, sink: Sink, epoch: int, table: pa.Table) -> Outcome:
         """Call the sink until it answers anything but `Retry`, waiting longer each time."""
 
         def tell(state: RetryCallState) -> None:
@@ -137,11 +152,10 @@ class Delivery:
             before_sleep=tell,
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        outcome: Outcome = retrying(sink.write, self.epoch, forecasts)
+        outcome: Outcome = retrying(sink.write, epoch, table)
         if isinstance(outcome, Retry):
             raise SinkError(
-                f"sink {name!r} had not taken epoch {self.epoch} when the run stopped: "
-                f"{outcome.reason}"
+                f"sink {name!r} had not taken epoch {epoch} when the run stopped: {outcome.reason}"
             )
         return outcome
 

@@ -35,6 +35,14 @@ FORECASTS = pa.schema(
 STATUSES = ("observed", "missing", "hidden", "rejected")
 
 
+class Receives(enum.StrEnum):
+    """What a sink is for."""
+
+    FORECASTS = "forecasts"
+    DEAD = "dead"
+    READINGS = "readings"
+
+
 class Delivery(enum.IntEnum):
     """What a sink can promise about a row after crashes, from weakest to strongest."""
 
@@ -106,6 +114,16 @@ class Sink(Plugin):
     """
 
     delivery: ClassVar[Delivery]
+    receives: ClassVar[Receives] = Receives.FORECASTS
+    """FORECASTS of a run, in epochs.
+
+    DEAD: dead letters of a run, schema `DEAD`, as they are written to its folder: the number of
+    that file stands for the epoch. Each is delivered before the checkpoint that covers it, at
+    least once: after a crash it comes again, perhaps cut in another way under other numbers. Calls
+    come one at a time, from any thread. Rows refused stay in the run's folder.
+
+    READINGS: what `gapcast produce` reads, schema `READINGS`, numbered from 0.
+    """
 
     @abstractmethod
     def open(self, job: JobInfo, generation: str) -> None:
@@ -117,7 +135,7 @@ class Sink(Plugin):
 
     @abstractmethod
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
-        """Store one epoch, schema `FORECASTS`."""
+        """Store one epoch, schema `FORECASTS` (or as `receives` says)."""
 
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""

@@ -60,7 +60,7 @@ class Played(Source):
             at += 1
             if script[at - 1] == "pause":
                 break
-            if script[at - 1][2] in self.quantities:
+            if self.quantities is None or script[at - 1][2] in self.quantities:
                 rows.append((*script[at - 1], at))
         ended = at == len(script)
         return Read(readings(rows), empty(DEAD), {"at": at}, ended)

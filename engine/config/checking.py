@@ -7,40 +7,62 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gapcast.engine.config.model import ModelSection, PluginSection, Run
+from gapcast.engine.config.model import ModelSection, PluginSection, Production, Run
 from gapcast.engine.config.positions import KeyPath, Written
 from gapcast.engine.config.runconfig import Chosen, ChosenModel
 from gapcast.engine.config.units import read_duration
 from gapcast.engine.config.wording import Checked, explain
 from gapcast.engine.errors import PluginError
 from gapcast.engine.registry import Entry, Kind, Registry
+from gapcast.engine.sink import Receives
 
 
 class Check:
     """Checks `data`, the data of `written` with its secrets filled in.
 
-    found: what is wrong. run: gapcast's own keys, if they are right. chosen: the plugin of every
-    section for which there is one with the right parameters.
+    form: what it should be. found: what is wrong. run: gapcast's own keys, if they are right.
+    chosen: the plugin of every section for which there is one with the right parameters.
     """
 
-    def __init__(self, data: dict[str, Any], written: Written) -> None:
+    def __init__(
+        self, data: dict[str, Any], written: Written, form: type[Run] | type[Production] = Run
+    ) -> None:
         self.found: list[tuple[KeyPath, str]] = []
         self.chosen: dict[KeyPath, Chosen[Any]] = {}
-        self.run: Run | None = None
+        self.run: Run | Production | None = None
+        self._form = form
         self._data, self._written = data, written
         self._registry = Registry.installed()
         self._context = {"interval": _interval(data)}
         try:
-            self.run = Run.model_validate(data, context=self._context)
-            self.found += _contradictions(self.run)
+            self.run = form.model_validate(data, context=self._context)
+            self.found += _contradictions(self.run) if isinstance(self.run, Run) else ()
         except ValidationError as error:
-            self.found += explain(error, Checked((), data, Run), written)
-        for kind, path, section in _sections(data):
+            self.found += explain(error, Checked((), data, form), written)
+        for kind, path, section in _sections(data, form):
             chosen = self._choose(kind, path, section)
             if chosen and kind is Kind.FORECASTER:
                 chosen = self._with_model_keys(path, section, chosen)
             if chosen:
                 self.chosen[path] = chosen
+        self.found += self._misdirected({c: s.plugin for c, s in self.chosen.items()})
+
+    def _misdirected(self, chosen: dict[KeyPath, type[Any]]) -> Iterator[tuple[KeyPath, str]]:
+        """Sinks that are for something else than what they would get."""
+        sinks = {path: plugin for path, plugin in chosen.items() if path[0] == "sinks"}
+        allowed = {
+            Run: (Receives.FORECASTS, Receives.DEAD),
+            Production: (Receives.READINGS,),
+        }[self._form]
+        for path, plugin in sinks.items():
+            if plugin.receives not in allowed:
+                wanted = " or ".join(allowed)
+                yield (
+                    (*path, "type"),
+                    f"is a sink for {plugin.receives}; one for {wanted} goes here",
+                )
+        if self._form is Run and {p.receives for p in sinks.values()} == {Receives.DEAD}:
+            yield ("sinks",), "none of them receives forecasts"
 
     def _choose(self, kind: Kind, path: KeyPath, section: dict[str, Any]) -> Chosen[Any] | None:
         """The section's plugin with its parameters."""
@@ -85,17 +107,21 @@ def _interval(data: dict[str, Any]) -> int | None:
         return None
 
 
-def _sections(data: dict[str, Any]) -> Iterator[tuple[Kind, KeyPath, dict[str, Any]]]:
+def _sections(
+    data: dict[str, Any], form: type[Run] | type[Production]
+) -> Iterator[tuple[Kind, KeyPath, dict[str, Any]]]:
     """Every section that names a plugin, those not written included."""
     defaults = {key: Run.model_fields[key].get_default() for key in ("sinks", "backend")}
     default = {"backend": defaults["backend"].model_dump()}
     default["sinks"] = {name: sink.model_dump() for name, sink in defaults["sinks"].items()}
-    whole = default | data
+    whole = (default if form is Run else {}) | data
     places: list[tuple[Kind, KeyPath]] = [(Kind.SOURCE, ("source",)), (Kind.BACKEND, ("backend",))]
     for kind, key in ((Kind.FORECASTER, "models"), (Kind.SINK, "sinks")):
         if isinstance(whole.get(key), dict):
             places += [(kind, (key, name)) for name in whole[key]]
     for kind, path in places:
+        if path[0] not in form.model_fields:
+            continue
         section: Any = whole
         for step in path:
             section = section.get(step, {})

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gapcast.engine.config.checking import Check
-from gapcast.engine.config.model import Run
+from gapcast.engine.config.model import Production, Run
 from gapcast.engine.config.overrides import override
 from gapcast.engine.config.positions import KeyPath, Mistake, Written, hold, parse, show
-from gapcast.engine.config.runconfig import Chosen, RunConfig
+from gapcast.engine.config.runconfig import Chosen, ProductionConfig, RunConfig
 from gapcast.engine.config.secrets import fill
 from gapcast.engine.errors import ConfigError, Problem
 from gapcast.engine.masking import SHORTEST, mask
@@ -22,6 +22,20 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     Paths in a config are relative to the working directory. Raises ConfigError with every
     mistake, in file order.
     """
+    check, secrets = _checked(_written(path, overrides), Run)
+    assert isinstance(check.run, Run)
+    return _assemble(check.run, check.chosen, secrets)
+
+
+def load_production(path: str | Path, overrides: Iterable[str] = ()) -> ProductionConfig:
+    """The same for a config of ``gapcast produce``: a source, and sinks for readings."""
+    check, _ = _checked(_written(path, overrides), Production)
+    sinks = {str(p[1]): chosen for p, chosen in check.chosen.items() if len(p) > 1}
+    return ProductionConfig(check.chosen["source",], sinks)
+
+
+def _written(path: str | Path, overrides: Iterable[str]) -> Written:
+    """The file's keys, changed by `overrides`."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -31,17 +45,22 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     written = parse(text, str(path))
     if written.data is not None or not written.mistakes:
         override(written, overrides)
-    return _check(written)
+    return written
 
 
 def read_config(data: Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
     """The same from plain data of a config's form, such as `redact` gives."""
     written = hold(data, "config")
     override(written, overrides)
-    return _check(written)
+    check, secrets = _checked(written, Run)
+    assert isinstance(check.run, Run)
+    return _assemble(check.run, check.chosen, secrets)
 
 
-def _check(written: Written) -> RunConfig:
+def _checked(
+    written: Written, form: type[Run] | type[Production]
+) -> tuple[Check, dict[KeyPath, str]]:
+    """What is right in what was written, and its secrets. Raises ConfigError."""
     data, secrets = fill(written)
     if data is None and not written.mistakes:
         data = {}
@@ -50,7 +69,7 @@ def _check(written: Written) -> RunConfig:
     if not isinstance(data, dict):
         raise ConfigError(_problems(written.mistakes, secrets))
     earlier = [mistake.path for mistake in written.mistakes if mistake.path]
-    check = Check(data, written)
+    check = Check(data, written, form)
     written.mistakes += [
         Mistake(path, written.place(path), message)
         for path, message in check.found
@@ -58,7 +77,7 @@ def _check(written: Written) -> RunConfig:
     ]
     if written.mistakes or check.run is None:
         raise ConfigError(_problems(written.mistakes, secrets))
-    return _assemble(check.run, check.chosen, secrets)
+    return check, secrets
 
 
 def _problems(mistakes: list[Mistake], secrets: dict[KeyPath, str]) -> Iterator[Problem]:

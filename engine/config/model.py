@@ -275,6 +275,16 @@ class ModelSection(PluginSection):
         return tuple(sorted(horizons))
 
 
+class Production(Section):
+    """What ``gapcast produce`` reads and where it sends it."""
+
+    name: Name = Field(default="produce", description="Names it in messages.")
+    source: PluginSection = Field(description="Where readings come from.")
+    sinks: dict[Name, PluginSection] = Field(
+        min_length=1, description="Where they go, by name: sinks for readings."
+    )
+
+
 class Run(Section):
     """A whole run, as written."""
 

@@ -65,6 +65,14 @@ class RunConfig:
         return f"RunConfig({self.name!r})"
 
 
+@dataclass(frozen=True, repr=False)
+class ProductionConfig:
+    """What ``gapcast produce`` reads and where it sends it, every name resolved and checked."""
+
+    source: Chosen[Source]
+    sinks: Mapping[str, Chosen[Sink]]
+
+
 def redact(config: RunConfig) -> dict[str, Any]:
     """`config` as plain data that JSON can hold, defaults included, placeholders for secrets.
 

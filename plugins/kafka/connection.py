@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gapcast.engine.config.units import refusal
 from gapcast.engine.extras import extra
@@ -36,7 +36,7 @@ class Tls(Params):
     )
     certificate: Path | None = Field(default=None, description="PEM file that says who we are.")
     key: Path | None = Field(default=None, description="PEM file of its private key.")
-    key_password: str | None = Field(default=None, description="What the key is locked with.")
+    key_password: SecretStr | None = Field(default=None, description="What the key is locked with.")
     check_host: bool = Field(
         default=True, description="Whether a broker's certificate must name its host."
     )
@@ -55,7 +55,7 @@ class Sasl(Params):
         description="GSSAPI is Kerberos; its keys, like those of OAUTHBEARER, go into `settings`."
     )
     username: str | None = Field(default=None, description="For PLAIN and SCRAM.")
-    password: str | None = Field(
+    password: SecretStr | None = Field(
         default=None, description="For PLAIN and SCRAM; write `${NAME}` or `${file:/path}`."
     )
 
@@ -87,7 +87,8 @@ class Connection(Params):
     sasl: Sasl | None = Field(default=None, description="Who we are, where brokers ask.")
     settings: Annotated[dict[str, str | int | float | bool], AfterValidator(_others)] = Field(
         default_factory=dict,
-        description="Further settings of librdkafka, by its own names, e.g. `client.rack`.",
+        description="Further settings of librdkafka, by its own names, e.g. `client.rack`; "
+        "secrets among them as `${NAME}` only.",
     )
 
     def client(self, trouble: Trouble, **own: Any) -> dict[str, Any]:
@@ -108,19 +109,23 @@ class Connection(Params):
                 "ssl.ca.location": self.tls.ca and str(self.tls.ca),
                 "ssl.certificate.location": self.tls.certificate and str(self.tls.certificate),
                 "ssl.key.location": self.tls.key and str(self.tls.key),
-                "ssl.key.password": self.tls.key_password,
+                "ssl.key.password": _plain(self.tls.key_password),
                 "ssl.endpoint.identification.algorithm": "https" if self.tls.check_host else "none",
             }
         if self.sasl:
             made |= {
                 "sasl.mechanism": self.sasl.mechanism,
                 "sasl.username": self.sasl.username,
-                "sasl.password": self.sasl.password,
+                "sasl.password": _plain(self.sasl.password),
             }
             if self.sasl.mechanism == "PLAIN" and not self.tls:
                 log.warning("%s: the password goes in clear; give `tls` too", self.brokers)
         made |= {name.replace("_", "."): value for name, value in own.items()}
         return {name: value for name, value in made.items() if value is not None}
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 class Trouble:

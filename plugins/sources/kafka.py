@@ -35,7 +35,7 @@ _ROW = 24
 """Bytes of a reading in an Arrow IPC stream, about."""
 
 
-class KafkaParams(Connection, CsvOptions):
+class KafkaParams(CsvOptions, Connection):
     """Parameters of the source ``kafka``; the keys of tables are those of ``replay``."""
 
     format: str = Field(
