@@ -254,10 +254,11 @@ def backend(
     """A pytest class that checks a backend against its contract.
 
     configs: the ``backend`` sections to check: the first one, and others of the same backend with
-    which a run of the first one goes on. models: as in a config, instead of the kit's own two
-    (horizons from 0 up). kill: kills a worker process of the run in progress, from another thread
-    than the run's; where workers cannot be lost, skip `a_lost_worker_changes_nothing` and
-    `losses_without_progress_end_the_run` with that reason. The tests need psutil.
+    which a run of the first one goes on. They carry at once what each call of the source brings.
+    models: as in a config, instead of the kit's own two (horizons from 0 up). kill: kills a worker
+    process of the run in progress, from another thread than the run's; where workers cannot be
+    lost, skip `a_lost_worker_changes_nothing` and `losses_without_progress_end_the_run` with that
+    reason. The tests need psutil.
     """
     skip = skip or {}
     unnamed = [c.__name__ for c in LOSSES if c.__name__ not in skip]

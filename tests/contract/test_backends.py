@@ -40,8 +40,23 @@ def kill_dask_worker():
 
 
 TestDask = backend(
-    {"type": "dask", "workers": 2, "threads": 2},
-    {"type": "dask", "workers": 1, "threads": 3},
+    {"type": "dask", "workers": 2, "threads": 2, "linger": 0},
+    {"type": "dask", "workers": 1, "threads": 3, "linger": 0},
     models=MODELS,
     kill=kill_dask_worker,
+)
+
+
+def kill_spark_worker():
+    """SIGKILL to the JVM of the session in use, whose threads are the workers."""
+    from pyspark import SparkContext
+
+    os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
+
+
+TestSpark = backend(
+    {"type": "spark", "master": "local[2]", "linger": 0},
+    {"type": "spark", "master": "local[3]", "linger": 0},
+    models=MODELS,
+    kill=kill_spark_worker,
 )

@@ -71,10 +71,11 @@ class Round:
         """Where the next life runs."""
         kind = "spark" if spark else self.chance.choice(("local", "dask"))
         self.ran.append(kind)
+        linger = self.chance.choice((0.0, 0.0, 0.2))
         return {
             "local": {"type": "local", "threads": self.chance.randint(1, 3)},
-            "dask": {"type": "dask", "address": self.cluster.address},
-            "spark": {"type": "spark", "master": "local[2]"},
+            "dask": {"type": "dask", "address": self.cluster.address, "linger": linger},
+            "spark": {"type": "spark", "master": "local[2]", "linger": linger},
         }[kind]
 
     def go(self, spark: bool) -> int:

@@ -21,8 +21,8 @@ from gapcast.engine.testing.stage import STEPS, Stage
 
 LIFE = Path(life.__file__)
 LOCAL = {"type": "local", "threads": 2}
-DASK = {"type": "dask", "workers": 2, "threads": 1}
-SPARK = {"type": "spark", "master": "local[2]"}
+DASK = {"type": "dask", "workers": 2, "threads": 1, "linger": 0}
+SPARK = {"type": "spark", "master": "local[2]", "linger": 0}
 
 MINE = """
 import numpy as np
@@ -77,6 +77,10 @@ def wanted(tmp_path_factory):
     return life.left_behind(folder)
 
 
+def running(cluster):
+    return {"type": "dask", "address": cluster.address, "linger": 0}
+
+
 def differing(folder, wanted):
     found = life.left_behind(folder)
     return [part for part in wanted if found[part] != wanted[part]]
@@ -91,7 +95,7 @@ def test_a_run_outlives_a_worker_of_a_running_cluster(tmp_path):
             play(config(backend, MODELS, "each", tmp_path / name, "1us"), tmp_path / name, stage)
             for name, backend, stage in (
                 ("reference", REFERENCE, Stage(CUTS["each"])),
-                ("dask", {"type": "dask", "address": cluster.address}, Stage(CUTS["each"], kill)),
+                ("dask", running(cluster), Stage(CUTS["each"], kill)),
             )
         ]
         assert not clusters.alive(cluster.workers[0])
@@ -100,7 +104,7 @@ def test_a_run_outlives_a_worker_of_a_running_cluster(tmp_path):
 
 
 def test_the_same_bytes_on_a_running_cluster(tmp_path, dask, wanted):
-    run(read_config(life.config({"type": "dask", "address": dask.address})), tmp_path / "run")
+    run(read_config(life.config(running(dask))), tmp_path / "run")
     assert differing(tmp_path / "run", wanted) == []
 
 
@@ -177,11 +181,11 @@ def command(folder, backend, forecaster=MINE):
 def test_a_forecaster_in_a_file_of_ones_own_runs_on_dask(tmp_path, dask):
     here = command(tmp_path, LOCAL)
     assert command(tmp_path, DASK) == here
-    assert command(tmp_path, {"type": "dask", "address": dask.address}) == here
+    assert command(tmp_path, running(dask)) == here
 
 
 def test_an_edited_forecaster_is_sent_again(tmp_path, dask):
-    backend = {"type": "dask", "address": dask.address}
+    backend = running(dask)
     before = command(tmp_path, backend)
     edited = MINE.replace("20.0)", "30.0)")
     after = command(tmp_path, backend, edited)
