@@ -20,13 +20,14 @@ import base64
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -45,7 +46,16 @@ from gapcast.engine.sink import (
     Sink,
 )
 from gapcast.plugins.sinks.opentsdb_http import Connections, Sent
-from gapcast.plugins.sinks.opentsdb_points import Body, Layout, Template, bodies, escape, figures
+from gapcast.plugins.sinks.opentsdb_points import (
+    SHARED,
+    Body,
+    Layout,
+    Template,
+    alike,
+    bodies,
+    escape,
+    figures,
+)
 
 log = logging.getLogger("gapcast.sinks.opentsdb")
 
@@ -152,8 +162,10 @@ class OpenTsdbSink(Sink):
     """Posts epochs to OpenTSDB's ``/api/put``, every point confirmed by its storage.
 
     A point ends stored, posted again, or refused, in which case its row is a dead letter with the
-    reason. An epoch that comes again rewrites the same bytes. Times are starts of steps, in
-    seconds if the grid's interval is whole seconds, else in milliseconds.
+    reason; points of that row that were stored stay. While an epoch is tried again, only what was
+    not confirmed is posted; after a crash all of it, in the same bytes. Times are starts of steps,
+    in seconds if the grid's interval is whole seconds, else in milliseconds. Runs that forecast
+    the same series need a `metric` or `tags` with {run}, or they overwrite each other.
     """
 
     Params = OpenTsdbParams
@@ -205,8 +217,8 @@ class OpenTsdbSink(Sink):
         if reason:
             return Retry(reason)
         if work.refused:
-            refused, work.refused = sorted(work.refused.items()), {}
-            return Refused([row for row, _ in refused], [reason for _, reason in refused])
+            refused, work.refused = _spread(forecasts, work.refused), {}
+            return Refused(list(refused), list(refused.values()))
         self._last, self._work = epoch, None
         return Committed()
 
@@ -261,13 +273,24 @@ class OpenTsdbSink(Sink):
                 work.refused.setdefault(row, reason)
 
 
+def _spread(forecasts: pa.Table, refused: Mapping[int, str]) -> dict[int, str]:
+    """Rows refused and why, in order: a point that several rows share takes all of them."""
+    rows = {row: reason for row, reason in refused.items() if row < SHARED}
+    if len(rows) < len(refused):
+        group = alike(forecasts)
+        of = {group[row - SHARED]: reason for row, reason in refused.items() if row >= SHARED}
+        for row in np.flatnonzero(np.isin(group, list(of))).tolist():
+            rows.setdefault(row, of[group[row]])
+    return dict(sorted(rows.items()))
+
+
 class _Work:
     """An epoch on its way: bodies left to post, rows refused so far with the reason."""
 
     def __init__(self, epoch: int, left: Iterator[Body], refused: dict[int, str]) -> None:
         self.epoch = epoch
         self.again: deque[Body] = deque()
-        self.refused = refused
+        self.refused = refused  # or `SHARED` more than the row, for a point of several
         self._left = left
 
     def next(self) -> Body | None:

@@ -17,6 +17,9 @@ from gapcast.engine.sink import STATUSES
 OF_SENSOR = ("truth", "status")
 """Series that know neither model nor horizon; all others do."""
 
+SHARED = 1 << 32
+"""More than the rows of an epoch."""
+
 OF_MODEL = {"model", "horizon"}
 FIELDS = {"sensor", "quantity", "series", "run", *OF_MODEL}
 """What a template may name."""
@@ -69,7 +72,8 @@ class Body:
     """Points to be posted together.
 
     text: each point with a comma behind. ends: where in `text` each point ends. rows: the row of
-    the epoch that each was made of; -1 for a figure of the run itself.
+    the epoch that each was made of, plus `SHARED` if it speaks for all rows that `alike` counts as
+    one; -1 for a figure of the run itself.
     """
 
     text: memoryview
@@ -166,7 +170,8 @@ def bodies(layout: Layout, forecasts: pa.Table, skip: Sequence[int], size: int) 
     if not len(rows):
         return
     table = _escaped(forecasts.take(rows))
-    first = _firsts(table)
+    first = np.zeros(len(table), bool)
+    first[np.unique(alike(table), return_index=True)[1]] = True
     for start in range(0, len(rows), _BLOCK):
         here = slice(start, start + _BLOCK)
         yield from _cut(*_texts(layout, table.slice(start, _BLOCK), first[here], rows[here]), size)
@@ -184,13 +189,11 @@ def _escaped(table: pa.Table) -> pa.Table:
     return table
 
 
-def _firsts(table: pa.Table) -> NDArray[np.bool_]:
-    """Whether a row is the first of its sensor, quantity and time: it speaks for the sensor."""
+def alike(table: pa.Table) -> NDArray[np.int64]:
+    """A number for each row, the same for rows of the same sensor, quantity and time."""
     moments = np.unique(table["time"].cast(pa.int64()).to_numpy(), return_inverse=True)[1]
-    series = _codes(table, ("sensor", "quantity"))
-    firsts = np.zeros(len(table), bool)
-    firsts[np.unique(moments * (series.max() + 1) + series, return_index=True)[1]] = True
-    return firsts
+    series = _codes(table.unify_dictionaries().combine_chunks(), ("sensor", "quantity"))
+    return moments * (series.max(initial=0) + 1) + series
 
 
 def _codes(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
@@ -219,7 +222,7 @@ def _texts(
         head = layout.heads(series, names).take(pa.array(code).take(where))
         number = _numbers(values[series].drop_null())
         texts.append(_join(head, moments.take(where), ',"value":', number, "},"))
-        of.append(rows[where])
+        of.append(rows[where] + (SHARED if series in OF_SENSOR else 0))
     return pa.concat_arrays(texts), np.concatenate(of)
 
 

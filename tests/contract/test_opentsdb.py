@@ -87,7 +87,7 @@ def on_double(folder):
 TestOpenTsdb = kit(on_double, lambda folder: tsdrows.table(tsdrows.rows(_servers[folder].series)))
 
 
-@settings(max_examples=80, deadline=None, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=50, deadline=None, phases=[Phase.reuse, Phase.generate])
 @given(
     moods=st.lists(st.sampled_from([m for m in tsd.MOODS if m != "slow"]), max_size=40),
     poison=st.sets(st.integers(0, 39), max_size=3),
@@ -177,6 +177,25 @@ def test_refused_rows_become_dead_letters_with_the_reason(tmp_path):
     assert letters[0]["reason"] == (
         "sink tsdb: OpenTSDB refuses temperature.truth: Invalid tag value"
     )
+
+
+@pytest.mark.parametrize(("series", "rows"), [("truth", {8, 48}), ("forecast", {8})])
+def test_rows_that_share_a_refused_truth_are_all_dead(series, rows):
+    one = epoch(0)
+    field = one.schema.field("model")
+    other = one.set_column(3, field, pa.array(["n"] * 40).cast(field.type))
+    both = pa.concat_tables([one, other.set_column(5, one.field(5), one["truth"].fill_null(1.25))])
+    bad = one[series][8].as_py()
+
+    def refuses(point):
+        of = point["metric"] == f"temperature.{series}"
+        return "Invalid tag value" if of and float(point["value"]) == bad else None
+
+    with tsd.Tsd([], refuses) as server:
+        sink = opened(server.url)
+        assert write(sink, table=both).keys() == rows
+        sink.close()
+        complete(server, both, rows)
 
 
 def test_killed_in_mid_epoch_a_new_process_stores_the_same():
