@@ -1,6 +1,7 @@
 """Conformance kits: one line in a plugin author's tests runs every clause of its contract.
 
     TestMine = conformance.forecaster(MyForecaster, MyForecaster.Params(lags=4))
+    TestMySource = conformance.source(make_source, make_spoiled)
     TestMySink = conformance.sink(make_sink, read_back)
     TestMyBackend = conformance.backend({"type": "mine", "workers": 2}, kill=kill_one)
 
@@ -13,5 +14,6 @@ from __future__ import annotations
 from gapcast.engine.testing.backend import backend
 from gapcast.engine.testing.forecaster import forecaster
 from gapcast.engine.testing.sink import sink
+from gapcast.engine.testing.source import source
 
-__all__ = ["backend", "forecaster", "sink"]
+__all__ = ["backend", "forecaster", "sink", "source"]

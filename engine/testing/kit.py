@@ -1,9 +1,12 @@
-"""Makes a pytest class out of a list of checks."""
+"""Makes a pytest class out of a list of checks, and runs one without pytest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Literal
 
 Check = Callable[..., None]
 
@@ -24,11 +27,44 @@ def suite(name: str, checks: Sequence[Check], case: Any, skip: Mapping[str, str]
         if not reason.strip():
             raise KitError(f"{name}: skipping {check} needs a reason")
     methods = {f"test_{c.__name__}": _method(c, case, skip.get(c.__name__)) for c in checks}
-    return type(name, (_Sealed,), methods)
+    return type(name, (_Sealed,), {**methods, "conformance": (checks, case, skip)})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a check; `why` says it for one that failed or was skipped."""
+
+    check: str
+    state: Literal["ok", "failed", "skipped"]
+    why: str = ""
+
+
+def run(of: Any) -> Iterator[Result]:
+    """Run the checks of a suite (see `suite`), each in a temporary folder of its own.
+
+    Raises KitError if `of` is not a suite.
+    """
+    if not (isinstance(of, type) and issubclass(of, _Sealed)):
+        raise KitError(f"{of!r} was not made by a kit of gapcast.engine.testing")
+    checks, case, skip = of.conformance
+    for check in checks:
+        name = check.__name__
+        if name in skip:
+            yield Result(name, "skipped", skip[name])
+            continue
+        with TemporaryDirectory(prefix="gapcast-check-") as folder:
+            try:
+                check(case, Path(folder))
+            except Exception as error:
+                yield Result(name, "failed", _first_line(error))
+            else:
+                yield Result(name, "ok")
 
 
 class _Sealed:
     """A finished suite: deriving from it could silence a check, so it is refused."""
+
+    conformance: ClassVar[tuple[Sequence[Check], Any, Mapping[str, str]]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if cls.__mro__[1] is not _Sealed:
@@ -36,13 +72,19 @@ class _Sealed:
         super().__init_subclass__(**kwargs)
 
 
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else "no reason given"
+    return text if isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
+
+
 def _method(check: Check, case: Any, reason: str | None) -> Callable[..., None]:
-    def run(self: object, tmp_path: Any) -> None:
+    def test(self: object, tmp_path: Any) -> None:
         if reason is not None:
             import pytest
 
             pytest.skip(reason)
         check(case, tmp_path)
 
-    run.__doc__ = check.__doc__
-    return run
+    test.__doc__ = check.__doc__
+    return test
