@@ -8,10 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Literal
 
+from gapcast.engine.errors import PluginError
+
 Check = Callable[..., None]
 
 
-class KitError(Exception):
+class KitError(PluginError):
     """A kit was used in a way that would weaken it."""
 
 
@@ -72,8 +74,13 @@ class _Sealed:
         super().__init_subclass__(**kwargs)
 
 
+_NUMPYS = "Arrays are not equal"
+"""Stands before the message in what numpy.testing raises."""
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if line != _NUMPYS] or lines
     text = lines[0] if lines else "no reason given"
     return text if isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
 
