@@ -21,6 +21,7 @@ USAGE = 2
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, **PLAIN)
 for _name, _help, _target in (
     ("run", "Run a config and score its models.", "run:run"),
+    ("report", "Write what runs found as one HTML file.", "report:report"),
     ("produce", "Replay a source into a Kafka topic.", "produce:produce"),
     ("check", "Check a config without running it.", "check:check"),
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),

@@ -1,0 +1,197 @@
+"""What a report draws: one pass over the forecasts, for the few targets that are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Floats, Ints
+from gapcast.engine.report.scores import Run, Section
+from gapcast.engine.sink import STATUSES
+
+MOST = 50
+"""Targets that are drawn of a quantity, at most."""
+FEWEST = 3
+"""Rather than fewer targets, fewer steps are drawn: the last ones."""
+NUMBERS = 600_000
+"""That a report draws in all, at most; a hundred thousand are half a megabyte of the file."""
+HOUR = 3_600_000_000
+NAMES = ["sensor", "quantity", "model", "status"]
+COLUMNS = ["time", *NAMES, "horizon", "forecast", "lower", "upper", "truth"]
+NONE = len(STATUSES)
+"""Status of a step without a forecast."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One quantity of one run: D targets, T steps from `first` on, the E entries of its section.
+
+    truth (D, T); status (D, T), indices into `STATUSES`, or `NONE`; forecast, lower, upper
+    (E, D, T), NaN for the entries of other runs.
+    """
+
+    first: int
+    truth: Floats
+    status: NDArray[np.uint8]
+    forecast: Floats
+    lower: Floats
+    upper: Floats
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """chosen: by section, the sensors that are drawn. of: drawings by run and section. hours:
+    by section, (E, 24, 2) number and sum of the squared errors by hour of day, UTC. statuses: by
+    run, the number of forecasts of each status; none for a run whose forecasts are not in files.
+    """
+
+    chosen: list[Ints]
+    of: dict[tuple[int, int], Drawing]
+    hours: list[Floats]
+    statuses: list[Ints | None]
+
+
+def draw(
+    runs: Sequence[Run], sections: Sequence[Section], only: Sequence[Ints] | None = None
+) -> Drawings:
+    """Read the runs' forecasts once. only: draw these sensors of each section, at every step."""
+    longest = max((b - a for a, b in (run.span for run in runs)), default=0)
+    share = NUMBERS // max(1, len(sections))
+    chosen, steps = [], []
+    for s, section in enumerate(sections):
+        width = len(runs) + 3 * len(section.entries)
+        fit = max(FEWEST, min(MOST, share // max(1, longest * width)))
+        chosen.append(choose(section, fit) if only is None else only[s])
+        most = share // (width * max(1, len(chosen[s])))
+        steps.append(longest if only is not None else max(1, most))
+    found = Drawings(chosen, {}, [np.zeros((len(s.entries), 24, 2)) for s in sections], [])
+    for r, run in enumerate(runs):
+        folder = forecasts_of(run)
+        for s, section in enumerate(sections) if folder else ():
+            found.of[r, s] = _blank(run, section, len(chosen[s]), steps[s])
+        found.statuses.append(_Pass(r, run, sections, found).over(folder) if folder else None)
+    return found
+
+
+def choose(section: Section, most: int) -> Ints:
+    """All sensors if they are not too many, else a third of the places for those with the
+    greatest errors of the best entry, the rest spread evenly over the others' ranks."""
+    N = len(section.sensors)
+    if most >= N:
+        return np.arange(N)
+    order = np.argsort(section.errors["mse"][section.best], kind="stable")
+    known = order[: np.count_nonzero(~np.isnan(section.errors["mse"][section.best]))]
+    order = known if len(known) >= most else order
+    worst = max(1, most // 3)
+    even = np.linspace(0, len(order) - worst - 1, most - worst).astype(np.int64)
+    return np.sort(np.concatenate([order[-worst:], order[even]]))
+
+
+def forecasts_of(run: Run) -> Path | None:
+    """The local folder of a run's forecasts, if it has one."""
+    sinks = (run.config.get("sinks") or {}).values()
+    for path in (run.folder / "forecasts", *(Path(s["path"]) for s in sinks if _local(s))):
+        if path.is_dir():
+            return path
+    return None
+
+
+def _local(sink: dict[str, object]) -> bool:
+    return sink.get("type") == "files" and isinstance(sink.get("path"), str)
+
+
+def _blank(run: Run, section: Section, targets: int, steps: int) -> Drawing:
+    first, last = run.span
+    first = max(first, last - steps)
+    shape = (targets, last - first)
+    forecast, lower, upper = np.full((3, len(section.entries), *shape), np.nan)
+    status = np.full(shape, NONE, np.uint8)
+    return Drawing(first, np.full(shape, np.nan), status, forecast, lower, upper)
+
+
+class _Pass:
+    """Over the forecasts of run `r`, filling in `found` as it goes."""
+
+    def __init__(self, r: int, run: Run, sections: Sequence[Section], found: Drawings) -> None:
+        self.r, self.run, self.sections, self.found = r, run, sections, found
+        self.places = [
+            {section.sensors[n]: d for d, n in enumerate(chosen.tolist())}
+            for section, chosen in zip(sections, found.chosen, strict=True)
+        ]
+        self.entries = [
+            {(e.model, e.horizon): i for i, e in enumerate(section.entries) if e.run == r}
+            for section in sections
+        ]
+
+    def over(self, folder: Path) -> Ints:
+        """Read what is in `folder`; returns the number of forecasts of each status."""
+        counts = np.zeros(len(STATUSES), np.int64)
+        for batch in _batches(folder):
+            code = {name: _codes(batch, name) for name in NAMES}
+            status = _translate(code["status"], {name: i for i, name in enumerate(STATUSES)})
+            counts += np.bincount(status, minlength=len(STATUSES))
+            for s, section in enumerate(self.sections):
+                own = _translate(code["quantity"], {section.quantity: 0}) == 0
+                entry = np.full(len(batch), -1)
+                horizon = batch["horizon"].to_numpy()
+                models = {model for model, _ in self.entries[s]}
+                of = {m: _translate(code["model"], {m: 0}) == 0 for m in models}
+                for (model, h), e in self.entries[s].items():
+                    entry[own & of[model] & (horizon == h)] = e
+                self._count(s, batch, entry, status)
+                self._draw(s, batch, entry, status, code["sensor"])
+        return counts
+
+    def _count(self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints) -> None:
+        rows = np.flatnonzero((entry >= 0) & (status == STATUSES.index(self.run.scored)))
+        error = (_floats(batch, "forecast")[rows] - _floats(batch, "truth")[rows]) ** 2
+        rows, error = rows[~np.isnan(error)], error[~np.isnan(error)]
+        hour = batch["time"].cast(pa.int64()).to_numpy()[rows] // HOUR % 24
+        sums = self.found.hours[s]
+        cell, size = entry[rows] * 24 + hour, len(sums) * 24
+        sums[..., 0] += np.bincount(cell, minlength=size).reshape(-1, 24)
+        sums[..., 1] += np.bincount(cell, error, minlength=size).reshape(-1, 24)
+
+    def _draw(
+        self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints,
+        sensor: tuple[Ints, list[str]],
+    ) -> None:  # fmt: skip
+        into = self.found.of[self.r, s]
+        place = _translate(sensor, self.places[s])
+        step = batch["time"].cast(pa.int64()).to_numpy() // self.run.interval - into.first
+        inside = (step >= 0) & (step < into.truth.shape[1])
+        rows = np.flatnonzero((place >= 0) & (entry >= 0) & inside)
+        at = place[rows], step[rows]
+        into.truth[at] = _floats(batch, "truth")[rows]
+        into.status[at] = status[rows]
+        for name in ("forecast", "lower", "upper"):
+            getattr(into, name)[entry[rows], *at] = _floats(batch, name)[rows]
+
+
+def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
+    reading = ds.ParquetFileFormat(dictionary_columns=NAMES)
+    forecasts = ds.dataset(folder, format=reading)
+    if forecasts.files:
+        yield from forecasts.to_batches(columns=COLUMNS, batch_size=1 << 19, batch_readahead=2)
+
+
+def _codes(batch: pa.RecordBatch, name: str) -> tuple[Ints, list[str]]:
+    column = batch[name]
+    return column.indices.to_numpy(), column.dictionary.to_pylist()
+
+
+def _translate(codes: tuple[Ints, list[str]], to: dict[str, int]) -> Ints:
+    """Of each row the number that `to` gives its name, or -1."""
+    of = np.array([to.get(name, -1) for name in codes[1]], np.int64)
+    return of[codes[0]] if len(of) else np.full(len(codes[0]), -1)
+
+
+def _floats(batch: pa.RecordBatch, name: str) -> Floats:
+    column: Floats = np.asarray(batch[name].to_numpy(zero_copy_only=False), np.float64)
+    return column
