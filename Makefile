@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP) ## a virtual environment in .venv with gapcast and what its tests need
 
-demo: $(STAMP) ## the main job on real measurements: five models, a day dark for each sensor
+demo: $(STAMP) ## the main job on real measurements: six models, a day dark for each sensor
 	$(BIN)/gapcast run configs/quickstart.yaml
 
 lint: $(STAMP) ## ruff and mypy (strict on engine/)

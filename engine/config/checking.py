@@ -111,9 +111,10 @@ def _sections(
     data: dict[str, Any], form: type[Run] | type[Production]
 ) -> Iterator[tuple[Kind, KeyPath, dict[str, Any]]]:
     """Every section that names a plugin, those not written included."""
-    defaults = {key: Run.model_fields[key].get_default() for key in ("sinks", "backend")}
-    default = {"backend": defaults["backend"].model_dump()}
-    default["sinks"] = {name: sink.model_dump() for name, sink in defaults["sinks"].items()}
+    default = {"backend": Run.model_fields["backend"].get_default().model_dump()}
+    for key in ("models", "sinks"):
+        named = Run.model_fields[key].get_default()
+        default[key] = {name: section.model_dump() for name, section in named.items()}
     whole = (default if form is Run else {}) | data
     places: list[tuple[Kind, KeyPath]] = [(Kind.SOURCE, ("source",)), (Kind.BACKEND, ("backend",))]
     for kind, key in ((Kind.FORECASTER, "models"), (Kind.SINK, "sinks")):

@@ -298,7 +298,9 @@ class Run(Section):
     targets: Targets = Field(description="The series to forecast.")
     evaluation: Evaluation = Field(default=Evaluation(), description="How forecasts are scored.")
     models: dict[Name, ModelSection] = Field(
-        min_length=1, description="The models, by name: all run at once, each is scored."
+        default={"network": ModelSection(type="network-rls")},
+        min_length=1,
+        description="The models, by name: all run at once, each is scored.",
     )
     sinks: dict[Name, PluginSection] = Field(
         default={"files": PluginSection(type="files")},

@@ -15,7 +15,15 @@ from jsonschema import Draft202012Validator
 from packages import install_acme
 from pydantic import BaseModel, TypeAdapter
 
-from gapcast.engine.config import Neighbours, load_config, model, read_config, redact, schema
+from gapcast.engine.config import (
+    Neighbours,
+    load_config,
+    load_production,
+    model,
+    read_config,
+    redact,
+    schema,
+)
 from gapcast.engine.config.positions import parse
 from gapcast.engine.config.reference import render
 from gapcast.engine.config.schema import schema_of
@@ -214,7 +222,26 @@ def test_the_schema_is_a_schema_and_accepts_what_is_read():
     assert valid(redact(read_config(LEAST)))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+SHIPPED = sorted(p for p in (ROOT / "configs").glob("*.yaml") if p.name != "produce.yaml")
+ADDRESSES = {
+    "KAFKA": "127.0.0.1:9092",
+    "HDFS": "hdfs://127.0.0.1:9000",
+    "OPENTSDB": "http://127.0.0.1:4242",
+}
+
+
+@pytest.fixture
+def addresses(monkeypatch):
+    for name, value in ADDRESSES.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_production_that_ships_is_right(addresses):
+    load_production(ROOT / "configs" / "produce.yaml")
+
+
+@pytest.mark.usefixtures("addresses")
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
 def test_the_configs_that_ship_are_right_by_reader_and_schema(path):
     load_config(path)
     written = parse(path.read_text(), path.name)
@@ -359,3 +386,8 @@ def test_the_page_names_every_key():
     ):
         assert f"| `{key}` |" in page
     assert "acme" not in page
+
+
+def test_a_config_that_names_no_model_gets_the_joint_one():
+    config = read_config({k: v for k, v in LEAST.items() if k != "models"})
+    assert {n: m.type_name for n, m in config.models.items()} == {"network": "network-rls"}

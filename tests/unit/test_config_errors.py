@@ -370,7 +370,7 @@ def test_a_broken_plugin_is_one_line_at_its_type(site):
 
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_an_empty_config_misses_every_required_key(text):
-    missing = ["name", "source", "grid", "targets", "models"]
+    missing = ["name", "source", "grid", "targets"]
     assert lines(text) == [f"c.yaml:1:1  {key}: required key is missing" for key in missing]
 
 
