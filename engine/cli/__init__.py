@@ -22,6 +22,7 @@ app = typer.Typer(cls=LazyGroup, no_args_is_help=True, **PLAIN)
 for _name, _help, _target in (
     ("run", "Run a config and score its models.", "run:run"),
     ("report", "Write what runs found as one HTML file.", "report:report"),
+    ("plot", "Draw one sensor as a picture.", "report:plot"),
     ("produce", "Replay a source into a Kafka topic.", "produce:produce"),
     ("check", "Check a config without running it.", "check:check"),
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),

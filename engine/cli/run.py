@@ -13,9 +13,13 @@ from rich.table import Table
 
 from gapcast.engine.config import load_config
 from gapcast.engine.flow import RunResult
+from gapcast.engine.masking import mask
+from gapcast.engine.report import report
 from gapcast.engine.runs import run as run_config
 
 INTERRUPTED = 130
+MOST_REPORTED = 20_000_000
+"""Of more forecasts no report is made unasked: reading them takes a while."""
 
 
 def run(
@@ -47,6 +51,7 @@ def run(
                 status.stop()  # the console sink draws from here on
 
         result = run_config(checked, run_dir, progress, resume)
+    _report(notes, result)
     out = Console()
     if not result.complete:
         out.print(
@@ -57,6 +62,21 @@ def run(
         raise typer.Exit(0 if result.stopped_by == signal.SIGTERM else INTERRUPTED)
     out.print(score_table(result))
     _tell(out, config, result)
+
+
+def _report(notes: Console, result: RunResult) -> None:
+    """Write ``report.html``; a run is as good without it, so that a failure is only told."""
+    trouble = f"{result.forecasts:,} forecasts are many"
+    if result.forecasts <= MOST_REPORTED:
+        try:
+            report([result.run_dir])
+            return
+        except Exception as error:
+            trouble = mask(f"{type(error).__name__}: {error}")
+    notes.print(
+        f"no report.html ({trouble}); gapcast report {result.run_dir} makes one",
+        soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
 
 
 def score_table(result: RunResult) -> Table:
@@ -92,6 +112,7 @@ def _tell(out: Console, config: Path, result: RunResult) -> None:
         f"  forecasts/     {result.forecasts:,} rows of Parquet, partitioned by day",
         "  scores.csv     by series; also scores_by_window/, scores_by_gap.csv",
         "  dead/          readings refused, why and where (none if it is not there)",
+        "  report.html    all of it to look at, in any browser",
         "  manifest.json  the config as run, versions, counts",
         "",
         f"Next: edit {config} (gapcast check says what is wrong), or try "

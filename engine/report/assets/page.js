@@ -81,19 +81,19 @@ function picker(name, options, chosen, then) {
 }
 
 function scores() {
-  const many = data.runs.length > 1, E = section.entries;
-  const head = ["model", ...(many ? ["run"] : []), "horizon", "MSE", "MAE", "bias", "coverage", "nominal", "n"];
+  const many = data.runs.length > 1, E = section.entries, ahead = E.some(e => e.horizon);
+  const head = ["model", ...(many ? ["run"] : []), ...(ahead ? ["horizon"] : []), "MSE", "MAE", "bias", "coverage", "nominal", "n"];
   const least = Math.min(...E.map(e => e.mse ?? Infinity));
   const rows = E.map((e, i) => element("tr", {},
     element("td", {title: e.kind}, key(i), e.model), many ? element("td", {}, data.runs[e.run].label) : null,
-    element("td", {}, String(e.horizon)),
+    ahead ? element("td", {}, String(e.horizon)) : null,
     element("td", e.mse === least ? {class: "best"} : {}, number(e.mse)), element("td", {}, number(e.mae)),
     element("td", {}, number(e.bias)), element("td", {}, percent(e.coverage)),
     element("td", {}, e.level == null ? "–" : percent(e.level)), element("td", {}, count(e.n))));
   at("scores").replaceChildren(element("table", {},
     element("thead", {}, element("tr", {}, ...head.map(h => element("th", {}, h)))), element("tbody", {}, ...rows)));
   at("scores-note").textContent = `${section.quantity}: means over ${count(section.targets)} ` +
-    `sensor${section.targets === 1 ? "" : "s"}. Bias is forecast − truth; horizon in steps, 0 is a nowcast, below 0 smoothed. ` +
+    `sensor${section.targets === 1 ? "" : "s"}. Bias is forecast − truth; ${ahead ? "horizons are in steps, 0 is a nowcast, below 0 smoothed" : "every forecast is a nowcast"}. ` +
     (data.runs[0].scored === "hidden" ? "What was withheld is what is scored." : "Every forecast was made before its truth was seen.");
 }
 
@@ -175,7 +175,8 @@ function sensor() {
     at("sensor-note").textContent = "There are no forecasts in files in the run's folder, so none are drawn.";
     return;
   }
-  section.entries.forEach((e, i) => at("sensor-scores").append(key(i), `${e.label} ${show("mse", errors.mse[i][state.row])}   `));
+  section.entries.forEach((e, i) => at("sensor-scores").append(
+    element("span", {class: "whole"}, key(i), `${e.label} ${show("mse", errors.mse[i][state.row])}`), "   "));
   const tables = tablesOf(d), {series, bands} = lines(tables);
   const values = tables.map(t => [t.times, ...t.columns.map(c => c.values)]);
   main = new uPlot({
@@ -316,7 +317,8 @@ function map() {
   at("map").querySelectorAll("text").forEach(t => { t.textContent = section.sensors[Number(t.dataset.name)]; });
   const bar = element("span", {class: "ramp"});
   bar.style.background = `linear-gradient(90deg, ${[0, .25, .5, .75, 1].map(ramp).join(",")})`;
-  at("map-note").replaceChildren(`MSE of ${section.entries[state.entry].label}: ${number(low)}`, bar, number(high),
+  at("map-note").replaceChildren(`MSE of ${section.entries[state.entry].label}: `,
+    element("span", {class: "whole"}, number(low), bar, number(high)),
     rows.length < section.sensors.length ? ` · ${section.sensors.length - rows.length} without a position` : "");
 }
 
