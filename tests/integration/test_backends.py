@@ -22,7 +22,7 @@ from gapcast.engine.testing.stage import STEPS, Stage
 LIFE = Path(life.__file__)
 LOCAL = {"type": "local", "threads": 2}
 DASK = {"type": "dask", "workers": 2, "threads": 1, "linger": 0}
-SPARK = {"type": "spark", "master": "local[2]", "linger": 0}
+SPARK = {"type": "spark", "master": "local[2]", "linger": 0.2}
 
 MINE = """
 import numpy as np
@@ -158,7 +158,7 @@ def test_killed_on_one_backend_finished_on_another(tmp_path, wanted, first):
 
 @pytest.mark.usefixtures("java")
 def test_killed_round_the_ring(tmp_path, wanted):
-    statuses, said = lives(tmp_path, [SPARK, LOCAL, SPARK, DASK], 120)
+    statuses, said = lives(tmp_path, [LOCAL, DASK, SPARK, LOCAL], 80)
     assert statuses[-1] == 0, said[-2000:]
     assert differing(tmp_path / "run", wanted) == []
 
