@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from gapcast.engine.errors import SourceError
@@ -38,19 +39,47 @@ class Taken(NamedTuple):
 @dataclass
 class _Lane:
     """One partition. given: the offset after what was taken from here. tail: the one after what
-    has come, so far as the end of the log was seen. held: what waits, with so many `bytes`."""
+    has come, so far as the end of the log was seen. held: runs of what waits, each with its bytes;
+    end: the offset after that."""
 
     number: int
     name: str
     given: int | None
     tail: int | None = None
-    held: deque[Any] = field(default_factory=deque)
+    held: deque[tuple[list[Any], int]] = field(default_factory=deque)
     bytes: int = 0
+    end: int = 0
     paused: bool = False
     taken: int = -1
     waiting: float = field(default_factory=time.monotonic)
     checked: float = field(default_factory=time.monotonic)
     again: bool = False
+
+    def add(self, run: list[Any]) -> None:
+        """Records that have come after all that are here."""
+        size = sum(map(len, run))
+        self.held.append((run, size))
+        self.bytes += size
+        self.end = run[-1].offset() + 1
+        self.tail = None
+        self.waiting = time.monotonic()
+
+    def take(self, most: int, size: int) -> list[Any]:
+        """Records from the front, one at least: at most `most` and about `size` bytes."""
+        taken: list[Any] = []
+        while self.held and len(taken) < most and (size > 0 or not taken):
+            run, length = self.held.popleft()
+            number = min(len(run), most - len(taken))
+            if length > size:
+                number = min(number, max(1, len(run) * size // length))
+            part = sum(map(len, run[:number])) if number < len(run) else length
+            if number < len(run):
+                self.held.appendleft((run[number:], length - part))
+                run = run[:number]
+            taken += run
+            size -= part
+            self.bytes -= part
+        return taken
 
     @property
     def next(self) -> int | None:
@@ -107,7 +136,8 @@ class Reader:
 
     def _no_topic(self) -> SourceError:
         try:
-            there = [t for t in self._consumer.list_topics(timeout=5).topics if t[:2] != "__"]
+            all_ = self._consumer.list_topics(timeout=5).topics
+            there = [name for name in all_ if not name.startswith("__")]
         except self._kafka.KafkaException:
             there = []
         return SourceError(
@@ -140,7 +170,7 @@ class Reader:
                 self._watch(lane)
                 self._pass_end(lane)
                 return Taken([], lane.given)
-            taken = _some(lane, most, size)
+            taken = lane.take(most, size)
             self._rounds += 1
             lane.given = taken[-1].offset() + 1
             if not lane.held:
@@ -221,17 +251,16 @@ class Reader:
         self._sort(self._consumer.consume(_AT_ONCE, 0))
 
     def _sort(self, messages: list[Any]) -> None:
-        """Put each message into its lane."""
-        now = time.monotonic()
-        for message in messages:
-            lane = self._lanes.get(message.partition())
-            if message.error() is not None:
-                self._note(lane, message)
-            elif lane is not None:
-                lane.held.append(message)
-                lane.bytes += len(message)
-                lane.tail = None
-                lane.waiting = now
+        """Put runs of messages into their lanes; nothing here is done in Python for each one."""
+        message = self._kafka.Message
+        for number, same in groupby(messages, message.partition):
+            run, lane = list(same), self._lanes.get(number)
+            if set(map(message.error, run)) != {None}:
+                for one in (m for m in run if m.error() is not None):
+                    self._note(lane, one)
+                run = [m for m in run if m.error() is None]
+            if lane is not None and run:
+                lane.add(run)
         for lane in self._lanes.values():
             if lane.bytes > self._share and not lane.paused:
                 self._consumer.pause([self._place(lane)])
@@ -302,18 +331,6 @@ class Reader:
         self._consumer = self._connect()
         for lane in self._lanes.values():
             lane.again, lane.paused = True, False
-            after = lane.held[-1].offset() + 1 if lane.held else lane.next
+            after = lane.end if lane.held else lane.next
             start = self._kafka.OFFSET_BEGINNING if after is None else after
             self._consumer.incremental_assign([self._place(lane, start)])
-
-
-def _some(lane: _Lane, most: int, size: int) -> list[Any]:
-    """Take records from the lane: one at least."""
-    taken: list[Any] = []
-    while lane.held and len(taken) < most and (size > 0 or not taken):
-        message = lane.held.popleft()
-        length = len(message)
-        size -= length
-        lane.bytes -= length
-        taken.append(message)
-    return taken

@@ -8,6 +8,7 @@ from typing import Any
 
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import Retry
+from gapcast.engine.words import meant
 from gapcast.plugins.kafka.connection import DENIED, Connection, Trouble, kafka, words
 
 CONNECT = 20.0
@@ -52,14 +53,16 @@ class Sender:
     def partitions(self) -> int:
         """How many partitions the topic has. Raises SinkError when that cannot be found out."""
         try:
-            found = self.producer.list_topics(self._topic, timeout=CONNECT).topics[self._topic]
-            problem = found.error and found.error.str()
+            # Asked for by name, a topic that is not there would be made by most brokers.
+            there = self.producer.list_topics(timeout=CONNECT).topics
         except self._kafka.KafkaException as error:
             self.producer.poll(0)
-            problem = words(error)
-        if problem:
-            raise SinkError(self.trouble.after(f"topic {self._topic!r} cannot be used, {problem}"))
-        return len(found.partitions)
+            problem = f"topic {self._topic!r} cannot be used, {words(error)}"
+            raise SinkError(self.trouble.after(problem)) from None
+        if self._topic not in there:
+            close = meant(self._topic, [name for name in there if not name.startswith("__")])
+            raise SinkError(f"there is no topic {self._topic!r}{close}; make it first")
+        return len(there[self._topic].partitions)
 
     def partition(self, key: str, partitions: int) -> int:
         """Where records of that key go."""

@@ -141,12 +141,11 @@ class KafkaReadingsSink(Sink):
     """Readings, of `gapcast produce`, to a topic; a sensor's stay in order in one partition."""
 
     class Params(Connection):
-        format: Literal["json", "json-long", "arrow", "intel-lab"] = Field(
+        format: Literal["json", "json-wide", "arrow", "intel-lab"] = Field(
             default="json",
-            description="json: an object for each moment of a sensor, `{time, sensor, "
-            "temperature, humidity}`; json-long: one for each reading, `{time, sensor, quantity, "
-            "value}`; arrow: IPC streams of up to 10,000 readings; intel-lab: the original's "
-            "lines.",
+            description="json: an object for each reading, `{time, sensor, quantity, value}`; "
+            "json-wide: one for each moment of a sensor, `{time, sensor, temperature, humidity}`; "
+            "arrow: IPC streams of up to 10,000 readings; intel-lab: the original's lines.",
         )
 
     params: Params
@@ -165,8 +164,8 @@ class KafkaReadingsSink(Sink):
     def write(self, epoch: int, readings: pa.Table) -> Outcome:
         """Send readings and wait until the brokers have them."""
         send = {
-            "json": lambda: self._sender.send(*moments(readings)),
-            "json-long": lambda: self._sender.send(*_long(readings)),
+            "json": lambda: self._sender.send(*_long(readings)),
+            "json-wide": lambda: self._sender.send(*moments(readings)),
             "intel-lab": lambda: self._sender.send(*lines(readings)),
             "arrow": partial(self._streams, readings),
         }

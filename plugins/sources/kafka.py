@@ -221,7 +221,8 @@ class KafkaSource(Source):
 
     def _records(self, number: int, taken: list[Any]) -> Records:
         """The records that have a value."""
-        values = [m.value() for m in taken]
+        message = type(taken[0])
+        values = list(map(message.value, taken))
         if None in values:
             taken = [m for m, value in zip(taken, values, strict=True) if value is not None]
             values = [value for value in values if value is not None]
@@ -232,8 +233,8 @@ class KafkaSource(Source):
         return Records(
             f"{params.topic}-{number}",
             values,
-            np.array([m.offset() for m in taken], np.int64),
-            [m.key() for m in taken] if params.key_is_sensor else [],
+            np.fromiter(map(message.offset, taken), np.int64, len(taken)),
+            list(map(message.key, taken)) if params.key_is_sensor else [],
             times,
         )
 
