@@ -333,13 +333,19 @@ function chart(id, x, rows, labels, options = {}) {
   const u = new uPlot({
     width: widthOf(id), height: 250, cursor: {drag: {x: false, y: false}, points: {show: false}},
     scales: {x: {time: false, range: [x[0] - options.room, x[x.length - 1] + options.room]},
-      y: log ? {distr: 3} : {range: options.range ?? ((u, low, high) => [Math.min(0, low), high * 1.05 || 1])}},
+      y: log ? {distr: 3, range: decades} : {range: options.range ?? ((u, low, high) => [Math.min(0, low), high * 1.05 || 1])}},
     series: [{label: options.name, value: (u, v) => v == null ? "–" : labels(v)}, ...series],
     axes: [axis({values: (u, splits) => splits.map(labels), incrs: options.incrs ?? [1]}),
       axis({size: 56, values: (u, splits) => splits.map(v => v == null ? "" : (options.tick ?? (t => String(+t.toPrecision(3))))(v))})],
     hooks: options.hooks ?? {},
   }, [x, ...rows.map(r => log ? r.map(v => v > 0 ? v : null) : r)], box);
   plots.push(u);
+}
+/* Whole decades, six at most: an error that is a rounding is none. */
+function decades(u, low, high) {
+  if (!(high > 0)) return [.1, 1];
+  const top = Math.ceil(Math.log10(high)), bottom = Math.floor(Math.log10(Math.max(low, high * 1e-6)));
+  return [10 ** Math.min(bottom, top - 1), 10 ** top];
 }
 function hours() {
   const x = Array.from({length: 24}, (_, h) => h);
