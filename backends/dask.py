@@ -155,7 +155,7 @@ class Cluster(Workers):
         self.client = client
         self.shares = job.shares(len(places))
         self.targets = [job.plan.job_targets[mine] for mine in self.shares.targets]
-        self.run = uuid4().hex
+        self.run = f"{job.generation}:{uuid4().hex}"
         self.expected = expected
         self.lost: set[str] = set()
         self._stepped: list[Sequence[Future]] = []

@@ -14,10 +14,17 @@ _lock = threading.Lock()
 
 
 def begin(run: str, number: int, plan: Parcel, state: Parcel, frames: Parcel) -> None:
-    """Hold shard `number` of a run from now on."""
+    """Hold shard `number` of a run, called ``generation:life``, from now on; let go of those of its
+    earlier lives, whose driver may have been killed."""
     shard = Hosted(plan, state, frames)
     with _lock:
+        for key in [k for k in _held if k[0] != run and _generation(k[0]) == _generation(run)]:
+            del _held[key]
         _held[run, number] = shard
+
+
+def _generation(run: str) -> str:
+    return run.partition(":")[0]
 
 
 def find(run: str, number: int) -> Hosted:

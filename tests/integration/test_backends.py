@@ -14,6 +14,7 @@ import psutil
 import pytest
 from faults import life
 
+from gapcast.backends import dask_worker
 from gapcast.engine import read_config, run
 from gapcast.engine.testing.backend import CUTS, MODELS
 from gapcast.engine.testing.played import REFERENCE, config, once, play, same
@@ -154,6 +155,15 @@ def test_killed_on_one_backend_finished_on_another(tmp_path, wanted, first):
     statuses, said = lives(tmp_path, ring[first : first + 3], 150)
     assert statuses[-1] == 0, said[-2000:]
     assert differing(tmp_path / "run", wanted) == []
+
+
+def test_what_a_killed_driver_has_left_on_workers_goes_when_its_run_goes_on(tmp_path, dask):
+    from distributed import Client
+
+    statuses, said = lives(tmp_path, [running(dask)] * 2, 150)
+    assert statuses[-1] == 0, said[-2000:]
+    with Client(dask.address, set_as_default=False) as client:
+        assert set(client.run(lambda: len(dask_worker._held)).values()) == {0}
 
 
 @pytest.mark.usefixtures("java")
