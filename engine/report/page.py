@@ -118,7 +118,7 @@ def _section(
 
 def label(entry: Entry, section: Section, names: Sequence[str] | None = None) -> str:
     """A model's name, with its horizon and its run where that tells entries apart."""
-    several = len({e.horizon for e in section.entries}) > 1
+    several = len({e.horizon for e in section.entries if e.model == entry.model}) > 1
     ahead = f" {entry.horizon:+d}" if several or entry.horizon else ""
     return f"{entry.model}{ahead}" + (f" · {names[entry.run]}" if names else "")
 

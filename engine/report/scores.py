@@ -127,10 +127,11 @@ def _csv(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
-    """The runs' scores by quantity, in the order in which the quantities come."""
+    """The runs' scores by quantity, in the order in which the configs name them."""
     names: dict[str, None] = {}
     for run in runs:
-        names |= dict.fromkeys(pc.unique(run.scores["quantity"]).to_pylist())
+        scored = pc.unique(run.scores["quantity"]).to_pylist()
+        names |= {q: None for q in run.config["targets"]["quantities"] if q in scored}
     return [_section(runs, name) for name in names]
 
 

@@ -189,7 +189,7 @@ def test_several_runs_are_compared_sensor_by_sensor(waves, tmp_path, monkeypatch
     (section,) = data["sections"]
     assert set(section["sensors"]) == {"1", "2", "3", "10", ODD}
     assert [e["label"] for e in section["entries"]] == [
-        "last +0 · one", "day +0 · one", "day +2 · one", "last +0 · two",
+        "last · one", "day +0 · one", "day +2 · one", "last · two",
     ]  # fmt: skip
     mse = numbers(section["errors"]["mse"][3])
     known = {s for s, v in zip(section["sensors"], mse, strict=True) if not np.isnan(v)}

@@ -149,8 +149,9 @@ const axis = more => ({stroke: () => css("--soft"), grid: {stroke: () => css("--
 const widthOf = id => Math.max(240, at(id).clientWidth);
 
 function lines(tables) {
-  const shown = new Set(section.entries.length <= 5 ? section.entries.keys() : [state.entry, section.best,
-    ...section.entries.keys()].slice(0, 5));
+  const mse = section.entries.map(e => e.mse ?? Infinity);
+  const ranked = [...section.entries.keys()].sort((a, b) => mse[a] - mse[b]);
+  const shown = new Set([state.entry, ...ranked].slice(0, section.entries.length <= 6 ? Infinity : 4));
   const columns = tables.flatMap(t => t.columns);
   const series = columns.map(c => {
     if (c.what === "truth") return {label: "truth", stroke: css("--truth"), width: 2};
