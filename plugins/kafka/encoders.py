@@ -98,10 +98,13 @@ def _whole(table: pa.Table, name: str) -> pa.Array:
 
 
 def _runs(readings: pa.Table) -> NDArray[np.int64]:
-    """Where a reading is of another time or sensor than the one before."""
+    """Where a reading is of another time or sensor than the one before, or may be a second one of
+    its quantity: a record holds each once."""
     time = _whole(readings, "time").cast(pa.int64()).to_numpy()
     sensor = _whole(readings, "sensor").indices.to_numpy()
-    new = np.append(True, (np.diff(time) != 0) | (np.diff(sensor) != 0))
+    quantity = _whole(readings, "quantity").indices.to_numpy()
+    other = (np.diff(time) != 0) | (np.diff(sensor) != 0) | (np.diff(quantity) <= 0)
+    new = np.append(True, other)
     return np.flatnonzero(new)
 
 
@@ -111,8 +114,10 @@ def _json(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return _json(column.dictionary).take(column.indices)
     if pa.types.is_timestamp(kind):
-        text = pc.binary_replace_slice(column.cast(pa.string()), 10, 11, "T")
-        return pc.fill_null(pc.binary_join_element_wise('"', text, '"', ""), "null")
+        each = column.dictionary_encode()  # times come many times, and are slow to write
+        text = pc.binary_replace_slice(each.dictionary.cast(pa.string()), 10, 11, "T")
+        quoted = pc.binary_join_element_wise('"', text, '"', "").take(each.indices)
+        return pc.fill_null(quoted, "null")
     if pa.types.is_floating(kind):
         return _numbers(column, "null")
     if pa.types.is_integer(kind):

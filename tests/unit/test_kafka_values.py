@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapcast.engine.errors import SourceError
-from gapcast.engine.readings import RAW_LIMIT
-from gapcast.plugins.kafka import json_values
+from gapcast.engine.errors import SinkError, SourceError
+from gapcast.engine.readings import RAW_LIMIT, READINGS, TIME
+from gapcast.plugins.kafka import encoders, json_values
 from gapcast.plugins.kafka.records import Records
 from gapcast.plugins.sources.kafka import KafkaSource
 
@@ -331,3 +331,60 @@ def test_one_bad_record_does_not_make_all_of_a_block_slow(monkeypatch):
 def test_params_that_do_not_go_together(params, words):
     with pytest.raises(ValueError, match=words):
         KafkaSource.Params(brokers="b:1", topic="t", **params)
+
+
+def readings_of(rows):
+    """(seconds, sensor, quantity, value) as a table of readings."""
+    columns = list(zip(*rows, strict=True))
+    time = pa.array([1_078_099_200_000_000 + round(s * 1e6) for s in columns[0]]).view(TIME)
+    names = [pa.array(c, pa.string()).dictionary_encode() for c in columns[1:3]]
+    arrays = [time, *names, pa.array(columns[3], pa.float64()), pa.array(range(len(rows)))]
+    return pa.Table.from_batches([pa.RecordBatch.from_arrays(arrays, schema=READINGS)])
+
+
+READING = st.tuples(
+    st.integers(0, 5).map(lambda k: k * 0.25),
+    st.sampled_from(["1", "24", "300"]),
+    st.sampled_from(WIDE),
+    st.floats(allow_nan=False, allow_infinity=False) | st.just(-0.0),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(READING, min_size=1, max_size=30))
+def test_what_is_encoded_is_decoded_bit_for_bit(rows):
+    table = readings_of(rows)
+    columns = {n: table[n].combine_chunks() for n in ("time", "sensor", "quantity", "value")}
+    for values, params in (
+        (encoders.objects(columns), {}),
+        (encoders.moments(table)[0], {"wide": WIDE}),
+        (encoders.streams(table), {"format": "arrow"}),
+        (encoders.lines(table)[0], {"format": "intel-lab"}),
+    ):
+        found, dead = decode([v if isinstance(v, bytes) else v.encode() for v in values], **params)
+        assert dead == []
+        assert sorted(map(repr, (r[:4] for r in found))) == sorted(map(repr, rows))
+
+
+def test_what_a_value_cannot_hold_is_null_or_refused():
+    columns = {
+        "a": pa.array([float("nan"), float("inf"), None]),
+        "b": pa.array([b"\xff", None, b""]),
+    }
+    columns["c"] = pa.array(['"', "\n", None])
+    rows = [json.loads(text) for text in encoders.objects(columns)]
+    assert [r["a"] for r in rows] == [None, None, None]
+    assert [r["b"] for r in rows] == ["/w==", None, ""]
+    assert [r["c"] for r in rows] == ['"', "\n", None]
+    with pytest.raises(SinkError, match="sensors that are numbers, not 'kitchen'"):
+        encoders.lines(readings_of([(0, "kitchen", "humidity", 1.0)]))
+
+
+def test_a_moment_is_one_record_keyed_by_its_sensor():
+    rows = [(0, "1", "temperature", 20.0), (0, "1", "humidity", 40.0), (0, "2", "humidity", 41.0)]
+    values, keys = encoders.moments(readings_of([*rows, (1, "2", "light", None)]))
+    assert keys == ["1", "2", "2"]
+    assert json.loads(values[0]) == {
+        "time": "2004-03-01T00:00:00.000000Z", "sensor": "1", "temperature": 20, "humidity": 40,
+    }  # fmt: skip
+    assert json.loads(values[2])["light"] is None
