@@ -150,7 +150,8 @@ class _Pass:
 
     def _count(self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints) -> None:
         rows = np.flatnonzero((entry >= 0) & (status == STATUSES.index(self.run.scored)))
-        error = (_floats(batch, "forecast")[rows] - _floats(batch, "truth")[rows]) ** 2
+        with np.errstate(over="ignore"):
+            error = (_floats(batch, "forecast")[rows] - _floats(batch, "truth")[rows]) ** 2
         rows, error = rows[~np.isnan(error)], error[~np.isnan(error)]
         hour = batch["time"].cast(pa.int64()).to_numpy()[rows] // HOUR % 24
         sums = self.found.hours[s]

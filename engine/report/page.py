@@ -153,8 +153,10 @@ def _drawing(of: Drawing, section: Section, interval: int) -> dict[str, Any]:
 
 def pack(values: np.ndarray[Any, Any]) -> str:
     """Numbers as base64 of little-endian float32: seven digits in five and a third bytes."""
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
+    with np.errstate(over="ignore"):
+        packed = np.ascontiguousarray(values, "<f4")
+    return base64.b64encode(packed.tobytes()).decode()
 
 
 def _numbers(values: np.ndarray[Any, Any]) -> list[float | None]:
-    return [None if np.isnan(v) else v for v in values.tolist()]
+    return [v if np.isfinite(v) else None for v in values.tolist()]

@@ -90,7 +90,7 @@ class Section:
         """Of each entry: n in all, and the errors' means over the sensors that have them."""
         found: dict[str, list[float | None]] = {}
         for name, values in self.errors.items():
-            there = [row[~np.isnan(row)] for row in values]
+            there = [row[np.isfinite(row)] for row in values]
             mean = np.sum if name == "n" else np.mean
             found[name] = [float(mean(row)) if len(row) else None for row in there]
         return found

@@ -289,29 +289,91 @@ def test_a_picture_of_what_is_not_there_is_refused(waves, tmp_path, asked, answe
         plot(waves, asked.pop("sensor", "2"), out, **asked)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")
-def test_a_browser_draws_it_without_a_word(waves, tmp_path):
-    def browse(*more):
-        return subprocess.run(
+@pytest.fixture
+def unscored(waves, tmp_path):
+    """The folder of a run that ended before anything could be scored."""
+    shutil.copy(waves / "manifest.json", tmp_path)
+    for name, schema in (("scores", SCORES), ("scores_by_gap", GAP_SCORES)):
+        pcsv.write_csv(schema.empty_table(), tmp_path / f"{name}.csv")
+    return tmp_path
+
+
+def test_a_run_that_scored_nothing_has_a_report(unscored):
+    _, data = content(report([unscored]))
+    assert data["sections"] == []
+    assert data["runs"][0]["counts"]["read"] == 4 * 143
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Opens a page in a browser: (its elements as text, what the console said)."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here to open the page with")
+
+    def open_page(page, *more):
+        done = subprocess.run(
             [
                 CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu",
                 "--disable-dev-shm-usage", "--enable-logging=stderr", "--window-size=1200,2000",
-                f"--user-data-dir={tmp_path / 'profile'}", *more,
-                (waves / "report.html").as_uri(),
+                f"--user-data-dir={tmp_path / 'profile'}", *(more or ["--dump-dom"]),
+                page.as_uri(),
             ],
             capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
+        said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        return done.stdout, said
 
-    done = browse("--dump-dom")
-    assert "CONSOLE" not in done.stderr
-    page = done.stdout
+    return open_page
+
+
+def test_a_browser_draws_it_without_a_word(waves, tmp_path, browse):
+    page, said = browse(waves / "report.html")
+    assert said == []
     assert 'data-drawn="4"' in page
     assert page.count("<canvas") == 4 + 4  # the charts, and a small one of each sensor
-    assert len(re.findall(r"<circle data-row=\"\d", page)) == 3
+    assert len(re.findall(r'<circle data-row="\d', page)) == 3
     assert page.count('class="drawn"') == 4
     image = pytest.importorskip("PIL.Image", reason="comes with gapcast[plot]")
-    browse(f"--screenshot={tmp_path / 'page.png'}")
+    browse(waves / "report.html", f"--screenshot={tmp_path / 'page.png'}")
     with image.open(tmp_path / "page.png") as shot:
         chart = np.asarray(shot.convert("RGB"))[500:900].reshape(-1, 3)
     # The first model's line and the truth's.
     assert {(0, 114, 178), (20, 24, 29)} <= set(map(tuple, np.unique(chart, axis=0).tolist()))
+
+
+HANDS = """<script>
+const press = at => document.querySelector(at).dispatchEvent(
+  new MouseEvent("click", {bubbles: true}));
+["go='1'", "zoom='0.5'", "move='-0.5'", "move='0.5'", "zoom='2'", "zoom='0'"]
+  .forEach(what => press(`[data-${what}]`));
+press("th[data-sort='name']"); press("th[data-sort='1']"); press("th[data-sort='1']");
+press("[data-page='1']"); press("#gallery button:last-child"); press("#map circle");
+for (const [id, value] of [["metric", "coverage"], ["which", "2"]]) {
+  document.getElementById(id).value = value;
+  document.getElementById(id).dispatchEvent(new Event("change"));
+}
+document.getElementById("find").value = "10";
+document.getElementById("find").dispatchEvent(new Event("input"));
+dispatchEvent(new Event("beforeprint")); dispatchEvent(new Event("afterprint"));
+dispatchEvent(new Event("resize"));
+document.body.append(Object.assign(document.createElement("p"), {id: "done", textContent: "done"}));
+</script></body>"""
+
+
+def test_a_hand_can_go_everywhere_without_a_word(waves, tmp_path, browse):
+    page = tmp_path / "handled.html"
+    page.write_text((waves / "report.html").read_text().replace("</body>", HANDS))
+    shown, said = browse(page)
+    assert said == []
+    assert '<p id="done">done</p>' in shown
+    title = re.search(r'<h2 id="sensor-title">Sensor ([^ ]+) ', shown)[1]
+    _, data = content(waves / "report.html")
+    assert title == data["sections"][0]["sensors"][2]
+    table = re.search(r'id="sensors">.*?</table>', shown, re.S)[0]
+    assert re.findall(r"<tr [^>]*><td>([^<]*)", table) == ["10"]
+
+
+def test_a_page_with_nothing_scored_opens_without_a_word(unscored, browse):
+    shown, said = browse(report([unscored]))
+    assert said == []
+    assert "Nothing was scored." in shown

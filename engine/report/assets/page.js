@@ -31,7 +31,7 @@ function floats(text) {
   const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
   return new Float32Array(bytes.buffer);
 }
-const gaps = values => Array.from(values, v => Number.isNaN(v) ? null : v);
+const gaps = values => Array.from(values, v => Number.isFinite(v) ? v : null);
 
 /* What is shown: a quantity, the entry that has the say in map and band, a sensor's row. */
 const state = {section: 0, entry: 0, row: null, metric: "mse", sort: null, down: true, find: "", page: 0};
@@ -50,6 +50,7 @@ function render() {
   plots.forEach(p => p.destroy());
   plots = []; main = null;
   summary(); choices();
+  document.querySelectorAll("[data-scored]").forEach(e => { e.hidden = !section; });
   if (!section) return;
   scores(); sensor(); gallery(); map(); hours(); byGap(); coverage(); sensors();
 }
