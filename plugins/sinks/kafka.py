@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -50,6 +51,7 @@ class KafkaSink(Sink):
         self._kafka = kafka()
         self._sender: Sender | None = None
         self._group: Any = None
+        self._last: int | None = None
         try:
             self._connect().partitions()
         except self._kafka.KafkaException as error:
@@ -163,7 +165,7 @@ class KafkaReadingsSink(Sink):
 
     def write(self, epoch: int, readings: pa.Table) -> Outcome:
         """Send readings and wait until the brokers have them."""
-        send = {
+        send: dict[str, Callable[[], None]] = {
             "json": lambda: self._sender.send(*_long(readings)),
             "json-wide": lambda: self._sender.send(*moments(readings)),
             "intel-lab": lambda: self._sender.send(*lines(readings)),
