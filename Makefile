@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help install demo test lint faults bench clean services-up services-down
 
 help: ## list what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,7 +35,7 @@ faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
 
 bench: $(STAMP) ## what bench/ measures, one table after the other (takes a while)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	for b in kernels parse job startup; do $(BIN)/python bench/$$b.py || exit 1; done
+	for b in kernels parse job startup backends tsdb; do $(BIN)/python bench/$$b.py || exit 1; done
 
 services-up: $(STAMP) ## Kafka, HDFS, HBase and OpenTSDB on this machine (needs Java 17 and Maven)
 	@$(BIN)/python tests/services/up.py up build/services

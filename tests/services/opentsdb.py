@@ -59,6 +59,7 @@ class OpenTsdb(Service):
             "tsd.http.cachedir": self.folder / "cache",
             "tsd.http.request.enable_chunked": "true",
             "tsd.http.request.max_chunk": 1 << 20,
+            "hbase.rpcs.buffered_flush_interval": 50,  # ms; else a synced put takes a second
             "tsd.http.query.allow_delete": "true",
             "tsd.core.enable_ui": "false",
             "tsd.core.auto_create_metrics": "true",
