@@ -14,7 +14,6 @@ from rich.table import Table
 from gapcast.engine.config import load_config
 from gapcast.engine.flow import RunResult
 from gapcast.engine.masking import mask
-from gapcast.engine.report import report
 from gapcast.engine.runs import run as run_config
 
 INTERRUPTED = 130
@@ -68,6 +67,8 @@ def _report(notes: Console, result: RunResult) -> None:
     """Write ``report.html``; a run is as good without it, so that a failure is only told."""
     trouble = f"{result.forecasts:,} forecasts are many"
     if result.forecasts <= MOST_REPORTED:
+        from gapcast.engine.report import report
+
         try:
             report([result.run_dir])
             return

@@ -179,7 +179,9 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
     reading = ds.ParquetFileFormat(dictionary_columns=NAMES)
     forecasts = ds.dataset(folder, format=reading)
     if forecasts.files:
-        yield from forecasts.to_batches(columns=COLUMNS, batch_size=1 << 19, batch_readahead=2)
+        yield from forecasts.to_batches(
+            columns=COLUMNS, batch_size=1 << 17, batch_readahead=2, fragment_readahead=1
+        )
 
 
 def _codes(batch: pa.RecordBatch, name: str) -> tuple[Ints, list[str]]:
