@@ -279,9 +279,11 @@ function miniature(canvas, d) {
 }
 function pick(row) {
   state.row = row;
+  const before = main && {...main.scales.x};
   plots = plots.filter(p => p !== main);
   main?.destroy();
   sensor();
+  if (main && before?.min != null) main.setScale("x", {min: before.min, max: before.max});
   at("which").value = String(row);
   document.querySelectorAll("#gallery button").forEach(b => b.setAttribute("aria-current", String(Number(b.dataset.row) === row)));
   document.querySelectorAll("#map circle").forEach(c => c.classList.toggle("chosen", Number(c.dataset.row) === row));
