@@ -30,6 +30,9 @@ from services.opentsdb import OpenTsdb
 from services.programs import Failed, Missing
 
 
+TOPICS = ("readings", "refused", "forecasts")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[bool]:
     """Holds the folder's lock; False if another process does."""
@@ -51,6 +54,7 @@ def keep(folder: Path) -> None:
         shutil.rmtree(folder / "run", ignore_errors=True)
         (folder / "keeper").write_text(str(os.getpid()))
         kafka = stack.enter_context(Kafka(folder / "run" / "kafka"))
+        make_topics(kafka.address)
         hdfs = stack.enter_context(Hdfs(folder / "run" / "hdfs"))
         hbase = stack.enter_context(Hbase(folder / "run" / "hbase"))
         tsdb = stack.enter_context(OpenTsdb(folder / "run" / "opentsdb", hbase))
@@ -64,6 +68,15 @@ def keep(folder: Path) -> None:
         (folder / "state.new").write_text(json.dumps(rows))
         (folder / "state.new").replace(folder / "state.json")
         signal.pause()
+
+
+def make_topics(address: str) -> None:
+    """The topics that the configs which ship name; gapcast itself never makes one."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    topics = [NewTopic(name, 3, 3) for name in TOPICS]
+    for made in AdminClient({"bootstrap.servers": address}).create_topics(topics).values():
+        made.result(60)
 
 
 def row(name: str, address: str, service: Service) -> dict[str, object]:
