@@ -88,11 +88,12 @@ class SparkBackend(Backend):
 
     def run(self, job: Job) -> RunResult:
         """Run `job` with its shards on the executors."""
+        if self._spark is not None and not self._answers():
+            self.close()
         self._spark = self._spark or self._session(job)
         with (
             job.flow(self.params.batch, self.params.linger) as flow,
             ThreadPoolExecutor(1, "gapcast-spark") as pool,
-            _gone_is_lost(self),
         ):
             workers = Executors(job, self._spark, pool)
             try:
@@ -107,12 +108,22 @@ class SparkBackend(Backend):
             return
         spark, self._spark = self._spark, None
         gateway = spark.sparkContext._gateway
-        with contextlib.suppress(Exception):  # the JVM may be gone already
-            spark.stop()
+        for end in (spark.stop, spark.sparkContext.stop):  # the second one needs no JVM
+            with contextlib.suppress(Exception):  # it may be gone already
+                end()
         gateway.shutdown()
         gateway.proc.stdin.close()  # the JVM ends with it
         gateway.proc.wait()
         type(spark.sparkContext)._gateway = type(spark.sparkContext)._jvm = None
+
+    def _answers(self) -> bool:
+        """Whether the session can still be used."""
+        assert self._spark is not None
+        try:
+            with _gone_is_lost():
+                return not self._spark.sparkContext._jsc.sc().isStopped()
+        except ShardsLost:
+            return False
 
     def _session(self, job: Job) -> SparkSession:
         """A session in a JVM of its own, which writes what it has to say to ``spark.log``."""
@@ -168,16 +179,18 @@ def _drive(spark: SparkSession, job: Job, frames: Iterator[None]) -> None:
     with tempfile.TemporaryDirectory(prefix="gapcast-spark-") as scratch:
         ticks = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 1).load()
         writer = ticks.writeStream.foreachBatch(turn).queryName(job.name)
-        query = writer.option("checkpointLocation", scratch).start()
-        try:
-            while not ended.wait(0.2) and query.isActive:
-                pass
-        finally:
-            query.stop()
+        with _gone_is_lost():
+            query = writer.option("checkpointLocation", scratch).start()
+            try:
+                while not ended.wait(0.2) and query.isActive:
+                    pass
+            finally:
+                query.stop()
     if failures:
         raise failures[0]
     if not ended.is_set():
-        raise ShardsLost(f"Spark ended the query: {query.exception()}")
+        with _gone_is_lost():
+            raise ShardsLost(f"Spark ended the query: {query.exception()}")
 
 
 class Executors(Workers):
@@ -194,8 +207,9 @@ class Executors(Workers):
         for path in job.plan.loose_modules():
             self.context.addPyFile(str(path))
         count = len(self.shares)
-        self.home = self.context.parallelize(list(range(count)), count).persist()
-        self.home.count()
+        with _gone_is_lost():
+            self.home = self.context.parallelize(list(range(count)), count).persist()
+            self.home.count()
         arrays, kept = job.resume.below("shards") if job.resume else {}, job.kept()
         self._on_shards(
             [
@@ -233,7 +247,8 @@ class Executors(Workers):
 
     def alive(self) -> tuple[int, int, int]:
         """Shards, executors, executors there should be: Spark replaces the lost ones itself."""
-        status = self.context._jsc.sc().statusTracker().getExecutorInfos()
+        with _gone_is_lost():
+            status = self.context._jsc.sc().statusTracker().getExecutorInfos()
         executors = max(1, len(status) - 1)  # the driver is listed, too
         return len(self.shares), executors, executors
 
@@ -247,8 +262,9 @@ class Executors(Workers):
 
     def _on_shards(self, tasks: Sequence[Task]) -> list[wire.Parcel]:
         """Do a task on every shard, at its home. Raises what a task raised."""
-        sent = self.context.parallelize(tasks, len(tasks))
-        done = self.home.zip(sent).mapPartitions(partial(perform, self.run)).collect()
+        with _gone_is_lost():
+            sent = self.context.parallelize(tasks, len(tasks))
+            done = self.home.zip(sent).mapPartitions(partial(perform, self.run)).collect()
         for what, *rest in done:
             if what == "lost":
                 raise ShardsLost(rest[0])
@@ -264,18 +280,15 @@ def _packed(*parcels: wire.Parcel) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def _gone_is_lost(backend: SparkBackend) -> Iterator[None]:
-    """Executors or the JVM that die in the middle of a call are lost shards, no bug."""
-    from py4j.protocol import Py4JError, Py4JNetworkError
+def _gone_is_lost() -> Iterator[None]:
+    """Executors or the JVM that die in the middle of a call to Spark are lost shards, no bug."""
+    from py4j.protocol import Py4JError
 
     try:
         yield
-    except Py4JNetworkError as error:
-        backend.close()
-        raise ShardsLost(f"Spark's JVM is gone ({error})") from error
-    except Py4JError as error:
+    except (Py4JError, OSError) as error:
         reason = str(error).strip().replace("\n", " ")[:300]
-        raise ShardsLost(f"Spark gave a batch up: {reason}") from error
+        raise ShardsLost(f"Spark gave a call up: {reason}") from error
 
 
 @contextlib.contextmanager
