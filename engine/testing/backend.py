@@ -224,7 +224,7 @@ def losses_without_progress_end_the_run(case: Case, tmp_path: Path) -> None:
     with patch.object(runs, "MOST_LOSSES", 1):
         run = case.play(0, "each", tmp_path / "lost", stage, NEVER)
     assert isinstance(run.error, RunError), f"the run ended with {run.error!r}"
-    assert "lost" in str(run.error), f"the run ended with {run.error!r}"
+    assert "workers were lost" in str(run.error), f"the run ended with {run.error!r}"
 
 
 def _stop() -> None:
