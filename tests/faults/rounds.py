@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -111,10 +112,11 @@ def main() -> None:
     run(read_config(config({"type": "local", "threads": 1})), base / "straight")
     expected = left_behind(base / "straight")
     chance = random.Random(seed)
+    java = bool(shutil.which("java") or os.environ.get("JAVA_HOME"))
     with clusters.dask(base / "cluster", workers=2, threads=2, nanny=True) as cluster:
         for number in range(rounds):
             this = Round(base / f"round-{number}", chance, cluster)
-            status = this.go(number % SPARK_EVERY == SPARK_EVERY // 2)
+            status = this.go(java and number % SPARK_EVERY == SPARK_EVERY // 2)
             found = left_behind(this.folder) if status == 0 else {}
             differs = [key for key in expected if found.get(key) != expected[key]]
             about = {"kills": this.kills, "lost": this.lost, "ran": this.ran, "failed": this.failed}
