@@ -111,10 +111,7 @@ class SparkBackend(Backend):
         for end in (spark.stop, spark.sparkContext.stop):  # the second one needs no JVM
             with contextlib.suppress(Exception):  # it may be gone already
                 end()
-        gateway.shutdown()
-        gateway.proc.stdin.close()  # the JVM ends with it
-        gateway.proc.wait()
-        type(spark.sparkContext)._gateway = type(spark.sparkContext)._jvm = None
+        _end(gateway)
 
     def _answers(self) -> bool:
         """Whether the session can still be used."""
@@ -140,10 +137,13 @@ class SparkBackend(Backend):
         conf = SparkConf().setMaster(self.params.master).setAppName(f"gapcast {job.name}")
         conf.setAll((self._defaults() | self.params.conf).items())
         with (job.run_dir / "spark.log").open("ab") as log, _handlers_kept():
+            gateway = None
             try:
                 gateway = launch_gateway(conf, {"stderr": log})
                 return SparkSession(SparkContext(conf=conf, gateway=gateway))
             except Exception as error:
+                if gateway is not None:
+                    _end(gateway)
                 reason = str(error).strip().partition("\n")[0]
                 raise RunError(
                     f"backend: Spark cannot be started on {self.params.master}: {reason}; "
@@ -298,3 +298,14 @@ def _handlers_kept() -> Iterator[None]:
     yield
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, before)
+
+
+def _end(gateway: Any) -> None:
+    """End the JVM behind a gateway, and let the next session have one of its own."""
+    from pyspark import SparkContext
+
+    gateway.shutdown()
+    gateway.proc.stdin.close()  # the JVM ends with it
+    gateway.proc.wait()
+    if SparkContext._gateway is gateway:
+        SparkContext._gateway = SparkContext._jvm = None

@@ -157,7 +157,7 @@ class ArrowStreams(Decoder):
         (batch,) = pa.concat_tables([t for _, t in found]).combine_chunks().to_batches()
         try:
             return self._columns.decode(batch, of_row, records)
-        except (SourceError, pa.ArrowException) as error:
+        except (SourceError, pa.ArrowException, UnicodeDecodeError) as error:
             return poison(records, {i: str(error) for i, _ in found})
 
 
