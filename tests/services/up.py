@@ -73,8 +73,8 @@ def make_topics(address: str) -> None:
     """The topics that the configs which ship name; gapcast itself never makes one."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
-    topics = [NewTopic(name, 3, 3) for name in TOPICS]
-    for made in AdminClient({"bootstrap.servers": address}).create_topics(topics).values():
+    admin = AdminClient({"bootstrap.servers": address})  # its answers end with it
+    for made in admin.create_topics([NewTopic(name, 3, 3) for name in TOPICS]).values():
         made.result(60)
 
 
