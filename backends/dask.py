@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -74,14 +75,13 @@ class DaskBackend(Backend):
         client = self._client or self._connect()
         self._client = client
         addresses = self._addresses(client)
-        with job.flow(self.params.batch, self.params.linger) as flow:
-            workers = Cluster(job, client, addresses, self._size(len(addresses)))
-            try:
-                for _ in carry(flow, workers):
-                    pass
-                return flow.finish(workers.finish())
-            finally:
-                workers.close()
+        with (
+            job.flow(self.params.batch, self.params.linger) as flow,
+            Cluster(job, client, addresses, self._size(len(addresses))) as workers,
+        ):
+            for _ in carry(flow, workers):
+                pass
+            return flow.finish(workers.finish())
 
     def close(self) -> None:
         """Leave the cluster; end it if it was started here."""
@@ -192,12 +192,23 @@ class Cluster(Workers):
         """Shards, workers that hold some of them, workers there should be."""
         return len(self.shares), len(self.addresses - self.lost), self.expected
 
-    def close(self) -> None:
-        """Let the workers forget the shards, those that still can."""
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the workers forget the shards. After a loss the run's next life does it: a worker
+        that has only just died would be waited for."""
+        if self.client.status != "running":
+            return
+        self.client.unsubscribe_topic("all")
         there = [a for a in self.addresses if a not in self.lost]
-        if self.client.status == "running" and there:
+        if there and not isinstance(error, ShardsLost):
             self.client.run(forget, self.run, workers=there, on_error="ignore")
-            self.client.unsubscribe_topic("all")
 
     def _joined(self, frame: GridFrame, parcels: Sequence[Parcel]) -> StepResult:
         return self.shares.join(
