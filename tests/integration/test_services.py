@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -205,6 +206,19 @@ def test_a_missing_program_says_what_to_install(monkeypatch):
         program("mvn")
     with pytest.raises(Missing, match=r"^java not found: install a Java 17 development kit"):
         program("java")
+
+
+def test_services_up_prints_where_they_are_and_makes_the_topics(kafka, tmp_path):
+    up = [sys.executable, Path(__file__).parents[1] / "services" / "up.py"]
+    try:
+        done = subprocess.run([*up, "up", tmp_path], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        found = dict(re.findall(r"^export (\w+)=(.+)$", done.stdout, re.M))
+        assert found.keys() == {"KAFKA", "HDFS", "WEBHDFS", "HBASE", "OPENTSDB"}
+        topics = AdminClient({"bootstrap.servers": found["KAFKA"]}).list_topics(timeout=30).topics
+        assert {"readings", "refused", "forecasts"} <= topics.keys()
+    finally:
+        subprocess.run([*up, "down", tmp_path], check=True, capture_output=True, timeout=120)
 
 
 def test_services_up_says_what_is_missing(tmp_path):
