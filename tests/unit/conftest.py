@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
+from datetime import datetime
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -16,3 +20,16 @@ def site(tmp_path_factory, monkeypatch):
     for name, module in list(sys.modules.items()):
         if str(folder) in str(getattr(module, "__file__", "")):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """(144, 50) temperatures of the sample."""
+    path = Path(__file__).parents[2] / "data" / "intel-lab-3days.txt.gz"
+    start, values = datetime(2004, 3, 1), np.full((144, 50), np.nan)
+    with gzip.open(path, "rt") as lines:
+        for line in lines:
+            day, time, _, mote, temperature, *_ = line.split()
+            step = (datetime.fromisoformat(f"{day} {time}") - start).total_seconds() // 1800
+            values[int(step), int(mote) - 1] = float(temperature)
+    return values

@@ -1,15 +1,11 @@
 """`network-rls` against a plain recursion, on real measurements, and in all its corner cases."""
 
-import gzip
-from datetime import datetime
-from itertools import pairwise
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_oracle import NetworkOracle
+from waves import dark, stepped, waves
 
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.network import Network, lay_out, part
@@ -32,30 +28,7 @@ def network(sensors, targets=None, params=None, interval=HALF_HOUR):
 def forecast(values, own=None, cuts=(), **of):
     """Mean, lower and upper (3, T, N) of a fresh model stepped over `values`."""
     model, layout = network(values.shape[1], **of)
-    state, pieces = model.start(layout), []
-    for a, b in pairwise([0, *cuts, len(values)]):
-        frame = view(layout, 500 + a, values[a:b], None if own is None else own[a:b])
-        out = model.step(state, frame)
-        pieces.append(np.stack([out.mean, out.lower, out.upper])[..., 0])
-    return np.concatenate(pieces, axis=1)
-
-
-def waves(T=160, N=11, seed=0, missing=0.0):
-    """(T, N) sensors that share two slow waves, with noise, offsets and gaps."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(T)[:, None]
-    common = 3 * np.sin(2 * np.pi * t / 48) * rng.normal(1, 0.2, N)
-    common = common + np.cumsum(rng.normal(0, 0.3, (T, 1)), 0) * rng.normal(1, 0.5, N)
-    values = 20 + rng.normal(0, 1, N) + common + rng.normal(0, 0.1, (T, N))
-    values[rng.random((T, N)) < missing] = np.nan
-    return values
-
-
-def dark(values, start, stop=None, targets=slice(None)):
-    """The targets' own values, those chosen all dark in [start, stop)."""
-    own = values.copy()
-    own[start:stop, targets] = np.nan
-    return own
+    return stepped(model, layout, values, own, cuts)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.2, 0.8])
@@ -238,22 +211,6 @@ def test_hardly_ever_seen_is_no_reason_to_be_wild(seed):
     assert np.nanmax(np.abs(forecast(sparse)[0] - seen)) < 4 * np.ptp(seen)
 
 
-@pytest.mark.parametrize("absurd", [1e300, -1e200, np.inf])
-def test_absurd_values_count_as_missing(absurd):
-    values = waves(N=6)
-    values[80, 2] = absurd
-    blank = values.copy()
-    blank[80, 2] = np.nan
-    assert forecast(values).tobytes() == forecast(blank).tobytes()
-
-
-@pytest.mark.parametrize("scale", [1e-9, 1e6])
-def test_units_do_not_matter(scale):
-    values = waves(N=7, missing=0.1)
-    one, other = forecast(values)[0], forecast(values * scale)[0] / scale
-    np.testing.assert_allclose(one, other, rtol=1e-6)
-
-
 def test_constant_sensors_are_forecast_as_they_are():
     values = np.tile([20.0, 21.0, 25.0, 18.0], (400, 1))
     mean, lower, _ = forecast(values, dark(values, 300))
@@ -269,29 +226,6 @@ def test_years_of_anything_stay_finite(huge):
     values[21_000::97, 2] = huge
     values[22_000:22_500, 0] = np.nan
     assert np.isfinite(forecast(values, interval=3_600_000_000)[0][1:]).all()
-
-
-def test_intervals_widen_into_a_gap_and_hold_their_share():
-    values = waves(N=12, T=600, seed=5)
-    _, lower, upper = forecast(values, dark(values, 500))
-    half = (upper - lower).mean(1)
-    assert half[500] < half[510]
-    _, low, high = forecast(values)
-    covered = ((low <= values) & (values <= high))[100:].mean()
-    assert 0.85 < covered < 0.99
-
-
-@pytest.fixture(scope="module")
-def lab():
-    """(144, 50) temperatures of the sample."""
-    path = Path(__file__).parents[2] / "data" / "intel-lab-3days.txt.gz"
-    start, values = datetime(2004, 3, 1), np.full((144, 50), np.nan)
-    with gzip.open(path, "rt") as lines:
-        for line in lines:
-            day, time, _, mote, temperature, *_ = line.split()
-            step = (datetime.fromisoformat(f"{day} {time}") - start).total_seconds() // 1800
-            values[int(step), int(mote) - 1] = float(temperature)
-    return values
 
 
 def errors(values, truth, start, stop=None):
