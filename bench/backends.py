@@ -73,9 +73,7 @@ def speed(folder: Path, readings: int, sensors: int, repeats: int) -> list[dict[
         {
             "backend": name,
             "series": sensors,
-            "readings/s": median(of),
-            "min": min(of),
-            "max": max(of),
+            **machine.rates(of),
             "x local": median(of) / local,
         }
         for name, of in rates.items()

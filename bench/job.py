@@ -135,9 +135,7 @@ def main() -> None:
     rows: list[dict[str, object]] = [
         {
             "job": name,
-            "readings/s": median(of),
-            "min": min(of),
-            "max": max(of),
+            **machine.rates(of),
             "x bytewax": median(of) / peer,
         }
         for name, of in rates.items()

@@ -8,6 +8,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 
 
 def describe(*packages: str) -> dict[str, str]:
@@ -31,6 +32,11 @@ def describe(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             facts[name] = "not installed"
     return facts
+
+
+def rates(of: list[float]) -> dict[str, object]:
+    """The columns that tables of repeated runs have: median, least and greatest rate."""
+    return {"readings/s": median(of), "min": min(of), "max": max(of)}
 
 
 def print_table(title: str, facts: dict[str, str], rows: list[dict[str, object]]) -> None:

@@ -166,9 +166,7 @@ def main() -> None:
     rows: list[dict[str, object]] = [
         {
             "what": what,
-            "readings/s": median(of),
-            "min": min(of),
-            "max": max(of),
+            **machine.rates(of),
             "floor": FLOORS.get(what, ""),
             "x bytewax": "" if "produce" in what else median(of) / median(rates[PEER]),
         }
