@@ -14,24 +14,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gapcast.backends.dask_worker import Step, begin, finish, forget, snapshot
-from gapcast.engine import plugin, wire
+from gapcast.backends.dask_worker import Step, begin, forget, tell
+from gapcast.engine import wire
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.extras import extra
 from gapcast.engine.flow import RunResult
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.job import Job
-from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.remote import Remote, RemoteParams
+from gapcast.engine.shard import StepResult
 from gapcast.engine.wire import Parcel
-from gapcast.engine.workers import Workers, carry
+from gapcast.engine.workers import carry
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -47,19 +48,13 @@ class DaskBackend(Backend):
     give both sides TLS by Dask's own configuration.
     """
 
-    class Params(plugin.Params):
+    class Params(RemoteParams):
         address: str | None = Field(
             default=None,
             description="A running scheduler, as tcp://host:8786; by default a cluster is started.",
         )
         workers: int = Field(default=2, ge=1, description="Processes of the cluster started here.")
         threads: int = Field(default=4, ge=1, description="Threads of each of them.")
-        batch: int = Field(
-            default=1_048_576, ge=1, description="Readings read, and carried, at once."
-        )
-        linger: float = Field(
-            default=0.5, ge=0, description="Seconds that readings may wait for more of their batch."
-        )
         timeout: float = Field(
             default=60.0, gt=0, description="Seconds to wait for the scheduler and its workers."
         )
@@ -146,15 +141,14 @@ class Post:
     frames: Any
 
 
-class Cluster(Workers):
+class Cluster(Remote):
     """Shards held in the memory of Dask workers."""
 
     ahead = 2
 
     def __init__(self, job: Job, client: Client, places: Sequence[str], expected: int) -> None:
+        super().__init__(job, len(places))
         self.client = client
-        self.shares = job.shares(len(places))
-        self.targets = [job.plan.job_targets[mine] for mine in self.shares.targets]
         self.run = f"{job.generation}:{uuid4().hex}"
         self.expected = expected
         self.lost: set[str] = set()
@@ -164,9 +158,9 @@ class Cluster(Workers):
         self.addresses = set(homes)
         client.subscribe_topic("all", self._watch)
         self.lost |= self.addresses - set(client.scheduler_info(n_workers=-1)["workers"])
-        self._ship(job)
-        self.posts = [self._post(job, a, homes) for a in dict.fromkeys(homes)]
-        self._begin(job)
+        self._ship()
+        self.posts = [self._post(a, homes) for a in dict.fromkeys(homes)]
+        self._begin()
 
     def step(self, frame: GridFrame) -> Callable[[], StepResult]:
         """Send each worker its columns of the frame and have its shards step it."""
@@ -175,17 +169,16 @@ class Cluster(Workers):
             post.frames.emit(self._send(post.address, parcel))
         futures = self._stepped.pop()
         self._last = futures
-        return lambda: self._joined(frame, self._wait(futures))
+        return lambda: self.joined(frame, self._wait(futures))
 
-    def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Copies of the shards' states, brought here."""
-        parcels = self._wait(self._on_shards(snapshot))
-        return self.shares.join_snapshots([arrays for _, arrays in parcels])
-
-    def finish(self) -> Ending:
-        """What the shards leave."""
-        return self.shares.join_endings(
-            [wire.to_ending(p) for p in self._wait(self._on_shards(finish))]
+    def ask(self, what: Literal["snapshot", "finish"]) -> list[Parcel]:
+        """What each shard answers, after its last step."""
+        places = {i: post.address for post in self.posts for i in post.shards}
+        return self._wait(
+            [
+                self._submit(places[i], tell, self.run, i, what, after)
+                for i, after in enumerate(self._last)
+            ]
         )
 
     def alive(self) -> tuple[int, int, int]:
@@ -210,41 +203,25 @@ class Cluster(Workers):
         if there and not isinstance(error, ShardsLost):
             self.client.run(forget, self.run, workers=there, on_error="ignore")
 
-    def _joined(self, frame: GridFrame, parcels: Sequence[Parcel]) -> StepResult:
-        return self.shares.join(
-            [
-                wire.to_result(parcel, frame, targets)
-                for parcel, targets in zip(parcels, self.targets, strict=True)
-            ]
-        )
-
-    def _ship(self, job: Job) -> None:
+    def _ship(self) -> None:
         """Give the workers the modules of forecasters that no package has installed there."""
-        for path in job.plan.loose_modules():
+        for path in self.job.plan.loose_modules():
             self.client.upload_file(str(path))
 
-    def _post(self, job: Job, address: str, homes: Sequence[str]) -> Post:
+    def _post(self, address: str, homes: Sequence[str]) -> Post:
         from streamz.dask import DaskStream
 
         shards = [i for i, home in enumerate(homes) if home == address]
-        columns = np.unique(
-            np.concatenate([job.plan.part(self.shares.targets[i]).columns() for i in shards])
-        )
+        columns = np.unique(np.concatenate([self.plans[i].columns() for i in shards]))
         return Post(address, columns, shards, DaskStream())
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self) -> None:
         """Start or restore every shard on its worker, and lay the streams of futures."""
-        arrays = job.resume.below("shards") if job.resume else {}
-        kept = job.kept()
         homes, begun = {}, {}
         for post in self.posts:
             homes |= dict.fromkeys(post.shards, post)
-            mine = kept.narrow(post.columns)
             for i in post.shards:
-                plan = job.plan.part(self.shares.targets[i]).narrow(post.columns)
-                parcels = (
-                    plan.parcel(), ({}, self.shares.share(arrays, i)), ({}, mine.snapshot())
-                )  # fmt: skip
+                parcels = self.beginning(i, post.columns)
                 sent = [self._send(post.address, parcel) for parcel in parcels]
                 begun[i] = self._submit(post.address, begin, self.run, i, *sent)
         self._last = [begun[i] for i in range(len(self.shares))]
@@ -256,12 +233,6 @@ class Cluster(Workers):
             for i in range(len(self.shares))
         ]
         branches[0].zip(*branches[1:]).sink(self._stepped.append)
-
-    def _on_shards(self, task: Callable[..., Any]) -> list[Future]:
-        places = {i: post.address for post in self.posts for i in post.shards}
-        return [
-            self._submit(places[i], task, self.run, i, after) for i, after in enumerate(self._last)
-        ]
 
     def _submit(self, address: str, task: Callable[..., Any], *args: Any) -> Future:
         return self.client.submit(task, *args, **_pinned(address))

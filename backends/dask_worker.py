@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Literal
 
 from gapcast.engine.errors import ShardsLost
 from gapcast.engine.hosted import Hosted
@@ -46,14 +46,10 @@ class Step:
         return find(self.run, self.number).step(frame)
 
 
-def snapshot(run: str, number: int, before: Any) -> Parcel:
-    """A snapshot of the shard, after the task that left `before`."""
-    return find(run, number).snapshot()
-
-
-def finish(run: str, number: int, before: Any) -> Parcel:
-    """The shard's ending, after the task that left `before`."""
-    return find(run, number).finish()
+def tell(run: str, number: int, what: Literal["snapshot", "finish"], before: Any) -> Parcel:
+    """The shard's snapshot or ending, after the task that left `before`."""
+    shard = find(run, number)
+    return shard.snapshot() if what == "snapshot" else shard.finish()
 
 
 def forget(run: str) -> None:

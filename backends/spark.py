@@ -19,22 +19,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from numpy.typing import NDArray
 from pydantic import Field
 
 from gapcast.backends.spark_worker import Task, perform
-from gapcast.engine import plugin, wire
+from gapcast.engine import wire
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.extras import extra
 from gapcast.engine.flow import RunResult
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.job import Job
-from gapcast.engine.shard import Ending, StepResult
-from gapcast.engine.workers import Workers, carry
+from gapcast.engine.remote import Remote, RemoteParams
+from gapcast.engine.shard import StepResult
+from gapcast.engine.workers import carry
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,18 +66,12 @@ class SparkBackend(Backend):
     thrown away at any time.
     """
 
-    class Params(plugin.Params):
+    class Params(RemoteParams):
         master: str = Field(
             default="local[2]", description="Spark's master, as local[2] or spark://host:7077."
         )
         conf: dict[str, str] = Field(
             default={}, description="Spark's own settings, as spark.executor.memory: 4g."
-        )
-        batch: int = Field(
-            default=1_048_576, ge=1, description="Readings read, and carried, at once."
-        )
-        linger: float = Field(
-            default=0.5, ge=0, description="Seconds that readings may wait for more of their batch."
         )
 
     params: Params
@@ -193,34 +187,24 @@ def _drive(spark: SparkSession, job: Job, frames: Iterator[None]) -> None:
             raise ShardsLost(f"Spark ended the query: {query.exception()}")
 
 
-class Executors(Workers):
+class Executors(Remote):
     """Shards kept by Spark's executors."""
 
     def __init__(self, job: Job, spark: SparkSession, pool: ThreadPoolExecutor) -> None:
         self.context = spark.sparkContext
+        super().__init__(job, self.context.defaultParallelism)
         self.pool = pool
         self.run = uuid4().hex
-        self.shares = job.shares(self.context.defaultParallelism)
-        self.plans = [job.plan.part(mine) for mine in self.shares.targets]
         self.columns = [plan.columns() for plan in self.plans]
-        self.targets = [job.plan.job_targets[mine] for mine in self.shares.targets]
         for path in job.plan.loose_modules():
             self.context.addPyFile(str(path))
         count = len(self.shares)
         with _gone_is_lost():
             self.home = self.context.parallelize(list(range(count)), count).persist()
             self.home.count()
-        arrays, kept = job.resume.below("shards") if job.resume else {}, job.kept()
         self._on_shards(
-            [
-                ("begin", _packed(
-                    plan.narrow(columns).parcel(),
-                    ({}, self.shares.share(arrays, i)),
-                    ({}, kept.narrow(columns).snapshot()),
-                ))
-                for i, (plan, columns) in enumerate(zip(self.plans, self.columns, strict=True))
-            ]
-        )  # fmt: skip
+            [("begin", _packed(*self.beginning(i, c))) for i, c in enumerate(self.columns)]
+        )
 
     def step(self, frame: GridFrame) -> Callable[[], StepResult]:
         """Send each shard its columns of the frame; the job runs while the driver goes on."""
@@ -228,17 +212,11 @@ class Executors(Workers):
             ("step", _packed(wire.of_frame(frame.narrow(columns)))) for columns in self.columns
         ]
         running = self.pool.submit(self._on_shards, tasks)
-        return lambda: self._joined(frame, running.result())
+        return lambda: self.joined(frame, running.result())
 
-    def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Copies of the shards' states, brought here."""
-        parcels = self._on_shards([("snapshot", [])] * len(self.shares))
-        return self.shares.join_snapshots([arrays for _, arrays in parcels])
-
-    def finish(self) -> Ending:
-        """What the shards leave."""
-        parcels = self._on_shards([("finish", [])] * len(self.shares))
-        return self.shares.join_endings([wire.to_ending(parcel) for parcel in parcels])
+    def ask(self, what: Literal["snapshot", "finish"]) -> list[wire.Parcel]:
+        """What each shard answers."""
+        return self._on_shards([(what, [])] * len(self.shares))
 
     def close(self) -> None:
         """Give up the shards' homes, so that the next ones are spread over all executors."""
@@ -251,14 +229,6 @@ class Executors(Workers):
             status = self.context._jsc.sc().statusTracker().getExecutorInfos()
         executors = max(1, len(status) - 1)  # the driver is listed, too
         return len(self.shares), executors, executors
-
-    def _joined(self, frame: GridFrame, parcels: Sequence[wire.Parcel]) -> StepResult:
-        return self.shares.join(
-            [
-                wire.to_result(parcel, frame, targets)
-                for parcel, targets in zip(parcels, self.targets, strict=True)
-            ]
-        )
 
     def _on_shards(self, tasks: Sequence[Task]) -> list[wire.Parcel]:
         """Do a task on every shard, at its home. Raises what a task raised."""
@@ -295,9 +265,11 @@ def _gone_is_lost() -> Iterator[None]:
 def _handlers_kept() -> Iterator[None]:
     """PySpark takes SIGINT for itself; whoever had it gets it back."""
     before = signal.getsignal(signal.SIGINT)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, before)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _end(gateway: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,10 @@ class Shares:
     def __init__(self, layouts: Sequence[Layout], count: int) -> None:
         owner = _owners(layouts, count)
         self.targets = [np.flatnonzero(owner == s) for s in range(owner.max(initial=-1) + 1)]
-        self.units = [
-            [np.unique(layout.units[mine]) for layout in layouts] for mine in self.targets
-        ]
+        self.units = [[np.unique(lay.units[mine]) for mine in self.targets] for lay in layouts]
+        """[model][shard]"""
+        self._order = _order(self.targets)
+        self._unit_orders = [_order(owned) for owned in self.units]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -60,20 +60,18 @@ class Shares:
 
     def join_snapshots(self, parts: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
         """One snapshot of the job from those of the shards."""
-        return {
-            name: _joined([p[name] for p in parts], _order(self._owned(name))) for name in parts[0]
-        }
+        return {name: _joined([p[name] for p in parts], self._owned(name)[1]) for name in parts[0]}
 
     def share(self, arrays: Arrays, shard: int) -> dict[str, NDArray[Any]]:
         """What one shard needs of the snapshot of a job, copied."""
-        return {name: a[self._owned(name)[shard]] for name, a in arrays.items()}
+        return {name: a[self._owned(name)[0][shard]] for name, a in arrays.items()}
 
-    def _owned(self, name: str) -> list[Ints]:
-        """Indices on the leading axis of a snapshot's array, by shard."""
+    def _owned(self, name: str) -> tuple[list[Ints], Ints | None]:
+        """Indices on the leading axis of a snapshot's array, by shard, and their order."""
         m, _, rest = name.partition("/")
         if rest.startswith(("state/", "saved/")):
-            return [units[int(m)] for units in self.units]
-        return self.targets
+            return self.units[int(m)], self._unit_orders[int(m)]
+        return self.targets, self._order
 
     def _windows(
         self, parts: Sequence[list[tuple[int, int, Floats]]]
@@ -82,10 +80,6 @@ class Shares:
             (of[0][0], of[0][1], _joined([w[2] for w in of], self._order))
             for of in zip(*parts, strict=True)
         ]
-
-    @cached_property
-    def _order(self) -> Ints | None:
-        return _order(self.targets)
 
 
 def together(layouts: Sequence[Layout], target: int) -> Ints:

@@ -37,7 +37,7 @@ def test_every_target_has_one_shard_and_no_unit_is_split(layouts, count):
     assert 1 <= len(shares) <= count
     assert sorted(np.concatenate(shares.targets).tolist()) == list(range(layouts[0].n))
     for m, lay in enumerate(layouts):
-        owned = [set(units[m].tolist()) for units in shares.units]
+        owned = [set(units.tolist()) for units in shares.units[m]]
         assert sum(map(len, owned)) == lay.u
         for mine, targets in zip(owned, shares.targets, strict=True):
             assert set(lay.units[targets].tolist()) == mine
