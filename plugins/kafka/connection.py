@@ -155,8 +155,12 @@ class Trouble:
         return self.code in DENIED
 
     def after(self, message: str) -> str:
-        """`message` with what is known of its cause."""
-        return f"{message}: {self.text}" if self.text else message
+        """`message` with what is known of its cause, and what to look at."""
+        if not self.text:
+            return message
+        # A broker that closes a connection without a word shows as either side's failure.
+        look = "; is a broker there, with `tls` and `sasl` as given?"
+        return f"{message}: {self.text}" + (look if self.code == "_TRANSPORT" else "")
 
 
 def kafka() -> Any:
