@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -43,11 +44,14 @@ class Needs:
         target's own sensor.
     block: for joint forecasters, which serve a group of targets by one model: the most series
         that such a unit may read. ``None``: every target is a unit of its own.
+    partners: pairs of quantities; where a model reads the first, it also reads the second of the
+        same sensor.
     """
 
     neighbours: Neighbours | None = None
     quantities: tuple[str, ...] = ()
     block: int | None = None
+    partners: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Layout:
         fewer; ``[:, 0]`` is the target's own quantity, then ``Needs.quantities`` without it.
         The same neighbour stands at the same place of every quantity (-1 where it lacks it).
     companions: (N, Q - 1) columns of the other quantities of the target's own sensor, or -1.
-        For lookup only: read their values from ``Frame.companions``.
+        For lookup only: read their values from ``Frame.companions``. With ``Needs.partners``
+        there is one more, the last: the partner of the target itself.
     choose: how many of the C candidates the config asks a model to choose from the data
         (``neighbours: {correlated: k}``), or ``None``: all of them are meant.
     horizons: (H,) steps ahead, ascending.
@@ -69,6 +74,8 @@ class Layout:
     units: (N,) unit of each target, numbered 0 to U - 1 in the order of their first targets.
     members: (U, M) columns that a unit reads, its own targets' among them, -1 where there are
         fewer; M is 0 unless ``Needs.block`` asks for units of many.
+    partners: (S,) column of each column's partner as ``Needs.partners`` pairs quantities, or -1;
+        empty where none are asked for.
     """
 
     interval: int
@@ -81,6 +88,13 @@ class Layout:
     level: float
     units: Ints
     members: NDArray[np.int64]
+    partners: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @cached_property
+    def of_quantity(self) -> Mapping[str, Ints]:
+        """Columns of each quantity, ascending."""
+        names, code = np.unique([s.quantity for s in self.series], return_inverse=True)
+        return {str(name): np.flatnonzero(code == i) for i, name in enumerate(names)}
 
     @property
     def u(self) -> int:
@@ -108,7 +122,8 @@ class Frame:
         never from `values`.
     own: (T, N) truth of each target as its own model may see it, NaN where missing, rejected
         or hidden.
-    companions: (T, N, Q - 1) the target sensor's other quantities of the same step.
+    companions: (T, N, Q - 1) the target sensor's other quantities of the same step; as many as
+        ``Layout.companions``.
     """
 
     layout: Layout
@@ -129,11 +144,20 @@ class Forecast:
 
     ``[t, n, h]`` is made at step t for step ``t + horizons[h]``. NaN in `mean` says that the
     model cannot tell yet: no row is written. NaN in `lower` and `upper` says "no interval".
+
+    reference: (T, N) what is said of each step without the target's own past, where the
+        model can tell (a regression on other sensors, nothing carried); NaN elsewhere. With it,
+        a short gap is smoothed by how far the target was from it on both sides.
+    regressors: (T, N, H) int, from how many values of other series the mean was made.
+    experts: (T, N, H) int, bit e set: ``Forecaster.experts[e]`` had a say in the mean.
     """
 
     mean: Floats
     lower: Floats
     upper: Floats
+    reference: Floats | None = None
+    regressors: Ints | None = None
+    experts: Ints | None = None
 
     @classmethod
     def empty(cls, frame: Frame) -> Forecast:
@@ -171,11 +195,15 @@ class Forecaster(Plugin):
     needs to snapshot, restore, split, join and move it; write no code for it.
     """
 
-    horizons: ClassVar[tuple[int, int]] = (0, 0)
+    horizons: tuple[int, int] = (0, 0)
     """Least and greatest horizon this forecaster can serve, in steps."""
 
-    state_version: ClassVar[int] = 1
+    state_version: int = 1
     """Raise it when the meaning of the state's arrays changes, and write `migrate`."""
+
+    derives: ClassVar[bool] = False
+    """Whether a config that does not say ``derive`` means it to be true: what can be derived is
+    forecast through it (see `gapcast.engine.through`)."""
 
     def needs(self) -> Needs:
         """What the models read besides their target's own past. Default: nothing."""

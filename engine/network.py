@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gapcast.engine.blocks import blocks
 from gapcast.engine.config.neighbours import Neighbours
@@ -84,27 +85,13 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
     units, members = np.arange(len(targets)), np.empty((len(targets), 0), np.int64)
     if needs.block is not None:
         units, members = blocks(network, columns, needs.block)
-    if replace(needs, block=None) == Needs():
-        none = np.empty((len(targets), 1, 0), np.int64)
-        return Layout(
-            interval, network.series, columns, none, none[:, 0], None, horizons, model.level,
-            units, members,
-        )  # fmt: skip
-    reads, choose = _neighbours_of(network, targets, needs)
-    quantities = [[t.quantity, *(q for q in needs.quantities if q != t.quantity)] for t in targets]
-    width = max((len(q) for q in quantities), default=1)
-    depth = max((len(r) for r in reads), default=0)
-    regressors = np.full((len(targets), width, depth), -1, np.int64)
-    companions = np.full((len(targets), width - 1), -1, np.int64)
-    for n, target in enumerate(targets):
-        for q, quantity in enumerate(quantities[n]):
-            found = [column.get(Series(sensor, quantity), -1) for sensor in reads[n]]
-            regressors[n, q, : len(found)] = found
-            if q:
-                companions[n, q - 1] = column.get(Series(target.sensor, quantity), -1)
+    regressors, companions, choose = _reads(network, targets, needs)
+    partners = _partners(network, needs)
+    if needs.partners:
+        companions = np.column_stack([companions, partners[columns]])
     return Layout(
         interval, network.series, columns, regressors, companions, choose, horizons, model.level,
-        units, members,
+        units, members, partners,
     )  # fmt: skip
 
 
@@ -128,6 +115,9 @@ def halo(layout: Layout) -> Ints:
         [a.ravel() for a in (layout.targets, layout.regressors, layout.companions, layout.members)]
     )
     columns = np.unique(read)
+    columns = columns[columns >= 0]
+    if len(layout.partners):
+        columns = np.union1d(columns, layout.partners[columns])
     return columns[columns >= 0]
 
 
@@ -144,7 +134,43 @@ def narrow(layout: Layout, columns: Ints) -> Layout:
         regressors=place(layout.regressors),
         companions=place(layout.companions),
         members=place(layout.members),
+        partners=place(layout.partners[columns]) if len(layout.partners) else layout.partners,
     )
+
+
+def _reads(
+    network: Network, targets: Sequence[Series], needs: Needs
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int | None]:
+    """`Layout.regressors`, the companions of `Needs.quantities`, `Layout.choose`."""
+    if needs.neighbours is None and not needs.quantities:
+        none = np.empty((len(targets), 1, 0), np.int64)
+        return none, none[:, 0], None
+    column = network.column
+    reads, choose = _neighbours_of(network, targets, needs)
+    quantities = [[t.quantity, *(q for q in needs.quantities if q != t.quantity)] for t in targets]
+    width = max((len(q) for q in quantities), default=1)
+    depth = max((len(r) for r in reads), default=0)
+    regressors = np.full((len(targets), width, depth), -1, np.int64)
+    companions = np.full((len(targets), width - 1), -1, np.int64)
+    for n, target in enumerate(targets):
+        for q, quantity in enumerate(quantities[n]):
+            found = [column.get(Series(sensor, quantity), -1) for sensor in reads[n]]
+            regressors[n, q, : len(found)] = found
+            if q:
+                companions[n, q - 1] = column.get(Series(target.sensor, quantity), -1)
+    return regressors, companions, choose
+
+
+def _partners(network: Network, needs: Needs) -> Ints:
+    """`Layout.partners`."""
+    other = dict(needs.partners)
+    if not other:
+        return np.empty(0, np.int64)
+    found = (
+        network.column.get(Series(s.sensor, other[s.quantity]), -1) if s.quantity in other else -1
+        for s in network.series
+    )
+    return np.fromiter(found, np.int64, len(network.series))
 
 
 def _neighbours_of(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import reduce
-from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -14,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from gapcast.engine import wire
+from gapcast.engine.described import created, describe, modules
 from gapcast.engine.errors import BrokenPlugin
 from gapcast.engine.evaluation import Evaluation, Span
-from gapcast.engine.forecaster import Forecaster, Ints, Layout, Model, Series
+from gapcast.engine.forecaster import Ints, Layout, Model, Series
 from gapcast.engine.network import halo, narrow, part
 
-_ARRAYS = ("targets", "regressors", "companions", "units", "members")
+_ARRAYS = ("targets", "regressors", "companions", "units", "members", "partners")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Plan:
         """Files of forecasters' modules that no installed package provides: a worker elsewhere
         does not have them."""
         installed = packages_distributions()
-        names = {type(m.forecaster).__module__ for m in self.models}
+        names = modules([describe(model.forecaster) for model in self.models])
         loose = sorted(n for n in names if "." not in n and n != "__main__" and n not in installed)
         return [Path(file) for n in loose if (file := sys.modules[n].__file__)]
 
@@ -100,25 +98,13 @@ def of_parcel(parcel: wire.Parcel) -> Plan:
 
 
 def _model(model: Model) -> dict[str, Any]:
-    cls = type(model.forecaster)
-    return {
-        "module": cls.__module__,
-        "class": cls.__qualname__,
-        "params": model.forecaster.params.model_dump(mode="json", by_alias=True),
-        "name": model.name,
-        "horizons": model.horizons,
-        "level": model.level,
-    }
+    own = {"name": model.name, "horizons": model.horizons, "level": model.level}
+    return describe(model.forecaster) | own
 
 
 def _create(about: dict[str, Any]) -> Model:
     try:
-        module = import_module(about["module"])
-    except ImportError as error:
-        raise BrokenPlugin(
-            f"models.{about['name']}: {about['module']} cannot be imported on a worker ({error}); "
-            "install the package that it comes from on every worker"
-        ) from None
-    cls: Callable[[Any], Forecaster] = reduce(getattr, about["class"].split("."), module)  # type: ignore[assignment]
-    params = cls.Params.model_validate(about["params"])  # type: ignore[attr-defined]
-    return Model(about["name"], cls(params), tuple(about["horizons"]), about["level"])
+        forecaster = created(about)
+    except BrokenPlugin as error:
+        raise BrokenPlugin(f"models.{about['name']}: {error}") from None
+    return Model(about["name"], forecaster, tuple(about["horizons"]), about["level"])
