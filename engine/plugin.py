@@ -27,7 +27,7 @@ class Params(BaseModel):
 
 
 class Plugin(ABC):  # noqa: B024 - each kind of plugin declares its own abstract methods
-    """Base of sources, forecasters, sinks and backends.
+    """Base of sources, forecasters, sinks, backends and derivations.
 
     The engine creates a plugin with its checked parameters and nothing else. Creating one must
     be cheap: no file is opened, no connection made, no large array allocated.

@@ -30,12 +30,13 @@ from gapcast.engine.words import meant
 
 
 class Kind(StrEnum):
-    """The four kinds of plugins; the value is the word for one of them."""
+    """The kinds of plugins; the value is the word for one of them."""
 
     SOURCE = "source"
     FORECASTER = "forecaster"
     SINK = "sink"
     BACKEND = "backend"
+    DERIVATION = "derivation"
 
     @property
     def group(self) -> str:
