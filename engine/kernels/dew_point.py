@@ -1,8 +1,8 @@
 """Dew point from temperature and relative humidity, by Magnus's formula, and back.
 
 Saturation vapour pressure over water is proportional to exp(17.62 T / (243.12 + T)), T in °C, from
--45 to 60 °C (Sonntag 1990; WMO-No. 8, *Guide to Instruments and Methods of Observation*, annex 4.B).
-The dew point Td is where it equals the air's: with l = ln(RH/100) + 17.62 T/(243.12 + T),
+-45 to 60 °C (Sonntag 1990, *Zeitschrift für Meteorologie* 40; WMO-No. 8, annex 4.B). The dew
+point Td is where it equals the air's: with l = ln(RH/100) + 17.62 T/(243.12 + T),
 Td = 243.12 l/(17.62 - l).
 
 One element after the other, with the logarithm of the C library: a vectorised one may round

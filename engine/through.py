@@ -1,0 +1,189 @@
+"""Forecasting a quantity through one that is derived of it and another of the same sensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gapcast.engine import plugin
+from gapcast.engine.derivation import Derivation
+from gapcast.engine.described import Description, created, describe
+from gapcast.engine.forecaster import (
+    Floats,
+    Forecast,
+    Forecaster,
+    Frame,
+    Ints,
+    Layout,
+    Needs,
+    State,
+)
+
+PLAIN, DERIVED = "plain", "derived"
+
+
+class Link(NamedTuple):
+    """A derivation and the quantities it is used on: of the value, and of its companion."""
+
+    derivation: Derivation
+    value: str
+    companion: str
+
+
+class Through(Forecaster):
+    """A forecaster, and the same once more on derived quantities.
+
+    The second has each value that can be derived replaced by its derived quantity, targets' own
+    values too, each of what the target's model may see. A nowcast is the second's, turned back by
+    the target's own companion of the step. Where that is missing or hidden, and for all other
+    targets and horizons, it is the first's, to the last bit.
+
+    Cost and state: twice the forecaster's.
+    """
+
+    class Params(plugin.Params):
+        forecaster: Description = Field(description="The forecaster, as `describe` puts it.")
+        links: tuple[tuple[Description, str, str], ...] = Field(
+            description="Derivations, so described, with value and companion; each value once."
+        )
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.forecaster: Forecaster = created(params.forecaster)
+        self.links = tuple(Link(created(of), a, b) for of, a, b in params.links)
+        self.horizons = self.forecaster.horizons
+        self.state_version = self.forecaster.state_version
+
+    @classmethod
+    def of(cls, forecaster: Forecaster, links: Sequence[Link]) -> Through:
+        """`forecaster` through `links`, no two of the same value."""
+        described = tuple((describe(of), a, b) for of, a, b in links)
+        return cls(cls.Params(forecaster=describe(forecaster), links=described))
+
+    def needs(self) -> Needs:
+        """What the forecaster reads, and the companion of all that can be derived."""
+        pairs = tuple((link.value, link.companion) for link in self.links)
+        return replace(self.forecaster.needs(), partners=pairs)
+
+    def start(self, layout: Layout) -> State:
+        """Two fresh states."""
+        inner = _inner(layout)
+        return {
+            f"{part}/{name}": array
+            for part in (PLAIN, DERIVED)
+            for name, array in self.forecaster.start(inner).items()
+        }
+
+    def step(self, state: State, frame: Frame) -> Forecast:
+        """Both step; then nowcasts are turned back where they can be."""
+        layout, partners = frame.layout, frame.companions[..., -1]
+        view = replace(
+            frame,
+            layout=_inner(layout),
+            companions=np.ascontiguousarray(frame.companions[..., :-1]),
+        )
+        other = replace(view, values=frame.values.copy(), own=frame.own.copy())
+        for link, columns, targets in self._places(layout):
+            forward = link.derivation.forward
+            value, own = _at(frame.values, columns), _at(frame.own, targets)
+            other.values[:, columns] = forward(value, _of_partners(frame, columns))
+            other.own[:, targets] = forward(own, _at(partners, targets))
+        plain, derived = self._step(PLAIN, state, view), self._step(DERIVED, state, other)
+        for link, _, targets in self._places(layout):
+            inverse = partial(link.derivation.inverse, companion=_at(partners, targets))
+            for now in np.flatnonzero(layout.horizons == 0):
+                plain = _turned_back(plain, derived, inverse, targets, now)
+        return plain
+
+    def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
+        """Both states, each by the forecaster."""
+        return {
+            f"{part}/{name}": array
+            for part in (PLAIN, DERIVED)
+            for name, array in self.forecaster.migrate(_below(part, state), version).items()
+        }
+
+    def _places(self, layout: Layout) -> Iterator[tuple[Link, Ints, Ints]]:
+        """Each link with its values' columns and with the indices of its targets."""
+        for link in self.links:
+            columns = layout.of_quantity.get(link.value, np.empty(0, np.int64))
+            yield link, columns, np.flatnonzero(np.isin(layout.targets, columns))
+
+    def _step(self, part: str, state: State, frame: Frame) -> Forecast:
+        own = _below(part, state)
+        forecast = self.forecaster.step(own, frame)
+        state.update({f"{part}/{name}": array for name, array in own.items()})
+        return forecast
+
+
+def _inner(layout: Layout) -> Layout:
+    """The layout as the forecaster alone would have it."""
+    none = layout.partners[:0]
+    companions = np.ascontiguousarray(layout.companions[:, :-1])
+    return replace(layout, companions=companions, partners=none)
+
+
+def _below(part: str, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    start = f"{part}/"
+    return {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
+
+
+def _at(array: Floats, columns: Ints) -> Floats:
+    """(T, K) some columns of a (T, .) array, in C order."""
+    return np.take(array, columns, axis=1)
+
+
+def _of_partners(frame: Frame, columns: Ints) -> Floats:
+    """(T, K) values of the partners of `columns`, NaN where there is none."""
+    partners = frame.layout.partners[columns]
+    found = _at(frame.values, partners)
+    found[:, partners < 0] = np.nan
+    return found
+
+
+def _turned_back(
+    plain: Forecast,
+    derived: Forecast,
+    inverse: Callable[[Floats], Floats],
+    targets: Ints,
+    now: np.intp,
+) -> Forecast:
+    """`plain`, but what `inverse` makes of `derived` for these targets' nowcasts where it can.
+
+    now: place of horizon 0. An interval is turned back whole, or the forecast is not.
+    """
+
+    def back(array: Floats) -> Floats:
+        return inverse(_at(array[..., now], targets))
+
+    mean, lower, upper = back(derived.mean), back(derived.lower), back(derived.upper)
+    bounded = ~np.isnan(_at(derived.lower[..., now], targets))
+    there = ~np.isnan(mean) & (~bounded | ~np.isnan(lower + upper))
+
+    def put(into: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+        into = into.copy()
+        at = (slice(None), targets, now)[: into.ndim]
+        into[at] = np.where(there, found, into[at])
+        return into
+
+    changed = {
+        "mean": put(plain.mean, mean),
+        "lower": put(plain.lower, np.minimum(lower, mean)),
+        "upper": put(plain.upper, np.maximum(upper, mean)),
+    }
+    for name in ("regressors", "experts"):
+        ours, theirs = getattr(plain, name), getattr(derived, name)
+        if ours is not None and theirs is not None:
+            changed[name] = put(ours, theirs[:, targets, now])
+    if plain.reference is not None and derived.reference is not None:
+        reference = inverse(_at(derived.reference, targets))
+        changed["reference"] = put(plain.reference, reference)
+    return replace(plain, **changed)
