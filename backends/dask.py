@@ -30,7 +30,7 @@ from gapcast.engine.flow import RunResult
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.job import Job
 from gapcast.engine.remote import Remote, RemoteParams
-from gapcast.engine.shard import StepResult
+from gapcast.engine.results import StepResult
 from gapcast.engine.wire import Parcel
 from gapcast.engine.workers import carry
 

@@ -15,7 +15,7 @@ from gapcast.engine.backend import Backend
 from gapcast.engine.flow import RunResult
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.job import Job
-from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.results import Ending, StepResult
 from gapcast.engine.workers import Workers, carry
 
 

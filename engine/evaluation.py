@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Series
+from gapcast.engine.kernels import gaps as kernel
 
 
 @dataclass(frozen=True, order=True)
@@ -30,6 +37,16 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Gaps:
+    """Random gaps: `share` of a target's steps in gaps of `shortest` to `longest` steps."""
+
+    share: float
+    shortest: int
+    longest: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What is hidden from whom, when, and what becomes of it.
 
@@ -37,16 +54,41 @@ class Evaluation:
     other quantities of its sensor) or ``together`` (all targets, from everyone).
     release: whether models learn the withheld truth, in order, when a span ends.
     spans: disjoint, ascending. Without spans every visible truth is scored (prequential).
+    sensors: whose targets are dark within spans; None: all. gaps: dark only in gaps within the
+    spans, each target in gaps of its own; None: throughout.
     """
 
     hide: str = "each"
     release: bool = True
     spans: tuple[Span, ...] = ()
+    sensors: tuple[str, ...] | None = None
+    gaps: Gaps | None = None
 
     @property
     def scored(self) -> str:
         """The status whose errors count."""
         return "hidden" if self.spans else "observed"
+
+    def span_at(self, step: int) -> Span:
+        """The span that a hidden step lies in."""
+        return next(s for s in self.spans if s.start <= step < s.stop)
+
+    def dark(self, series: Sequence[Series], span: Span) -> NDArray[np.bool_]:
+        """(steps of the span, series) which cells are dark, where all `series` are targets.
+
+        What a series' gaps are depends on its name, the span and the seed alone.
+        """
+        found = np.ones((span.stop - span.start, len(series)), np.bool_)
+        if self.gaps:
+            g = self.gaps
+            names = (f"{g.seed}/{span.start}/{s.sensor}/{s.quantity}".encode() for s in series)
+            hashes = (int.from_bytes(blake2b(n, digest_size=8).digest()) for n in names)
+            seeds = np.fromiter(hashes, np.uint64, len(series))
+            kernel.gaps(seeds, g.share, g.shortest, g.longest, found)
+        if self.sensors is not None:
+            some = set(self.sensors)
+            found &= np.fromiter((s.sensor in some for s in series), np.bool_, len(series))
+        return found
 
     def segments(self, start: int, stop: int) -> Iterator[Segment]:
         """Cut the steps [start, stop) where spans begin and end, in order."""

@@ -20,7 +20,7 @@ from gapcast.engine.grid import Counts, Grid, GridFrame
 from gapcast.engine.intake import Intake
 from gapcast.engine.outlet import Outlet
 from gapcast.engine.progress import Meter, Progress
-from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.results import Ending, StepResult
 from gapcast.engine.sink import JobInfo
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ class Layout:
         there is one more, the last: the partner of the target itself.
     choose: how many of the C candidates the config asks a model to choose from the data
         (``neighbours: {correlated: k}``), or ``None``: all of them are meant.
-    horizons: (H,) steps ahead, ascending.
+    horizons: (H,) steps ahead that the forecaster is asked for, ascending, none below 0.
     level: nominal coverage of the interval, in (0, 1).
     units: (N,) unit of each target, numbered 0 to U - 1 in the order of their first targets.
     members: (U, M) columns that a unit reads, its own targets' among them, -1 where there are
@@ -150,6 +150,7 @@ class Forecast:
         a short gap is smoothed by how far the target was from it on both sides.
     regressors: (T, N, H) int, from how many values of other series the mean was made.
     experts: (T, N, H) int, bit e set: ``Forecaster.experts[e]`` had a say in the mean.
+    Each of the three is given always or never.
     """
 
     mean: Floats
@@ -178,8 +179,9 @@ class Forecaster(Plugin):
 
     1. forecast horizon 0, the *nowcast*: from own values before t, everything else up to t;
     2. learn from ``own[t]`` where it is not NaN;
-    3. forecast the horizons above 0 from all values up to t. Below 0, the value of the past step
-       ``t + h``, from all values up to t.
+    3. forecast the horizons above 0 from all values up to t.
+
+    Horizons below 0 are not asked for: the engine smooths the nowcasts (see `smoothing`).
 
     `step` depends on (state, frame) alone: no clock, no randomness without a seed in the state.
     It may update the state's arrays in place and must return the state it leaves in that same
@@ -191,12 +193,16 @@ class Forecaster(Plugin):
     targets a call has (one or thousands), or that the same process makes the next call.
 
     State: a flat mapping of names to arrays with one entry a unit (a target, or the group of a
-    joint forecaster) on the leading axis; a shard never splits a unit. That is all the engine
-    needs to snapshot, restore, split, join and move it; write no code for it.
+    joint forecaster) on the leading axis; a shard never splits a unit. Where ``targets`` is a part
+    of a name (``targets/level``) it is one entry a target in any case. That is all the engine needs
+    to snapshot, restore, split, join and move it; write no code for it.
     """
 
     horizons: tuple[int, int] = (0, 0)
-    """Least and greatest horizon this forecaster can serve, in steps."""
+    """Least and greatest horizon this forecaster can serve, in steps. Those below 0 come with 0."""
+
+    experts: tuple[str, ...] = ()
+    """Names of the experts that `Forecast.experts` speaks of; eight at most."""
 
     state_version: int = 1
     """Raise it when the meaning of the state's arrays changes, and write `migrate`."""
@@ -236,3 +242,9 @@ class Model:
     forecaster: Forecaster
     horizons: tuple[int, ...] = field(default=(0,))
     level: float = 0.9
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The horizons that the forecaster itself serves, ascending: those below 0 are made from
+        0."""
+        return tuple(sorted({max(h, 0) for h in self.horizons}))

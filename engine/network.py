@@ -81,7 +81,7 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
     needs = model.forecaster.needs()
     column = network.column
     columns = np.fromiter((column[t] for t in targets), np.int64, len(targets))
-    horizons = np.array(sorted(model.horizons), np.int64)
+    horizons = np.array(model.asked, np.int64)
     units, members = np.arange(len(targets)), np.empty((len(targets), 0), np.int64)
     if needs.block is not None:
         units, members = blocks(network, columns, needs.block)

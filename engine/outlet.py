@@ -19,8 +19,8 @@ from gapcast.engine import scoring
 from gapcast.engine.delivery import Delivery, remove_parts, write_parquet
 from gapcast.engine.epochs import EpochLog
 from gapcast.engine.forecaster import Floats, Model, Series
-from gapcast.engine.rows import Rows, cut, joined
-from gapcast.engine.shard import StepResult
+from gapcast.engine.rows import Rows
+from gapcast.engine.results import StepResult
 from gapcast.engine.storage import replace
 
 EPOCH_ROWS = 400_000
@@ -70,12 +70,12 @@ class Outlet:
     def add(self, result: StepResult) -> None:
         """Take the joined result of one frame. Raises what a sink raised."""
         self.scores.add(result)
-        while self._fixed and self._fixed[0][1] <= result.first + len(result.truth):
+        while self._fixed and self._fixed[0][1] <= result.first + len(result):
             _, until = self._fixed.popleft()
-            head, result = cut(result, until - result.first)
+            head, result = result.cut(until - result.first)
             self._gather(head)
             self._end_epoch()
-        if len(result.truth):
+        if len(result):
             self._gather(result)
         if self._count >= EPOCH_ROWS or time.monotonic() - self._since >= EPOCH_SECONDS:
             self.flush()
@@ -135,7 +135,7 @@ class Outlet:
         while (epoch := self._queue.get()) is not None:
             try:
                 if self._failure is None:
-                    self._deliver(joined(epoch))
+                    self._deliver(StepResult.joined(epoch, np.concatenate))
             except BaseException as error:
                 self._failure = error
             finally:
@@ -146,7 +146,7 @@ class Outlet:
         if not len(table):
             return
         if self.delivery.epoch > self._logged:
-            self.epochs.append(self.delivery.epoch, epoch.first + len(epoch.truth))
+            self.epochs.append(self.delivery.epoch, epoch.first + len(epoch))
         self.delivery.write(table)
 
 
@@ -177,7 +177,7 @@ class ScoreFiles:
 
     def add(self, result: StepResult) -> None:
         """Note the steps of a result and write the windows that ended with it."""
-        last = result.first + len(result.truth)
+        last = result.first + len(result)
         self._span = (self._span[0] if self._span else result.first, last)
         self.write_windows(result.windows)
 

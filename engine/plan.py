@@ -13,7 +13,7 @@ import numpy as np
 from gapcast.engine import wire
 from gapcast.engine.described import created, describe, modules
 from gapcast.engine.errors import BrokenPlugin
-from gapcast.engine.evaluation import Evaluation, Span
+from gapcast.engine.evaluation import Evaluation, Gaps, Span
 from gapcast.engine.forecaster import Ints, Layout, Model, Series
 from gapcast.engine.network import halo, narrow, part
 
@@ -92,7 +92,10 @@ def of_parcel(parcel: wire.Parcel) -> Plan:
         )
         for m, about in enumerate(meta["layouts"])
     )
-    how = meta["how"] | {"spans": tuple(Span(**span) for span in meta["how"]["spans"])}
+    how = dict(meta["how"])
+    how["spans"] = tuple(Span(**span) for span in how["spans"])
+    how["sensors"] = how["sensors"] and tuple(how["sensors"])
+    how["gaps"] = how["gaps"] and Gaps(**how["gaps"])
     models = tuple(_create(model) for model in meta["models"])
     return Plan(models, layouts, Evaluation(**how), meta["window"], arrays["job_targets"])
 

@@ -11,7 +11,7 @@ from gapcast.engine.checkpoint import Schedule, Snapshot, describe, folder_of, n
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.units import MICROSECONDS
 from gapcast.engine.errors import RunError
-from gapcast.engine.evaluation import Evaluation, spans_of
+from gapcast.engine.evaluation import Evaluation, Gaps, spans_of
 from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid import GridSpec
 from gapcast.engine.job import Job
@@ -70,6 +70,8 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
             config.evaluation.hide,
             config.evaluation.release == "end",
             spans_of([(s.start, s.end) for s in config.evaluation.spans], interval),
+            config.evaluation.sensors,
+            _gaps(config),
         ),
         window=WINDOW,
         checkpoint=Schedule(
@@ -82,6 +84,11 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
     if generation:
         job.resume = _resume(job)
     return job
+
+
+def _gaps(config: RunConfig) -> Gaps | None:
+    gaps = config.evaluation.gaps
+    return gaps and Gaps(gaps.share, *gaps.steps, gaps.seed)
 
 
 def _resume(job: Job) -> Snapshot | None:

@@ -13,7 +13,7 @@ from gapcast.engine import plugin, wire
 from gapcast.engine.forecaster import Ints
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.job import Job
-from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.results import Ending, StepResult
 from gapcast.engine.wire import Parcel
 from gapcast.engine.workers import Workers
 

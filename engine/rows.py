@@ -8,32 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats, Model, Series
-from gapcast.engine.shard import ModelRows, StepResult
+from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.results import ModelRows, StepResult, Steps
 from gapcast.engine.sink import FORECASTS, STATUSES
-
-
-def cut(result: StepResult, steps: int) -> tuple[StepResult, StepResult]:
-    """The first `steps` steps of a result and the rest; windows go with the rest."""
-
-    def part(of: slice, first: int, windows: list[tuple[int, int, Floats]]) -> StepResult:
-        rows = [ModelRows(*(a[of] for a in vars(r).values())) for r in result.rows]
-        return StepResult(first, result.truth[of], result.status[of], rows, windows)
-
-    head = part(slice(steps), result.first, [])
-    return head, part(slice(steps, None), result.first + steps, result.windows)
-
-
-def joined(results: Sequence[StepResult]) -> StepResult:
-    """One result of the results of consecutive frames, without their windows."""
-    if len(results) == 1:
-        return results[0]
-    rows = [
-        ModelRows(*(np.concatenate(a) for a in zip(*(vars(r).values() for r in of), strict=True)))
-        for of in zip(*(result.rows for result in results), strict=True)
-    ]
-    truth = np.concatenate([r.truth for r in results])
-    return StepResult(results[0].first, truth, np.concatenate([r.status for r in results]), rows)
 
 
 class Rows:
@@ -49,41 +26,76 @@ class Rows:
         self._quantity = _encode([t.quantity for t in targets])
         self._names = pa.array([m.name for m in models], pa.string())
         self._statuses = pa.array(STATUSES)
+        self._experts = [_combinations(m.forecaster.experts) for m in models]
+        self._lags = sorted({-h for m in models for h in m.horizons if h < 0})
 
     def table(self, result: StepResult) -> pa.Table:
         """All models' rows of the steps of a result; a forecast of NaN makes no row."""
-        T, N = result.truth.shape
-        times = (result.first + np.arange(T)) * self.interval
-        shared: dict[str, pa.Array] = {
-            "time": pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type),
-            "sensor": _tile(self._sensor, T),
-            "quantity": _tile(self._quantity, T),
-            "truth": pa.array(result.truth.ravel(), from_pandas=True),
-            "status": pa.DictionaryArray.from_arrays(
-                pa.array(result.status.ravel().astype(np.int32)), self._statuses
-            ),
-        }
+        T, N = result.steps.truth.shape
+        first = result.first
+        shared = {0: self._shared(first, result.steps)}
+        for lag, steps in zip(self._lags, result.lagged, strict=True):
+            shared[lag] = self._shared(first - lag, steps)
         pieces = []
         for m, (_, horizons) in enumerate(self.models):
             code = pa.array(np.full(T * N, m, np.int32))
-            shared["model"] = pa.DictionaryArray.from_arrays(code, self._names)
+            names = {"model": pa.DictionaryArray.from_arrays(code, self._names)}
             for i, horizon in enumerate(horizons):
-                shared["horizon"] = pa.array(np.full(T * N, horizon, np.int32))
-                pieces.append(_rows(shared, result.rows[m], i))
+                names["horizon"] = pa.array(np.full(T * N, horizon, np.int32))
+                columns = shared[max(0, -horizon)] | names
+                pieces.append(_rows(columns, result.rows[m], i, self._experts[m]))
         return pa.concat_tables(pieces)
 
+    def _shared(self, first: int, steps: Steps) -> dict[str, pa.Array]:
+        """The columns that are the same for all models."""
+        T, N = steps.truth.shape
+        times = (first + np.arange(T)) * self.interval
+        return {
+            "time": pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type),
+            "sensor": _tile(self._sensor, T),
+            "quantity": _tile(self._quantity, T),
+            "truth": pa.array(steps.truth.ravel(), from_pandas=True),
+            "status": pa.DictionaryArray.from_arrays(
+                pa.array(steps.status.ravel().astype(np.int32)), self._statuses
+            ),
+            "gap_age": pa.array(steps.age.ravel()),
+        }
 
-def _rows(shared: dict[str, pa.Array], rows: ModelRows, i: int) -> pa.Table:
+
+def _rows(
+    shared: dict[str, pa.Array], rows: ModelRows, i: int, experts: pa.Array | None
+) -> pa.Table:
     mean = rows.mean[..., i].ravel()
     own = {
         "forecast": pa.array(mean),
         "lower": pa.array(rows.lower[..., i].ravel(), from_pandas=True),
         "upper": pa.array(rows.upper[..., i].ravel(), from_pandas=True),
+        "regressors": _known(rows.regressors, i, len(mean)),
+        "experts": pa.nulls(len(mean), FORECASTS.field("experts").type),
     }
+    if experts is not None:
+        codes = _known(rows.experts, i, len(mean))
+        own["experts"] = pa.DictionaryArray.from_arrays(codes, experts)
     columns = shared | own
     table = pa.table([columns[f.name] for f in FORECASTS], schema=FORECASTS)
     known = ~np.isnan(mean)
     return table if known.all() else table.filter(pa.array(known))
+
+
+def _known(column: NDArray[np.int32] | None, i: int, rows: int) -> pa.Array:
+    """One horizon's numbers, null where they are below 0 or not given."""
+    if column is None:
+        return pa.nulls(rows, pa.int32())
+    of = column[..., i].ravel()
+    return pa.array(of, mask=of < 0)
+
+
+def _combinations(experts: Sequence[str]) -> pa.Array | None:
+    """Names of every set of experts, in the order of the numbers whose bits stand for them."""
+    if not experts:
+        return None
+    sets = range(1 << len(experts))
+    return pa.array([" ".join(e for b, e in enumerate(experts) if s >> b & 1) for s in sets])
 
 
 def _encode(names: list[str]) -> tuple[NDArray[np.int32], pa.Array]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Floats, Ints, Series, State
 from gapcast.engine.kernels import score as kernel
 from gapcast.engine.readings import TIME
+from gapcast.engine.results import ModelRows, Steps
+from gapcast.engine.sink import STATUSES
 
 UNSET = np.iinfo(np.int64).min
 GAP_AGES = {
@@ -37,39 +39,56 @@ class Scorer:
     handed over when the first step of the next one comes.
     """
 
-    def __init__(self, targets: int, horizons: int, interval: int, window: int) -> None:
+    def __init__(
+        self, targets: int, horizons: Sequence[int], interval: int, window: int
+    ) -> None:
+        self.horizons = sorted(horizons)
         self.interval = interval
         self.window = window
-        shape = (targets, horizons, kernel.FIELDS)
+        shape = (targets, len(self.horizons), kernel.FIELDS)
         self.state: State = {
             "total": np.zeros(shape),
             "window": np.zeros(shape),
-            "by_gap": np.zeros((targets, horizons, len(GAP_AGES), kernel.FIELDS)),
+            "by_gap": np.zeros((*shape[:2], len(GAP_AGES), kernel.FIELDS)),
             "current": np.full(targets, UNSET),
         }
 
     def add(
-        self,
-        first: int,
-        forecast: tuple[Floats, Floats, Floats],
-        truth: Floats,
-        scored: NDArray[np.bool_],
-        bucket: NDArray[np.int64],
+        self, first: int, rows: ModelRows, steps: Steps, lagged: Mapping[int, Steps], scored: str
     ) -> list[tuple[int, Floats]]:
-        """Score steps from `first` on; returns windows that ended: (index, sums)."""
+        """Score steps from `first` on; returns windows that ended: (index, sums).
+
+        steps, lagged: what became of the steps, and by lag of those that horizons below 0 are
+        for; their errors count in the window in which they were made. scored: the status that
+        counts.
+        """
         finished = []
-        start, T = 0, len(truth)
+        start, T = 0, len(steps.truth)
         while start < T:
             index = (first + start) * self.interval // self.window
             stop = min(T, -(-(index + 1) * self.window // self.interval) - first)
             finished += self._turn(index)
-            cut = slice(start, stop)
-            kernel.accumulate(
-                *(a[cut] for a in forecast), truth[cut], scored[cut], bucket[cut],
-                self.state["total"], self.state["window"], self.state["by_gap"],
-            )  # fmt: skip
+            self._accumulate(rows.cut(slice(start, stop)), 0, steps.cut(slice(start, stop)), scored)
+            for lag, past in lagged.items():
+                if -lag in self.horizons:
+                    self._accumulate(
+                        rows.cut(slice(start, stop)), -lag, past.cut(slice(start, stop)), scored
+                    )
             start = stop
         return finished
+
+    def _accumulate(self, rows: ModelRows, horizon: int, steps: Steps, scored: str) -> None:
+        """Add the errors of one horizon below 0, or of all others."""
+        at = [i for i, h in enumerate(self.horizons) if (h == horizon if horizon else h >= 0)]
+        if not at:
+            return
+        of = slice(at[0], at[-1] + 1)
+        state = self.state
+        kernel.accumulate(
+            rows.mean[..., of], rows.lower[..., of], rows.upper[..., of], steps.truth,
+            steps.status == STATUSES.index(scored), buckets(steps.age, self.interval),
+            state["total"][:, of], state["window"][:, of], state["by_gap"][:, of],
+        )  # fmt: skip
 
     def _turn(self, index: int) -> list[tuple[int, Floats]]:
         current = self.state["current"]
@@ -90,10 +109,10 @@ class Scorer:
         return done
 
 
-def buckets(age: Ints, interval: int) -> Ints:
+def buckets(age: NDArray[np.int32], interval: int) -> Ints:
     """Class of each age in steps, an index into `GAP_AGES`."""
     bounds = [b for b in GAP_AGES.values() if b is not None]
-    found: Ints = np.searchsorted(np.array(bounds), age * interval, side="right")
+    found: Ints = np.searchsorted(np.array(bounds), age * np.int64(interval), side="right")
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints, Layout
-from gapcast.engine.shard import Ending, ModelRows, StepResult
+from gapcast.engine.results import Ending, StepResult
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -40,14 +40,9 @@ class Shares:
         def side(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
             return _joined(arrays, order, axis=1)
 
-        rows = [
-            ModelRows(*(side(a) for a in zip(*(vars(r).values() for r in of), strict=True)))
-            for of in zip(*(p.rows for p in parts), strict=True)
-        ]
-        truth, status = side([p.truth for p in parts]), side([p.status for p in parts])
-        return StepResult(
-            parts[0].first, truth, status, rows, self._windows([p.windows for p in parts])
-        )
+        result = StepResult.joined(parts, side)
+        result.windows = self._windows([p.windows for p in parts])
+        return result
 
     def join_endings(self, parts: Sequence[Ending]) -> Ending:
         """One ending of the run from those of the shards."""
@@ -69,7 +64,7 @@ class Shares:
     def _owned(self, name: str) -> tuple[list[Ints], Ints | None]:
         """Indices on the leading axis of a snapshot's array, by shard, and their order."""
         m, _, rest = name.partition("/")
-        if rest.startswith(("state/", "saved/")):
+        if rest.startswith(("state/", "saved/")) and "/targets/" not in rest:
             return self.units[int(m)], self._unit_orders[int(m)]
         return self.targets, self._order
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid import GridFrame
-from gapcast.engine.shard import Ending, ModelRows, StepResult
+from gapcast.engine.results import Ending, ModelRows, StepResult, Steps
 
 Parcel = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """JSON values and arrays by name."""
@@ -77,22 +77,30 @@ def to_frame(parcel: Parcel) -> GridFrame:
 
 def of_result(result: StepResult) -> Parcel:
     """What a shard made of a frame, but for the truth, which the frame's sender has."""
-    arrays: dict[str, NDArray[Any]] = {"status": result.status}
+    steps = result.steps
+    arrays: dict[str, NDArray[Any]] = {"status": steps.status, "age": steps.age}
+    for i, past in enumerate(result.lagged):
+        arrays |= {f"lagged/{i}/{name}": a for name, a in vars(past).items()}
     for m, rows in enumerate(result.rows):
-        arrays |= {f"{m}/{name}": a for name, a in vars(rows).items()}
-    windows = _put_windows(result.windows, arrays)
-    return {"first": result.first, "models": len(result.rows), "windows": windows}, arrays
+        arrays |= {f"{m}/{name}": a for name, a in rows.given().items()}
+    meta = {"first": result.first, "models": len(result.rows), "lags": len(result.lagged)}
+    return meta | {"windows": _put_windows(result.windows, arrays)}, arrays
 
 
 def to_result(parcel: Parcel, frame: GridFrame, targets: Ints) -> StepResult:
     """The result in a parcel; `targets` are the shard's columns of the `frame` it was made of."""
     meta, arrays = parcel
-    rows = [
-        ModelRows(*(arrays[f"{m}/{name}"] for name in ("mean", "lower", "upper")))
-        for m in range(meta["models"])
-    ]
-    windows = _take_windows(meta["windows"], arrays)
-    return StepResult(meta["first"], frame.truth(targets), arrays["status"], rows, windows)
+
+    def below(prefix: str) -> dict[str, Any]:
+        return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+
+    return StepResult(
+        meta["first"],
+        Steps(frame.truth(targets), arrays["status"], arrays["age"]),
+        [ModelRows(**below(f"{m}/")) for m in range(meta["models"])],
+        _take_windows(meta["windows"], arrays),
+        [Steps(**below(f"lagged/{i}/")) for i in range(meta["lags"])],
+    )
 
 
 def of_ending(ending: Ending) -> Parcel:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from gapcast.engine.grid import GridFrame
-from gapcast.engine.shard import Ending, StepResult
+from gapcast.engine.results import Ending, StepResult
 
 if TYPE_CHECKING:
     from gapcast.engine.flow import Flow

@@ -7,9 +7,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gapcast.engine.config.model import ModelSection, PluginSection, Production, Run
+from gapcast.engine.config.model import (
+    FORMS,
+    DerivedSection,
+    ModelSection,
+    PluginSection,
+    Production,
+    Run,
+    keys,
+)
 from gapcast.engine.config.positions import KeyPath, Written
-from gapcast.engine.config.runconfig import Chosen, ChosenModel
+from gapcast.engine.config.runconfig import (
+    Chosen,
+    ChosenDerivation,
+    ChosenModel,
+    derives,
+)
 from gapcast.engine.config.units import read_duration
 from gapcast.engine.config.wording import Checked, explain
 from gapcast.engine.errors import PluginError
@@ -43,9 +56,13 @@ class Check:
             chosen = self._choose(kind, path, section)
             if chosen and kind is Kind.FORECASTER:
                 chosen = self._with_model_keys(path, section, chosen)
+            elif chosen and kind is Kind.DERIVATION:
+                chosen = self._with_inputs(section, chosen)
             if chosen:
                 self.chosen[path] = chosen
         self.found += self._misdirected({c: s.plugin for c, s in self.chosen.items()})
+        if isinstance(self.run, Run):
+            self.found += _contradicting(self.run, self.chosen)
 
     def _misdirected(self, chosen: dict[KeyPath, type[Any]]) -> Iterator[tuple[KeyPath, str]]:
         """Sinks that are for something else than what they would get."""
@@ -72,12 +89,12 @@ class Check:
         except PluginError as error:
             self.found.append(((*path, "type"), str(error)))
             return None
-        form = ModelSection if kind is Kind.FORECASTER else PluginSection
-        own = {key: value for key, value in section.items() if key not in form.model_fields}
+        others = keys(FORMS.get(kind, PluginSection))
+        own = {key: value for key, value in section.items() if key not in others}
         try:
             return Chosen(section["type"], plugin, plugin.Params.model_validate(own))
         except ValidationError as error:
-            part = Checked(path, own, plugin.Params, tuple(form.model_fields))
+            part = Checked(path, own, plugin.Params, tuple(others))
             origin = _origin(section["type"], entry)
             self.found += [(p, m + origin) for p, m in explain(error, part, self._written)]
             return None
@@ -87,17 +104,29 @@ class Check:
     ) -> ChosenModel[Any] | None:
         """`chosen` with the keys that every model has; what is wrong in these, `run` has told."""
         try:
-            keys = ModelSection.model_validate(section, context=self._context)
+            model = ModelSection.model_validate(section, context=self._context)
         except ValidationError:
             return None
         least, most = chosen.plugin.horizons
         known = self._context["interval"] is not None
-        if known and not least <= keys.horizons[0] <= keys.horizons[-1] <= most:
+        asked = [max(h, 0) for h in model.horizons]
+        if known and not least <= asked[0] <= asked[-1] <= most:
             served = str(least) if least == most else f"{least} to {most}"
             message = f"{chosen.type_name} serves horizons of {served} steps only"
             self.found.append(((*path, "horizons"), message))
         name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
-        return ChosenModel(name, plugin, params, keys.horizons, keys.level)
+        return ChosenModel(name, plugin, params, model.horizons, model.level, model.derive)
+
+    def _with_inputs(
+        self, section: dict[str, Any], chosen: Chosen[Any]
+    ) -> ChosenDerivation[Any] | None:
+        """`chosen` with the quantities it works on; what is wrong in these, `run` has told."""
+        try:
+            inputs = DerivedSection.model_validate(section).inputs
+        except ValidationError:
+            return None
+        name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
+        return ChosenDerivation(name, plugin, params, inputs or plugin.quantities)
 
 
 def _interval(data: dict[str, Any]) -> int | None:
@@ -117,7 +146,8 @@ def _sections(
         default[key] = {name: section.model_dump() for name, section in named.items()}
     whole = (default if form is Run else {}) | data
     places: list[tuple[Kind, KeyPath]] = [(Kind.SOURCE, ("source",)), (Kind.BACKEND, ("backend",))]
-    for kind, key in ((Kind.FORECASTER, "models"), (Kind.SINK, "sinks")):
+    named = ((Kind.FORECASTER, "models"), (Kind.SINK, "sinks"), (Kind.DERIVATION, "derive"))
+    for kind, key in named:
         if isinstance(whole.get(key), dict):
             places += [(kind, (key, name)) for name in whole[key]]
     for kind, path in places:
@@ -126,6 +156,8 @@ def _sections(
         section: Any = whole
         for step in path:
             section = section.get(step, {})
+        if kind is Kind.DERIVATION and isinstance(section, dict) and not section.get("type"):
+            section = section | {"type": str(path[-1]).replace("_", "-")}
         if isinstance(section, dict) and isinstance(section.get("type"), str):
             yield kind, path, section
 
@@ -145,3 +177,26 @@ def _contradictions(run: Run) -> Iterator[tuple[KeyPath, str]]:
         for i, sensor in enumerate(run.targets.sensors):
             if sensor not in known:
                 yield ("targets", "sensors", i), f"{sensor!r} is not one of network.sensors"
+
+
+def _contradicting(run: Run, chosen: dict[KeyPath, Chosen[Any]]) -> Iterator[tuple[KeyPath, str]]:
+    """What is derived, by what the plugins say, and what the models make of it."""
+    models = {p: c for p, c in chosen.items() if isinstance(c, ChosenModel)}
+    for path, model in models.items():
+        if model.derive and run.derive == {}:
+            yield (*path, "derive"), "there is nothing to derive: derive is {}"
+        elif model.derive and 0 not in model.horizons:
+            yield (*path, "derive"), "only nowcasts, horizon 0, are made through what is derived"
+    derived = {p: c for p, c in chosen.items() if isinstance(c, ChosenDerivation)}
+    if derived and not any(derives(model) for model in models.values()):
+        yield ("derive",), "no model makes use of it; give one derive: true and horizon 0"
+    before: dict[str, KeyPath] = {}
+    for path, one in derived.items():
+        value, companion = one.inputs
+        if value not in run.targets.quantities:
+            yield path, f"is for {value}, which is not one of targets.quantities"
+        elif value == companion:
+            yield path, f"needs two quantities, not {value} twice"
+        elif value in before:
+            yield path, f"is for {value}, and so is {before[value][-1]}; one is enough"
+        before.setdefault(value, path)

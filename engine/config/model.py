@@ -6,6 +6,7 @@ Durations and times are held in microseconds (see `units`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -195,6 +196,23 @@ class Span(Section):
         return end
 
 
+class Gaps(Section):
+    """Random gaps within the dark spans, each target in gaps of its own."""
+
+    share: float = Field(gt=0, lt=1, description="Share of the steps that are dark.")
+    steps: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
+        default=(1, 10), description="Least and greatest length of a gap, in steps of the grid."
+    )
+    seed: int = Field(default=0, ge=0, description="Other seeds give other gaps.")
+
+    @field_validator("steps")
+    @classmethod
+    def _ascending(cls, steps: tuple[int, int]) -> tuple[int, int]:
+        if steps[0] > steps[1]:
+            raise refusal("two numbers, the greater one last")
+        return steps
+
+
 class Evaluation(Section):
     """How forecasts are held against the truth."""
 
@@ -214,6 +232,12 @@ class Evaluation(Section):
     release: Literal["end", "never"] = Field(
         default="end",
         description="Whether withheld truth is handed over for learning at its span's end.",
+    )
+    sensors: Sensors = Field(
+        default=None, description="Whose targets are dark within a span: all, or a list."
+    )
+    gaps: Gaps | None = Field(
+        default=None, description="Dark only in random gaps, not throughout a span."
     )
 
     @field_validator("spans")
@@ -253,6 +277,21 @@ class PluginSection(Section):
     type: str = Field(description="Name of the plugin, or `package:name`, or `my.module:MyClass`.")
 
 
+class DerivedSection(PluginSection):
+    """A derivation: its own keys stand beside these."""
+
+    type: str = Field(
+        default="",
+        description="The derivation, named as any plugin. Default: the section's name, - for _.",
+    )
+    inputs: tuple[str, str] | None = Field(
+        default=None,
+        alias="from",
+        description="Quantities it is made from: the one to forecast, then its companion. "
+        "Default: the derivation's.",
+    )
+
+
 class ModelSection(PluginSection):
     """A forecaster under a name of its own. The keys here are those of every model."""
 
@@ -265,6 +304,11 @@ class ModelSection(PluginSection):
     level: float = Field(
         default=0.9, gt=0, lt=1, description="Nominal coverage of the forecast interval."
     )
+    derive: bool | None = Field(
+        default=None,
+        description="Whether to nowcast through derived quantities. Default: as the forecaster "
+        "prefers; `network-rls` does.",
+    )
 
     @field_validator("horizons")
     @classmethod
@@ -273,6 +317,18 @@ class ModelSection(PluginSection):
         if known and len(set(horizons)) < len(horizons):
             raise refusal("different horizons")
         return tuple(sorted(horizons))
+
+
+FORMS: Mapping[str, type[PluginSection]] = {
+    "forecaster": ModelSection,
+    "derivation": DerivedSection,
+}
+"""Sections of the kinds of plugins that have more keys than `PluginSection`."""
+
+
+def keys(form: type[PluginSection]) -> list[str]:
+    """The keys of a section that are not the plugin's, as they are written."""
+    return [field.alias or name for name, field in form.model_fields.items()]
 
 
 class Production(Section):
@@ -296,6 +352,11 @@ class Run(Section):
         default={}, description="Believable range of each quantity; readings outside are rejected."
     )
     targets: Targets = Field(description="The series to forecast.")
+    derive: dict[Name, DerivedSection] | None = Field(
+        default=None,
+        description="Quantities derived of others, to forecast through. Default: whatever fits "
+        "the targets and the quantities found in the source; `{}`: none.",
+    )
     evaluation: Evaluation = Field(default=Evaluation(), description="How forecasts are scored.")
     models: dict[Name, ModelSection] = Field(
         default={"network": ModelSection(type="network-rls")},

@@ -125,7 +125,8 @@ def _due(b, heard):
 
 @njit_part
 def _look_back(b, m):
-    """The last residuals, by new weights."""
+    """The last residuals, by new weights. Of a member that was missing at the last step it is the
+    one of the gap's onset: by how much the weights have moved what is said of it, it moves back."""
     if b.facts[KNOWN] == 0:
         return
     for i in range(m):
@@ -133,7 +134,13 @@ def _look_back(b, m):
         b.y[i] = b.last[i] - b.facts[CENTRE]
     _fit(b)
     for i in range(m):
-        if b.heard_before[i] == 1:
+        moved = b.y[i] - b.fit[i] - b.left[i] * b.residual[i]
+        if b.heard_before[i] == 0:
+            b.residual[i] += moved
+            for j in range(m):
+                if b.hidden[j] == 1:
+                    b.carried[j, i] += moved
+        else:
             b.residual[i] = b.y[i] - b.fit[i]
         b.y[i] = b.u[i]
 
@@ -222,6 +229,7 @@ def _tell(b, m, count, g, typical, targets, z, out):
             variance += b.weights[k, i] * b.weights[k, i] * b.noise[k] * (1 - left * left)
         half = z * np.sqrt(variance) if typical > 0 or f[POWER] > 0 else np.nan
         out[0, n], out[1, n], out[2, n] = mean, mean - half, mean + half
+        out[3, n] = np.nan if m - count - b.seen[i] == 0 else mean - g.own_carry[i]
 
 
 @inlined_part
@@ -341,9 +349,10 @@ def nowcast(values, own, s, c, g, solver, scratch, flags, out):
     """Forecast every step from the others of the same step, then learn it.
 
     values (T, S), own (T, N): as a `Frame` has them; s: `Models`, updated in place; c: `Settings`;
-    the next four scratch: `new_gaps`, `new_solver`, (4, M) and bool (3, M). out (3, T, N)
-    receives mean, lower and upper bound in the target's unit: the mean NaN until another member
-    is seen, the bounds until there is a residual.
+    the next four scratch: `new_gaps`, `new_solver`, (4, M) and bool (3, M). out (4, T, N)
+    receives mean, lower and upper bound in the target's unit, and the mean without what is carried
+    of the target's own residual: means are NaN until another member is seen (the last one
+    whenever none is), bounds until there is a residual.
     """
     for k in range(len(s.last)):
         b = Block(

@@ -75,6 +75,9 @@ def epoch(e: int, rows: int = 40) -> pa.Table:
         "upper": pa.array([None] * rows, pa.float64()),
         "truth": pa.array([None if i % 3 == 0 else i / 7 for i in range(rows)], pa.float64()),
         "status": pa.array([STATUSES[1 if i % 3 == 0 else 0] for i in range(rows)]),
+        "gap_age": pa.array([1 + i % 5 for i in range(rows)]),
+        "regressors": pa.array([None if i % 4 == 0 else i % 9 for i in range(rows)], pa.int32()),
+        "experts": pa.array([[None, "own", "network own"][i % 3] for i in range(rows)]),
     }
     arrays = [columns[f.name].cast(f.type) for f in FORECASTS]
     return pa.table(arrays, schema=FORECASTS)

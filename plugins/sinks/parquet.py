@@ -32,7 +32,9 @@ from gapcast.plugins.sinks.parts import DAYS, QUIET, Part, due, parts, supersede
 log = logging.getLogger("gapcast.sinks")
 
 DAY = 86_400_000_000
-NAMES = ["time", "sensor", "quantity", "model", "horizon", "status"]
+NAMES = [
+    "time", "sensor", "quantity", "model", "horizon", "status", "gap_age", "regressors", "experts",
+]  # fmt: skip
 """Columns that are stored with a dictionary."""
 FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors that another try cannot help."""
@@ -191,7 +193,7 @@ def _read(folder: Folder, part: Part) -> pa.Table:
     fsspec's WebHDFS takes an error of a data node for what the file holds."""
     rows = pq.read_table(
         pa.BufferReader(folder.read(part.name)),
-        read_dictionary=["sensor", "quantity", "model", "status"],
+        read_dictionary=["sensor", "quantity", "model", "status", "experts"],
         page_checksum_verification=True,
     )
     if len(rows) != part.rows:

@@ -9,11 +9,12 @@ import numpy as np
 
 from gapcast.engine.backend import Backend
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.rows import Rows, cut, joined
-from gapcast.engine.shard import ModelRows, StepResult
+from gapcast.engine.rows import Rows
+from gapcast.engine.results import ModelRows, StepResult, Steps
 from gapcast.engine.testing.backend import MODELS
 from gapcast.engine.testing.played import config, play
 from gapcast.engine.testing.stage import Stage
+from gapcast.plugins.forecasters.persistence import Persistence
 
 
 def test_rows_do_not_depend_on_where_frames_are_cut():
@@ -24,13 +25,30 @@ def test_rows_do_not_depend_on_where_frames_are_cut():
         sides[0][rng.random((7, 4, horizons)) < 0.2] = np.nan
         return ModelRows(*sides)
 
-    status = rng.integers(0, 4, (7, 4)).astype(np.uint8)
-    whole = StepResult(100, rng.normal(size=(7, 4)), status, [rows(2), rows(1)])
-    models = [Model("a", None, (0, 3)), Model("b", None, (0,))]
+    def steps():
+        status = rng.integers(0, 4, (7, 4)).astype(np.uint8)
+        return Steps(rng.normal(size=(7, 4)), status, status.astype(np.int32))
+
+    whole = StepResult(100, steps(), [rows(3), rows(1)], [], [steps()])
+    plain = Persistence(Persistence.Params())
+    models = [Model("a", plain, (-2, 0, 3)), Model("b", plain, (0,))]
     make = Rows([Series(str(i), "temperature") for i in range(4)], models, 1_800_000_000).table
     for at in range(1, 7):
-        head, tail = cut(whole, at)
-        assert make(joined([head, tail])).equals(make(whole))
+        parts = whole.cut(at)
+        assert make(StepResult.joined(parts, np.concatenate)).equals(make(whole))
+
+
+def test_rows_of_lagged_steps_stand_at_their_own_time():
+    past = Steps(np.array([[5.0]]), np.array([[2]], np.uint8), np.array([[4]], np.int32))
+    now = Steps(np.array([[7.0]]), np.array([[0]], np.uint8), np.array([[1]], np.int32))
+    rows = ModelRows(*np.array([[[[1.0, 2.0]]], [[[0.0, 1.0]]], [[[3.0, 3.0]]]]))
+    model = Model("a", Persistence(Persistence.Params()), (-12, 0))
+    result = StepResult(100, now, [rows], [], [past])
+    (late, row) = Rows([Series("1", "t")], [model], 60_000_000).table(result).to_pylist()
+    shown = ("horizon", "forecast", "truth", "status", "gap_age")
+    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "hidden", 4]
+    assert [row[k] for k in shown] == [0, 2.0, 7.0, "observed", 1]
+    assert (row["time"] - late["time"]).total_seconds() == 12 * 60
 
 
 class StoppedInBetween(Backend):

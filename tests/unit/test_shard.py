@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gapcast.engine.errors import ContractError
-from gapcast.engine.evaluation import Evaluation, Segment, Span, spans_of
+from gapcast.engine.evaluation import Evaluation, Gaps, Segment, Span, spans_of
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
 from gapcast.engine.grid import GridFrame
 from gapcast.engine.plan import Plan
@@ -70,8 +70,8 @@ def layout(targets, horizons=(0,), series=4, companions=None):
 
 
 def shard(forecaster=None, targets=(0, 1, 2, 3), how=None, **where):
-    model = Model("m", forecaster or Last(Params()), where.get("horizons", (0,)))
-    plan = Plan((model,), (layout(targets, **where),), how or Evaluation(), DAY, np.array(targets))
+    model = Model("m", forecaster or Last(Params()), where.pop("horizons", (0,)))
+    plan = Plan((model,), (layout(targets, model.asked, **where),), how or Evaluation(), DAY, np.array(targets))
     return Shard(plan)
 
 
@@ -102,15 +102,16 @@ def test_a_forecast_stands_at_the_step_it_is_for():
 @pytest.mark.parametrize("cuts", [(1, 2, 3), (5,), (1,) * 29])
 @pytest.mark.parametrize("hide", ["each", "each-sensor", "together"])
 @pytest.mark.parametrize("release", [True, False])
-def test_cuts_and_shards_change_nothing(cuts, hide, release):
+@pytest.mark.parametrize("gaps", [None, Gaps(0.4, 1, 3)])
+def test_cuts_and_shards_change_nothing(cuts, hide, release, gaps):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(30, 4))
     values[rng.random(values.shape) < 0.2] = np.nan
-    how = Evaluation(hide, release, (Span(4, 9), Span(9, 15), Span(20, 29)))
-    whole = shard(horizons=(0, 2), how=how)
+    how = Evaluation(hide, release, (Span(4, 9), Span(9, 15), Span(20, 29)), None, gaps)
+    whole = shard(horizons=(-3, 0, 2), how=how)
     together = whole.step(frame(0, values))
     shares = Shares([layout((0, 1, 2, 3))], 2)
-    pieces = [shard(targets=t, horizons=(0, 2), how=how) for t in shares.targets]
+    pieces = [shard(targets=t, horizons=(-3, 0, 2), how=how) for t in shares.targets]
     for s in pieces:
         s.job_targets = np.arange(4)
     at, parts = 0, []
@@ -120,7 +121,9 @@ def test_cuts_and_shards_change_nothing(cuts, hide, release):
     for name in ("mean", "lower", "upper"):
         cut_up = np.concatenate([getattr(p.rows[0], name) for p in parts])
         np.testing.assert_array_equal(getattr(together.rows[0], name), cut_up)
-    np.testing.assert_array_equal(together.status, np.concatenate([p.status for p in parts]))
+    for name in ("status", "age", "truth"):
+        cut_up = np.concatenate([getattr(p.steps, name) for p in parts])
+        np.testing.assert_array_equal(getattr(together.steps, name), cut_up)
     for key in ("total", "by_gap"):
         np.testing.assert_array_equal(
             whole.scorers[0].state[key],
@@ -171,8 +174,8 @@ def test_statuses_and_truths():
     refused[2, 0] = 122.153
     s = shard(targets=(0, 1), how=Evaluation("each", True, (Span(3, 4),)), series=2)
     result = s.step(frame(0, values, refused))
-    assert result.status[:, 0].tolist() == [OBSERVED, MISSING, REJECTED, HIDDEN]
-    np.testing.assert_array_equal(result.truth[:, 0], [0, np.nan, 122.153, 3])
+    assert result.steps.status[:, 0].tolist() == [OBSERVED, MISSING, REJECTED, HIDDEN]
+    np.testing.assert_array_equal(result.steps.truth[:, 0], [0, np.nan, 122.153, 3])
 
 
 def test_scores_count_what_the_evaluation_says():

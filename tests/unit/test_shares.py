@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Layout, Series
-from gapcast.engine.shard import Ending, ModelRows, StepResult
+from gapcast.engine.results import Ending, ModelRows, StepResult, Steps
 from gapcast.engine.shares import Shares, together
 
 
@@ -76,11 +76,14 @@ def test_results_come_together_in_the_order_of_the_targets(layouts, count):
     def part(targets):
         side = np.array([targets, targets + 100])
         rows = [ModelRows(*(side[..., None] + k for k in (0.0, 0.1, 0.2)))]
-        return StepResult(7, side.astype(float), side.astype(np.uint8), rows, [(0, 3, targets)])
+        steps = Steps(side.astype(float), side.astype(np.uint8), side.astype(np.int32))
+        return StepResult(7, steps, rows, [(0, 3, targets)], [steps])
 
     joined = shares.join([part(t) for t in shares.targets])
     assert joined.first == 7
-    np.testing.assert_array_equal(joined.truth, [np.arange(n), np.arange(n) + 100])
+    for steps in (joined.steps, *joined.lagged):
+        np.testing.assert_array_equal(steps.truth, [np.arange(n), np.arange(n) + 100])
+        np.testing.assert_array_equal(steps.age, [np.arange(n), np.arange(n) + 100])
     np.testing.assert_array_equal(joined.rows[0].upper[0, :, 0], np.arange(n) + 0.2)
     ((m, window, sums),) = joined.windows
     assert (m, window) == (0, 3)

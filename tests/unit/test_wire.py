@@ -17,7 +17,7 @@ from gapcast.engine.grid import GridFrame
 from gapcast.engine.kept import Kept
 from gapcast.engine.network import Network, lay_out
 from gapcast.engine.plan import Plan, of_parcel
-from gapcast.engine.shard import Ending, ModelRows, StepResult
+from gapcast.engine.results import Ending, ModelRows, StepResult, Steps
 from gapcast.plugins.forecasters.persistence import Persistence
 from gapcast.plugins.forecasters.spatial_rls import SpatialRls
 
@@ -77,12 +77,18 @@ def test_results_and_endings_arrive_as_they_were():
     values = np.array([[1, np.nan, 3, 4, 5], [np.nan, 2, 3, 4, 5]])
     refused = np.where(np.isnan(values), 9.0, np.nan)
     frame, targets = GridFrame(9, values, refused), np.array([0, 2, 3, 4])
-    result = StepResult(9, frame.truth(targets), status, rows, windows)
-    assert result.truth[:, 0].tolist() == [1, 9]
+    steps = Steps(frame.truth(targets), status, np.arange(8, dtype=np.int32).reshape(2, 4))
+    past = Steps(steps.truth - 1, status + 1, steps.age + 1)
+    rows[1] = ModelRows(*list(rows[1].given().values()), experts=status[..., None].astype(np.int32))
+    result = StepResult(9, steps, rows, windows, [past])
+    assert result.steps.truth[:, 0].tolist() == [1, 9]
     back = wire.to_result(carried(wire.of_result(result)), frame, targets)
     assert (back.first, [w[:2] for w in back.windows]) == (9, [(1, 12), (0, 13)])
-    same(back.truth, result.truth)
-    same(back.status, status)
+    for name in ("truth", "status", "age"):
+        same(getattr(back.steps, name), getattr(steps, name))
+        same(getattr(back.lagged[0], name), getattr(past, name))
+    assert back.rows[0].experts is None
+    same(back.rows[1].experts, rows[1].experts)
     same(back.rows[1].upper, rows[1].upper)
     same(back.windows[0][2], windows[0][2])
     ending = Ending(windows, [np.ones(3)], [np.zeros(2)], [0.25])

@@ -1,0 +1,116 @@
+"""What a shard makes of frames: what became of each step, and what every model said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Floats
+
+Join = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What became of steps, (T, N) each: truth, NaN where none arrived; status, an index into
+    `STATUSES`; age, steps since the target's own truth was last visible to its models."""
+
+    truth: Floats
+    status: NDArray[np.uint8]
+    age: NDArray[np.int32]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Steps], join: Join) -> Steps:
+        """One of several, each array joined by `join`."""
+        return cls(*(join(a) for a in zip(*(vars(p).values() for p in parts), strict=True)))
+
+    def cut(self, steps: slice) -> Steps:
+        """Some of the steps."""
+        return Steps(*(a[steps] for a in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class ModelRows:
+    """One model's forecasts for the steps of a frame: (T, N, H) each, [t, n, h] *for* step t, or
+    for the step -h steps before where the horizon h is negative. regressors, experts: int32, as in
+    `Forecast`, -1 where not known; None where the model does not say."""
+
+    mean: Floats
+    lower: Floats
+    upper: Floats
+    regressors: NDArray[np.int32] | None = None
+    experts: NDArray[np.int32] | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[ModelRows], join: Join) -> ModelRows:
+        """One of several, each array joined by `join`."""
+        columns = zip(*(vars(p).values() for p in parts), strict=True)
+        return cls(*(None if any(a is None for a in of) else join(of) for of in columns))  # type: ignore[arg-type]
+
+    def cut(self, steps: slice) -> ModelRows:
+        """The rows of some of the steps."""
+        return ModelRows(*(None if a is None else a[steps] for a in vars(self).values()))
+
+    def given(self) -> dict[str, NDArray[Any]]:
+        """The arrays that are there, by name."""
+        return {name: a for name, a in vars(self).items() if a is not None}
+
+
+@dataclass
+class StepResult:
+    """What a shard made of one frame: its steps, one `ModelRows` a model, and the score windows
+    that ended: (model, window index, sums (N, H, FIELDS)).
+
+    lagged: for each negative horizon of any model, ascending from -1 down, what became of the
+    steps so far back.
+    """
+
+    first: int
+    steps: Steps
+    rows: list[ModelRows]
+    windows: list[tuple[int, int, Floats]] = field(default_factory=list)
+    lagged: list[Steps] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.steps.truth)
+
+    @classmethod
+    def joined(cls, parts: Sequence[StepResult], join: Join) -> StepResult:
+        """One of several, each array joined by `join`; windows are left out."""
+        if len(parts) == 1:
+            return cls(parts[0].first, parts[0].steps, parts[0].rows, [], parts[0].lagged)
+        rows = [ModelRows.joined(r, join) for r in zip(*(p.rows for p in parts), strict=True)]
+        lagged = [Steps.joined(s, join) for s in zip(*(p.lagged for p in parts), strict=True)]
+        return cls(
+            parts[0].first, Steps.joined([p.steps for p in parts], join), rows, [], lagged
+        )
+
+    def cut(self, at: int) -> tuple[StepResult, StepResult]:
+        """The first `at` steps and the rest; windows go with the rest."""
+        head, tail = (
+            StepResult(
+                first, self.steps.cut(of), [r.cut(of) for r in self.rows], windows,
+                [s.cut(of) for s in self.lagged],
+            )
+            for of, first, windows in (
+                (slice(at), self.first, []),
+                (slice(at, None), self.first + at, self.windows),
+            )
+        )  # fmt: skip
+        return head, tail
+
+
+@dataclass
+class Ending:
+    """What a shard leaves at the end of a run: the windows in progress, as in `StepResult`; sums
+    of the whole run (N, H, FIELDS) and by gap age, one a model; seconds spent in each model."""
+
+    windows: list[tuple[int, int, Floats]]
+    totals: list[NDArray[Any]]
+    by_gap: list[NDArray[Any]]
+    seconds: list[float]
