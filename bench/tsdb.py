@@ -54,7 +54,8 @@ def table(rows: int) -> pa.Table:
     truth = rng.normal(20, 5, (rows // (SENSORS * MODELS) + 1, 1, SENSORS))
     columns["truth"] = pa.array(np.repeat(truth, MODELS, axis=1).ravel()[:rows])
     columns["time"] = pa.array(times * 1_000_000)
-    columns["horizon"] = pa.array(i * 0)
+    columns |= {"horizon": pa.array(i * 0), "gap_age": pa.array(i * 0 + 1)}
+    columns |= {n: pa.nulls(rows) for n in ("regressors", "experts")}
     return pa.table([columns[f.name].cast(f.type) for f in FORECASTS], schema=FORECASTS)
 
 

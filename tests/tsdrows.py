@@ -13,6 +13,9 @@ Points = dict[tuple[str, ...], dict[int, float]]
 """The points of one metric: by the values of its tags in order of their names, by second."""
 
 ERRORS = ("residual", "squared_error")
+LACKS = ("gap_age", "regressors", "experts")
+"""Columns of `FORECASTS` that are not made points of."""
+STORED = [f for f in FORECASTS if f.name not in LACKS]
 
 
 def rows(series: Callable[[str], Points], quantity: str = "temperature") -> list[dict[str, Any]]:
@@ -46,14 +49,14 @@ def table(found: list[dict[str, Any]]) -> pa.Table:
     """Rows with the columns of `FORECASTS`, names as plain text."""
     columns = {
         f.name: pa.array([r[f.name] for r in found], _plain(f.type)).cast(_type(f.type))
-        for f in FORECASTS
+        for f in STORED
     }
     return pa.table(columns)
 
 
 def expected(forecasts: pa.Table) -> list[dict[str, Any]]:
     """What `rows` should find of these, where all that is observed is scored."""
-    plain = {f.name: forecasts[f.name].cast(_plain(f.type)).to_pylist() for f in FORECASTS}
+    plain = {f.name: forecasts[f.name].cast(_plain(f.type)).to_pylist() for f in STORED}
     made = [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
     for row in made:
         error = None if row["truth"] is None else row["truth"] - row["forecast"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -32,6 +32,7 @@ class Case:
 
     make: Callable[[Path], Sink]
     read_back: Callable[[Path], pa.Table]
+    lacks: frozenset[str] = frozenset()
 
     def open(self, folder: Path, generation: str = "g1") -> Sink:
         """A new object, as a new process would make it."""
@@ -41,8 +42,10 @@ class Case:
 
     def holds(self, folder: Path, epochs: range) -> None:
         """Assert that exactly the rows of these epochs can be read back, each key once."""
-        found = self.read_back(folder).select(FORECASTS.names).cast(_plain(FORECASTS))
-        wanted = pa.concat_tables([epoch(e) for e in epochs]).cast(_plain(FORECASTS))
+        stored = pa.schema([f for f in FORECASTS if f.name not in self.lacks])
+        found = self.read_back(folder).select(stored.names).cast(_plain(stored))
+        whole = pa.concat_tables([epoch(e) for e in epochs])
+        wanted = whole.select(stored.names).cast(_plain(stored))
         order = [(k, "ascending") for k in KEY]
         assert found.sort_by(order).equals(wanted.sort_by(order)), (
             f"read back {len(found)} rows, {len(wanted)} were written, or their values differ"
@@ -207,11 +210,15 @@ def sink(
     make: Callable[[Path], Sink],
     read_back: Callable[[Path], pa.Table],
     *,
+    lacks: Collection[str] = (),
     skip: Mapping[str, str] | None = None,
 ) -> type:
     """A pytest class that checks a sink against its contract.
 
     make: a new, unopened sink that stores below a folder. read_back: all rows stored below it,
-    with the columns of `FORECASTS`, read without the sink's own code.
+    with the columns of `FORECASTS`, read without the sink's own code. lacks: columns that the store
+    has no place for, as its documentation says; none of the key.
     """
-    return suite("TestSink", CHECKS, Case(make, read_back), skip or {})
+    if not_to_lack := sorted({*lacks} & {*KEY, "forecast"}):
+        raise ValueError(f"a sink cannot lack {', '.join(not_to_lack)}")
+    return suite("TestSink", CHECKS, Case(make, read_back, frozenset(lacks)), skip or {})

@@ -84,7 +84,11 @@ def on_double(folder):
     return OpenTsdbSink(OpenTsdbSink.Params(url=_servers[folder].url, bytes=2048))
 
 
-TestOpenTsdb = kit(on_double, lambda folder: tsdrows.table(tsdrows.rows(_servers[folder].series)))
+TestOpenTsdb = kit(
+    on_double,
+    lambda folder: tsdrows.table(tsdrows.rows(_servers[folder].series)),
+    lacks=tsdrows.LACKS,
+)
 
 
 @settings(max_examples=50, deadline=None, phases=[Phase.reuse, Phase.generate])
