@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from gapcast.engine import deriving
 from gapcast.engine.checkpoint import Schedule, Snapshot, describe, folder_of, newest
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.units import MICROSECONDS
@@ -17,6 +19,7 @@ from gapcast.engine.grid import GridSpec
 from gapcast.engine.job import Job
 from gapcast.engine.network import Network, lay_out, natural, read_positions
 from gapcast.engine.source import Source
+from gapcast.engine.through import Link
 
 log = logging.getLogger("gapcast.prepare")
 
@@ -39,8 +42,8 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
     for model in models:
         quantities.update(model.forecaster.needs().quantities)
     source = config.source.create()
-    source.open(quantities)
-    network = _network(config, source, quantities)
+    network, links = _network(config, source, quantities)
+    models = tuple(deriving.through(model, links, config) for model in models)
     targets = _targets(config, network)
     interval = config.grid.interval
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
@@ -127,15 +130,22 @@ def _migrate(model: Model, state: State, version: int) -> State:
         raise RunError(f"models.{model.name}: the checkpoint's state: {error}") from None
 
 
-def _network(config: RunConfig, source: Source, quantities: set[str]) -> Network:
-    """The sensors the config names, else those with a position, else those in the source."""
+def _network(
+    config: RunConfig, source: Source, quantities: set[str]
+) -> tuple[Network, Mapping[str, Link]]:
+    """The sensors the config names, else those with a position, else those in the source, which
+    is opened; and what is derived. Series of `quantities` and of what is derived."""
     path = config.network.positions
     positions = read_positions(path) if path else {}
     sensors = config.network.sensors or tuple(positions)
-    if sensors:
-        return Network.of((Series(s, q) for s in sensors for q in quantities), positions)
-    found = [series for series in source.discover() if series.quantity in quantities]
-    return Network.of(found, positions)
+    links = deriving.candidates(config, asked=not sensors)
+    wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
+    source.open(wanted)
+    series = [Series(s, q) for s in sensors for q in wanted] if sensors else source.discover()
+    series = [s for s in series if s.quantity in wanted]
+    links = deriving.found(config, links, {s.quantity for s in series})
+    wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
+    return Network.of((s for s in series if s.quantity in wanted), positions), links
 
 
 def _targets(config: RunConfig, network: Network) -> tuple[Series, ...]:

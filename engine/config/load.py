@@ -90,7 +90,7 @@ def _problems(mistakes: list[Mistake], secrets: dict[KeyPath, str]) -> Iterator[
 def _assemble(
     run: Run, chosen: dict[KeyPath, Chosen[Any]], secrets: dict[KeyPath, str]
 ) -> RunConfig:
-    named: dict[str, dict[str, Any]] = {"models": {}, "sinks": {}}
+    named: dict[str, dict[str, Any]] = {"models": {}, "sinks": {}, "derive": {}}
     for path, plugin in chosen.items():
         if len(path) > 1:
             named[str(path[0])][str(path[1])] = plugin
@@ -106,5 +106,6 @@ def _assemble(
         sinks=named["sinks"],
         checkpoint=run.checkpoint,
         backend=chosen["backend",],
+        derive=None if run.derive is None else named["derive"],
         secrets=secrets,
     )

@@ -12,6 +12,7 @@ from gapcast.engine.masking import mask
 
 if TYPE_CHECKING:
     from gapcast.engine.backend import Backend
+    from gapcast.engine.derivation import Derivation
     from gapcast.engine.forecaster import Forecaster
     from gapcast.engine.plugin import Params, Plugin
     from gapcast.engine.sink import Sink
@@ -35,17 +36,33 @@ class Chosen(Generic[P]):
 
 @dataclass(frozen=True)
 class ChosenModel(Chosen[P]):
-    """A model's section. horizons: in steps, ascending. level: nominal coverage."""
+    """A model's section. horizons: in steps, ascending. level: nominal coverage. derive: whether
+    it works through derived quantities, None if that is left to the forecaster."""
 
     horizons: tuple[int, ...] = (0,)
     level: float = 0.9
+    derive: bool | None = None
+
+
+def derives(model: ChosenModel[Forecaster]) -> bool:
+    """Whether a model nowcasts through whatever can be derived."""
+    wants = model.plugin.derives if model.derive is None else model.derive
+    return wants and 0 in model.horizons
+
+
+@dataclass(frozen=True)
+class ChosenDerivation(Chosen[P]):
+    """A derivation's section. inputs: the quantity to forecast and its companion."""
+
+    inputs: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, repr=False)
 class RunConfig:
     """A whole run, every name resolved and every value checked. Durations in microseconds.
 
-    secrets: the text as written of every place that held a placeholder.
+    derive: None where the config leaves it open. secrets: the text as written of every place that
+    held a placeholder.
     """
 
     name: str
@@ -59,6 +76,7 @@ class RunConfig:
     sinks: Mapping[str, Chosen[Sink]]
     checkpoint: Checkpoint
     backend: Chosen[Backend]
+    derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -82,6 +100,7 @@ def redact(config: RunConfig) -> dict[str, Any]:
     for key in ("grid", "network", "targets", "evaluation", "checkpoint"):
         plain[key] = getattr(config, key).model_dump(mode="json", by_alias=True)
     plain["limits"] = {q: limit.model_dump(mode="json") for q, limit in config.limits.items()}
+    plain["derive"] = config.derive and {n: _section(of) for n, of in config.derive.items()}
     plain["models"] = {name: _section(model) for name, model in config.models.items()}
     plain["sinks"] = {name: _section(sink) for name, sink in config.sinks.items()}
     plain["backend"] = _section(config.backend)
@@ -95,6 +114,9 @@ def _section(chosen: Chosen[Any]) -> dict[str, Any]:
     section = {"type": chosen.type_name, **chosen.params.model_dump(mode="json", by_alias=True)}
     if isinstance(chosen, ChosenModel):
         section |= {"horizons": list(chosen.horizons), "level": chosen.level}
+        section |= {"derive": chosen.derive}
+    if isinstance(chosen, ChosenDerivation):
+        section |= {"from": list(chosen.inputs)}
     return section
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
-from gapcast.engine.config.model import ModelSection, PluginSection, Run
+from gapcast.engine.config.model import FORMS, PluginSection, Run, keys
 from gapcast.engine.errors import BrokenPlugin
 from gapcast.engine.registry import Entry, Kind, Registry
 
@@ -44,7 +44,7 @@ def schema(registry: Registry | None = None) -> dict[str, Any]:
     definitions = whole["$defs"]
     entries = (registry or Registry.installed()).entries
     for kind in Kind:
-        form = ModelSection if kind is Kind.FORECASTER else PluginSection
+        form = FORMS.get(kind, PluginSection)
         section = schema_of(form)
         section["allOf"] = [
             _when(entry, form, definitions) for entry in entries if entry.kind == kind
@@ -58,8 +58,10 @@ def schema(registry: Registry | None = None) -> dict[str, Any]:
         properties[key]["$ref"] = f"#/$defs/{kind.capitalize()}"
     for key, kind in (("models", Kind.FORECASTER), ("sinks", Kind.SINK)):
         properties[key]["additionalProperties"] = {"$ref": f"#/$defs/{kind.capitalize()}"}
-    definitions.pop("PluginSection", None)
-    definitions.pop("ModelSection", None)
+    (derived,) = (node for node in properties["derive"]["anyOf"] if node["type"] == "object")
+    derived["additionalProperties"] = {"$ref": f"#/$defs/{Kind.DERIVATION.capitalize()}"}
+    for form in (PluginSection, *FORMS.values()):
+        definitions.pop(form.__name__, None)
     return whole
 
 
@@ -72,7 +74,7 @@ def _when(entry: Entry, form: type[PluginSection], definitions: dict[str, Any]) 
     prefix = f"{entry.kind}.{entry.name}."
     own = schema_of(params, f"#/$defs/{prefix}{{model}}")
     definitions.update({prefix + name: part for name, part in own.pop("$defs", {}).items()})
-    own["properties"] = dict.fromkeys(form.model_fields, True) | own.get("properties", {})
+    own["properties"] = dict.fromkeys(keys(form), True) | own.get("properties", {})
     return {
         "if": {"properties": {"type": {"const": entry.name}}, "required": ["type"]},
         "then": own,

@@ -44,6 +44,7 @@ class NetworkRls(Forecaster):
         )
 
     params: Params
+    derives = True
 
     def needs(self) -> Needs:
         """The other series of the target's quantity, in blocks."""

@@ -150,6 +150,7 @@ def test_what_is_written_down_has_every_default_and_no_secret():
     }  # fmt: skip
     assert plain["models"]["b"] == {
         "type": "level", "alpha": 0.5, "neighbours": "all", "horizons": [0], "level": 0.9,
+        "derive": None,
     }  # fmt: skip
     assert "ada-lovelace" not in json.dumps(plain, ensure_ascii=False)
     assert "wörd" not in json.dumps(plain, ensure_ascii=False)
@@ -277,7 +278,11 @@ def changed(path, value):
         (("sinks", "s"), {"url": "x"}),
         (("sinks", "s"), {"type": "tsdb"}),
         (("targets", "sensors"), "none"),
-        (("derive",), {}),
+        (("derived",), {}),
+        (("derive",), {"dew_point": {"from": ["temperature"]}}),
+        (("derive",), {"dew_point": {"type": "dew-point", "form": "x"}}),
+        (("derive",), {"dew_point": None}),
+        (("models", "m", "derive"), "perhaps"),
     ],
 )
 def test_schema_and_reader_refuse_the_same(path, value):
@@ -297,6 +302,9 @@ def test_schema_and_reader_refuse_the_same(path, value):
         (("targets", "sensors"), [1, "b"]),
         (("limits",), {"temperature": {"min": 0}}),
         (("source", "path"), "auto"),
+        (("derive",), {}),
+        (("derive",), None),
+        (("models", "m", "derive"), False),
     ],
 )
 def test_schema_and_reader_accept_the_same(path, value):

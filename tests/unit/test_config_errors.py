@@ -20,6 +20,8 @@ models:
 sinks:
   keep: {type: 'null'}
 """
+MODEL = "models:\n  level:\n    type: level"
+DEW = "{type: dew-point}"
 ACME_ = "(http source, package acme-plugins 1.2)"
 
 
@@ -61,9 +63,49 @@ ONE = {
         "c.yaml:5:11  targets.zzzz: unknown key; known here: sensors, quantities",
     ),
     "unknown key at the top": (
-        "name: x", "name: x\nderive: {}",
-        "c.yaml:2:1  derive: unknown key; known here: name, source, grid, network, limits, "
-        "targets, evaluation, models, sinks, checkpoint, backend",
+        "name: x", "name: x\nzzzz: {}",
+        "c.yaml:2:1  zzzz: unknown key; known here: name, source, grid, network, limits, "
+        "targets, derive, evaluation, models, sinks, checkpoint, backend",
+    ),
+    "an unknown derivation": (
+        "name: x", "name: x\nderive: {dew_pont: {}}",
+        "c.yaml:2:10  derive.dew_pont.type: unknown derivation 'dew-pont'; "
+        "did you mean 'dew-point'? known: ",
+    ),
+    "unknown key of a derivation": (
+        "name: x", "name: x\nderive: {dew_point: {form: [a, b]}}",
+        "c.yaml:2:22  derive.dew_point.form: unknown key; did you mean 'from'?",
+    ),
+    "a derivation of one quantity": (
+        "name: x", "name: x\nderive: {dew_point: {from: temperature}}",
+        "c.yaml:2:22  derive.dew_point.from: must be a list, got 'temperature'",
+    ),
+    "a derivation that nobody uses": (
+        "name: x", "name: x\nderive: {dew_point: {}}",
+        "c.yaml:2:1  derive: no model makes use of it; give one derive: true and horizon 0",
+    ),
+    "a derivation of no target": (
+        MODEL, f"derive: {{dew_point: {{from: [light, humidity]}}}}\n{MODEL}\n    derive: true",
+        "c.yaml:6:10  derive.dew_point: is for light, which is not one of targets.quantities",
+    ),
+    "a derivation of itself": (
+        MODEL,
+        f"derive: {{dew_point: {{from: [temperature, temperature]}}}}\n{MODEL}\n    derive: true",
+        "c.yaml:6:10  derive.dew_point: needs two quantities, not temperature twice",
+    ),
+    "two derivations of one quantity": (
+        MODEL,
+        f"derive: {{a: {DEW}, b: {DEW}}}\n{MODEL}\n    derive: true",
+        "c.yaml:6:32  derive.b: is for temperature, and so is a; one is enough",
+    ),
+    "nothing to derive": (
+        MODEL, f"derive: {{}}\n{MODEL}\n    derive: true",
+        "c.yaml:10:5  models.level.derive: there is nothing to derive: derive is {}",
+    ),
+    "no nowcast to derive": (
+        MODEL, f"{MODEL}\n    derive: true\n    horizons: [1]",
+        "c.yaml:9:5  models.level.derive: only nowcasts, horizon 0, are made through what is "
+        "derived",
     ),
     "unknown key of a plugin": (
         "url: http://here", "url: http://here, ulr: a",
