@@ -34,7 +34,10 @@ class NetworkOracle:
             self.solve()
             if self.known:
                 y = self.last - self.g
-                self.r = np.where(self.heard, y - self.W @ y, self.r)
+                e = y - self.W @ y
+                moved = np.where(self.heard, 0.0, e - self.left * self.r)
+                self.r = np.where(self.heard, e, self.r + moved)
+                self.R[self.hidden] += moved
         others_withheld = np.array(
             [(seen & dark)[np.arange(self.m) != i].any() for i in range(self.m)]
         )
