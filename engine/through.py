@@ -60,6 +60,7 @@ class Through(Forecaster):
         self.forecaster: Forecaster = created(params.forecaster)
         self.links = tuple(Link(created(of), a, b) for of, a, b in params.links)
         self.horizons = self.forecaster.horizons
+        self.experts = self.forecaster.experts
         self.state_version = self.forecaster.state_version
 
     @classmethod

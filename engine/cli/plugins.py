@@ -23,7 +23,7 @@ _COLOURS = {
 
 @app.callback()
 def _plugins() -> None:
-    """What sources, forecasters, sinks and backends there are."""
+    """What sources, forecasters, sinks, backends and derivations there are."""
 
 
 @app.command("list")

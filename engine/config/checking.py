@@ -185,11 +185,11 @@ def _contradicting(run: Run, chosen: dict[KeyPath, Chosen[Any]]) -> Iterator[tup
     for path, model in models.items():
         if model.derive and run.derive == {}:
             yield (*path, "derive"), "there is nothing to derive: derive is {}"
-        elif model.derive and 0 not in model.horizons:
-            yield (*path, "derive"), "only nowcasts, horizon 0, are made through what is derived"
+        elif model.derive and not derives(model):
+            yield (*path, "derive"), "what is derived serves horizons of 0 and below only"
     derived = {p: c for p, c in chosen.items() if isinstance(c, ChosenDerivation)}
     if derived and not any(derives(model) for model in models.values()):
-        yield ("derive",), "no model makes use of it; give one derive: true and horizon 0"
+        yield ("derive",), "no model makes use of it; give one derive: true"
     before: dict[str, KeyPath] = {}
     for path, one in derived.items():
         value, companion = one.inputs

@@ -47,7 +47,7 @@ class ChosenModel(Chosen[P]):
 def derives(model: ChosenModel[Forecaster]) -> bool:
     """Whether a model nowcasts through whatever can be derived."""
     wants = model.plugin.derives if model.derive is None else model.derive
-    return wants and 0 in model.horizons
+    return wants and model.horizons[0] <= 0  # smoothing begins with nowcasts
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ def suite_of(kind: Kind, name: str, plugin: type[Plugin], values: Mapping[str, A
     suite: type
     if kind is Kind.FORECASTER:
         suite = conformance.forecaster(plugin, params)
+    elif kind is Kind.DERIVATION:
+        suite = conformance.derivation(plugin, params)
     elif kind is Kind.SOURCE:
         skip = {"poison_costs_only_itself": POISON}
         suite = conformance.source(lambda folder: plugin(params), skip=skip)

@@ -82,7 +82,7 @@ ONE = {
     ),
     "a derivation that nobody uses": (
         "name: x", "name: x\nderive: {dew_point: {}}",
-        "c.yaml:2:1  derive: no model makes use of it; give one derive: true and horizon 0",
+        "c.yaml:2:1  derive: no model makes use of it; give one derive: true",
     ),
     "a derivation of no target": (
         MODEL, f"derive: {{dew_point: {{from: [light, humidity]}}}}\n{MODEL}\n    derive: true",
@@ -104,8 +104,7 @@ ONE = {
     ),
     "no nowcast to derive": (
         MODEL, f"{MODEL}\n    derive: true\n    horizons: [1]",
-        "c.yaml:9:5  models.level.derive: only nowcasts, horizon 0, are made through what is "
-        "derived",
+        "c.yaml:9:5  models.level.derive: what is derived serves horizons of 0 and below only",
     ),
     "unknown key of a plugin": (
         "url: http://here", "url: http://here, ulr: a",
