@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Forecast, Ints, Model, State
 from gapcast.engine.results import ModelRows
@@ -39,7 +40,9 @@ class Alignment:
         self._ahead = arrays["ahead"]
         self.smoother.state = {name: arrays[name] for name in self.smoother.state}
 
-    def rows(self, forecast: Forecast, own: Floats, age: Ints, first: int) -> ModelRows:
+    def rows(
+        self, forecast: Forecast, own: Floats, age: NDArray[np.int32], first: int
+    ) -> ModelRows:
         """The rows of a frame's steps, by the model's horizons in ascending order.
 
         own (T, N): truths that the model may see; age (T, N): steps since there was one; first:
@@ -81,9 +84,9 @@ class Alignment:
                 [line[depth - h : depth - h + T, :, i] for i, h in enumerate(self.asked)], axis=2
             )
             self._ahead[:, c] = np.moveaxis(line[-depth:], 0, 1)
-        notes = [None if out[n] is None else _whole(out[n]) for n in _COLUMNS[3:]]
-        return ModelRows(*(out[n] for n in _COLUMNS[:3]), *notes)  # type: ignore[arg-type]
+        sides = (out[n] for n in _COLUMNS[:3])
+        return ModelRows(*sides, *(_whole(out[n]) for n in _COLUMNS[3:]))  # type: ignore[arg-type]
 
 
-def _whole(column):
-    return np.where(np.isnan(column), -1, column).astype(np.int32)
+def _whole(column: Floats | None) -> NDArray[np.int32] | None:
+    return None if column is None else np.where(np.isnan(column), -1, column).astype(np.int32)

@@ -19,8 +19,8 @@ from gapcast.engine import scoring
 from gapcast.engine.delivery import Delivery, remove_parts, write_parquet
 from gapcast.engine.epochs import EpochLog
 from gapcast.engine.forecaster import Floats, Model, Series
-from gapcast.engine.rows import Rows
 from gapcast.engine.results import StepResult
+from gapcast.engine.rows import Rows
 from gapcast.engine.storage import replace
 
 EPOCH_ROWS = 400_000

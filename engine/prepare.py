@@ -91,7 +91,7 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
 
 def _gaps(config: RunConfig) -> Gaps | None:
     gaps = config.evaluation.gaps
-    return gaps and Gaps(gaps.share, *gaps.steps, gaps.seed)
+    return Gaps(gaps.share, *gaps.steps, gaps.seed) if gaps else None
 
 
 def _resume(job: Job) -> Snapshot | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class ModelRows:
 
     def cut(self, steps: slice) -> ModelRows:
         """The rows of some of the steps."""
-        return ModelRows(*(None if a is None else a[steps] for a in vars(self).values()))
+        return replace(self, **{name: a[steps] for name, a in self.given().items()})
 
     def given(self) -> dict[str, NDArray[Any]]:
         """The arrays that are there, by name."""
@@ -86,9 +86,7 @@ class StepResult:
             return cls(parts[0].first, parts[0].steps, parts[0].rows, [], parts[0].lagged)
         rows = [ModelRows.joined(r, join) for r in zip(*(p.rows for p in parts), strict=True)]
         lagged = [Steps.joined(s, join) for s in zip(*(p.lagged for p in parts), strict=True)]
-        return cls(
-            parts[0].first, Steps.joined([p.steps for p in parts], join), rows, [], lagged
-        )
+        return cls(parts[0].first, Steps.joined([p.steps for p in parts], join), rows, [], lagged)
 
     def cut(self, at: int) -> tuple[StepResult, StepResult]:
         """The first `at` steps and the rest; windows go with the rest."""

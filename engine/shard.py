@@ -22,7 +22,6 @@ from gapcast.engine.grid import GridFrame
 from gapcast.engine.kept import cut
 from gapcast.engine.kernels import score as kernel
 from gapcast.engine.results import Ending, StepResult, Steps
-from gapcast.engine.sink import STATUSES
 from gapcast.engine.smoothing import Lagged
 
 if TYPE_CHECKING:

@@ -34,9 +34,9 @@ FORECASTS = pa.schema(
 )
 """What every sink receives. Key: (time, sensor, quantity, model, horizon), one row a key, ever.
 `status` is one of `STATUSES`. `gap_age`: steps since the target's own truth was last visible to the
-model, 1 where there is no gap (or since the run began). `regressors`: from how many values of other
-series the forecast was made, and `experts`: which of a blend's had a say, names parted by spaces;
-null where the model does not say. Values in the units of the readings; times are starts of steps."""
+model or since the run began, 1 where there is no gap. `regressors`: from how many values of other
+series the forecast was made; `experts`: which of a blend's had a say, parted by spaces; null where
+the model does not say. Values in the units of the readings, times are starts of steps."""
 
 STATUSES = ("observed", "missing", "hidden", "rejected")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import exp
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Forecast, Ints, State
 from gapcast.engine.kernels import smooth as kernel
@@ -67,13 +68,13 @@ class Smoother:
             "carry": np.zeros((targets, 3)),
         }
 
-    def step(self, forecast: Forecast, nowcast: int, own: Floats, age: Ints, first: int) -> Floats:
+    def step(
+        self, forecast: Forecast, nowcast: int, own: Floats, age: NDArray[np.int32], first: int
+    ) -> Floats:
         """Take in a frame's forecasts, whose horizon 0 stands at place `nowcast`, with the truths
         the model may see; (3, T, N, L) mean and bounds of the steps `lags` before."""
         out = np.empty((3, *own.shape, len(self.lags)))
-        made = np.stack(
-            [a[..., nowcast] for a in (forecast.mean, forecast.lower, forecast.upper)]
-        )
+        made = np.stack([a[..., nowcast] for a in (forecast.mean, forecast.lower, forecast.upper)])
         reference = forecast.reference
         if reference is None:
             reference = np.full(own.shape, np.nan)

@@ -19,9 +19,9 @@ CLASSES = np.array([2, 3, 4, 6, 8, 11])
 """Steps from end to end of the gaps that are rehearsed; each also serves those a bit shorter."""
 REACH = 12
 """Steps before the greatest lag that must be known, for the near end of a rehearsed gap."""
-SURE = 2.5
+SURE = 3.5
 """Standard errors at which evidence for the straight line begins to count."""
-HABIT, TRUST = 0.8, 16.0
+HABIT, TRUST = 0.8, 50.0
 """Share of a residual left a step later before it is known, and the steps it counts for."""
 
 
