@@ -19,8 +19,9 @@ CLASSES = np.array([2, 3, 4, 6, 8, 11])
 """Steps from end to end of the gaps that are rehearsed; each also serves those a bit shorter."""
 REACH = 12
 """Steps before the greatest lag that must be known, for the near end of a rehearsed gap."""
-SURE = 3.5
-"""Standard errors at which evidence for the straight line begins to count."""
+SURE, FEW = 2.0, 100.0
+"""Standard errors at which evidence for the straight line begins to count; so many steps make it
+count half, as errors with heavy tails make a standard error of few of them doubtful."""
 HABIT, TRUST = 0.8, 50.0
 """Share of a residual left a step later before it is known, and the steps it counts for."""
 
@@ -45,12 +46,13 @@ def _bridge(a, i, j):
 
 
 @njit(cache=True, nogil=True)
-def _line_share(evidence):
+def _line_share(evidence, steps):
     """How much better a straight line does than the bridge: 0 not at all, 1 alone."""
     products = evidence[PRODUCTS]
     if products <= 0 or evidence[SQUARES] <= 0:
         return 0.0
-    doubt = SURE * SURE * evidence[NOISE] / (products * products)
+    sure = SURE * (1 + FEW / max(steps, 1.0))
+    doubt = sure * sure * evidence[NOISE] / (products * products)
     return min(products / evidence[SQUARES], 1.0) * max(0.0, 1 - doubt**3)
 
 
@@ -110,7 +112,7 @@ def _estimate(past, ages, step, lag, evidence, carry, out):
     n = i + j
     if known and n <= CLASSES[-1]:
         near = past[OWN, (step - lag - i) % D]
-        share = _line_share(evidence[np.searchsorted(CLASSES, n)])
+        share = _line_share(evidence[np.searchsorted(CLASSES, n)], carry[WEIGHT])
         line = near + (past[OWN, b] - near) * i / n
         if share > 0 and not np.isnan(line):
             mean += share * (line - mean)
