@@ -23,13 +23,19 @@ def site(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def lab():
-    """(144, 50) temperatures of the sample."""
+def sample():
+    """(144, 100) humidity and temperature of each of the sample's motes in turn."""
     path = Path(__file__).parents[2] / "data" / "intel-lab-3days.txt.gz"
-    start, values = datetime(2004, 3, 1), np.full((144, 50), np.nan)
+    start, values = datetime(2004, 3, 1), np.full((144, 100), np.nan)
     with gzip.open(path, "rt") as lines:
         for line in lines:
-            day, time, _, mote, temperature, *_ = line.split()
+            day, time, _, mote, temperature, humidity, *_ = line.split()
             step = (datetime.fromisoformat(f"{day} {time}") - start).total_seconds() // 1800
-            values[int(step), int(mote) - 1] = float(temperature)
+            values[int(step), 2 * int(mote) - 2 : 2 * int(mote)] = humidity, temperature
     return values
+
+
+@pytest.fixture(scope="module")
+def lab(sample):
+    """(144, 50) temperatures of the sample."""
+    return np.ascontiguousarray(sample[:, 1::2])
