@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ from gapcast.engine.forecaster import (
 )
 
 PLAIN, DERIVED = "plain", "derived"
+REACH = 10.0
+"""How far from the plain nowcast one turned back may be, in standard deviations by the plain one's
+interval. Chosen by experiment, see docs/derived.md."""
 
 
 class Link(NamedTuple):
@@ -41,7 +45,9 @@ class Through(Forecaster):
 
     The second has each value that can be derived replaced by its derived quantity, targets' own
     values too, each of what the target's model may see. A nowcast is the second's, turned back by
-    the target's own companion of the step. Where that is missing or hidden, and for all other
+    the target's own companion of the step, where its interval is the narrower one and it is not
+    farther than `REACH` from the first's: a companion that always told little, or goes wrong now,
+    is not believed. Everywhere else, as where the companion is missing or hidden, for all other
     targets and horizons, it is the first's, to the last bit.
 
     Cost and state: twice the forecaster's.
@@ -100,8 +106,9 @@ class Through(Forecaster):
         plain, derived = self._step(PLAIN, state, view), self._step(DERIVED, state, other)
         for link, _, targets in self._places(layout):
             inverse = partial(link.derivation.inverse, companion=_at(partners, targets))
+            reach = REACH / NormalDist().inv_cdf((1 + layout.level) / 2)
             for now in np.flatnonzero(layout.horizons == 0):
-                plain = _turned_back(plain, derived, inverse, targets, now)
+                plain = _turned_back(plain, derived, inverse, targets, now, reach)
         return plain
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
@@ -123,6 +130,9 @@ class Through(Forecaster):
         forecast = self.forecaster.step(own, frame)
         state.update({f"{part}/{name}": array for name, array in own.items()})
         return forecast
+
+
+_COLUMNS = ("mean", "lower", "upper")
 
 
 def _inner(layout: Layout) -> Layout:
@@ -156,18 +166,24 @@ def _turned_back(
     inverse: Callable[[Floats], Floats],
     targets: Ints,
     now: np.intp,
+    reach: float,
 ) -> Forecast:
-    """`plain`, but what `inverse` makes of `derived` for these targets' nowcasts where it can.
+    """`plain`, but what `inverse` makes of `derived` for these targets' nowcasts where it can and
+    is to be trusted.
 
-    now: place of horizon 0. An interval is turned back whole, or the forecast is not.
+    now: place of horizon 0. reach: how far the two may be apart, in halves of the plain one's
+    interval. An interval is turned back whole, or the forecast is not.
     """
 
     def back(array: Floats) -> Floats:
         return inverse(_at(array[..., now], targets))
 
-    mean, lower, upper = back(derived.mean), back(derived.lower), back(derived.upper)
+    mean, lower, upper = (back(getattr(derived, n)) for n in _COLUMNS)
     bounded = ~np.isnan(_at(derived.lower[..., now], targets))
     there = ~np.isnan(mean) & (~bounded | ~np.isnan(lower + upper))
+    before, low, high = (_at(getattr(plain, n)[..., now], targets) for n in _COLUMNS)
+    there &= ~(upper - lower >= high - low)  # an interval that is not there refuses nothing
+    there &= ~(np.abs(mean - before) > reach * (high - low) / 2)
 
     def put(into: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
         into = into.copy()

@@ -60,8 +60,8 @@ def schema(registry: Registry | None = None) -> dict[str, Any]:
         properties[key]["additionalProperties"] = {"$ref": f"#/$defs/{kind.capitalize()}"}
     (derived,) = (node for node in properties["derive"]["anyOf"] if node["type"] == "object")
     derived["additionalProperties"] = {"$ref": f"#/$defs/{Kind.DERIVATION.capitalize()}"}
-    for form in (PluginSection, *FORMS.values()):
-        definitions.pop(form.__name__, None)
+    for name in ("PluginSection", *(form.__name__ for form in FORMS.values())):
+        definitions.pop(name, None)
     return whole
 
 

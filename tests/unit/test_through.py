@@ -31,6 +31,7 @@ from gapcast.plugins.forecasters.spatial_rls import SpatialRls
 
 HALF_HOUR = 1_800_000_000
 DAY = 48 * HALF_HOUR
+COLUMNS = ("mean", "lower", "upper")
 LINK = Link(DewPoint(DewPoint.Params()), "temperature", "humidity")
 
 
@@ -106,16 +107,18 @@ def test_agrees_with_dew_points_worked_out_by_hand():
     derived = inner.step(
         inner.start(plain_layout), view(plain_layout, 500, dew, dew_point(own, humidity))
     )
-    for name in ("mean", "lower", "upper"):
-        there, back = getattr(alone, name)[..., 0], getattr(derived, name)[..., 0]
-        expected = np.where(np.isnan(humidity), there, temperature_of(back, humidity))
-        expected = np.where(np.isnan(back), there, expected)
+    back = [temperature_of(getattr(derived, n)[..., 0], humidity) for n in COLUMNS]
+    there = [getattr(alone, n)[..., 0] for n in COLUMNS]
+    deviation = (there[2] - there[1]) / 2 / 1.6448536
+    use = ~np.isnan(back[0]) & ~(back[2] - back[1] >= there[2] - there[1])
+    use &= ~(np.abs(back[0] - there[0]) > 10 * deviation)
+    assert 0.5 < use.mean() < 1
+    for name, one, other in zip(COLUMNS, back, there, strict=True):
         got = getattr(found, name)[..., 0]
-        np.testing.assert_allclose(got, expected, rtol=1e-6, err_msg=name)
-        missing = np.isnan(humidity)
-        np.testing.assert_array_equal(got[missing], there[missing])
+        np.testing.assert_allclose(got, np.where(use, one, other), rtol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(got[~use], other[~use])
     back = temperature_of(derived.reference, humidity)
-    expected = np.where(np.isnan(humidity), alone.reference, back)
+    expected = np.where(use, back, alone.reference)
     np.testing.assert_allclose(found.reference, expected, rtol=1e-6)
 
 
@@ -172,7 +175,7 @@ def test_sensors_without_the_companion_are_forecast_as_they_are():
 
 
 class Two(Forecaster):
-    """Says the same of everybody, with the bounds it is told."""
+    """Says 20 ± 40 where it sees a temperature of 20, and what it is told of anything else."""
 
     class Params(Forecaster.Params):
         mean: float
@@ -184,11 +187,12 @@ class Two(Forecaster):
 
     def step(self, state, frame):
         out = Forecast.empty(frame)
-        for name in ("mean", "lower", "upper"):
-            value = getattr(self.params, name)
+        plain = bool(frame.values[0, 1] == 20)
+        for name, value in zip(COLUMNS, (20, -20, 60), strict=True):
+            value = value if plain else getattr(self.params, name)
             getattr(out, name)[:] = np.nan if value is None else value
-        n = np.full(out.mean.shape, frame.values[0, 1] > 15)
-        return replace(out, regressors=n.astype(np.int64), experts=n.astype(np.int64))
+        n = np.full(out.mean.shape, int(plain))
+        return replace(out, regressors=n, experts=n)
 
 
 @pytest.mark.parametrize(
@@ -198,18 +202,17 @@ class Two(Forecaster):
         ((9.0, None, None), True),
         ((9.0, 8.0, 90.0), False),
         ((90.0, 80.0, 95.0), False),
+        ((9.0, -40.0, 45.0), False),
     ],
 )
-def test_an_interval_is_turned_back_whole_or_not_at_all(said, back):
-    model = through(Two(Two.Params(**dict(zip(("mean", "lower", "upper"), said, strict=True)))))
+def test_it_is_turned_back_whole_and_narrower_or_not_at_all(said, back):
+    model = through(Two(Two.Params(**dict(zip(COLUMNS, said, strict=True)))))
     layout = laid_out(model, 1)
     frame = view(layout, 0, np.array([[50.0, 20.0]]))
     found = model.step(model.start(layout), frame)
-    for name, value in zip(("mean", "lower", "upper"), said, strict=True):
-        value = np.nan if value is None else value
-        expected = temperature_of(value, 50.0) if back else value
+    for name, value, plain in zip(COLUMNS, said, (20, -20, 60), strict=True):
+        expected = temperature_of(np.nan if value is None else value, 50.0) if back else plain
         np.testing.assert_allclose(getattr(found, name), [[[expected]]], err_msg=name)
-    # the plain frame shows 20, the derived one 9.3: notes come from whoever spoke
     assert (found.regressors.item(), found.experts.item()) == ((0, 0) if back else (1, 1))
 
 
@@ -270,6 +273,19 @@ def test_with_the_companion_known_it_is_better():
         for m in (through(network_rls()), network_rls())
     ]
     assert errors[0] < errors[1] / 2
+
+
+@pytest.mark.parametrize("when", ["always", "now"])
+def test_a_bad_hygrometer_is_not_believed(when):
+    values = air(missing=0.0)
+    at = slice(None) if when == "always" else slice(60, None)
+    noise = np.random.default_rng(0).normal(0, 10, 150)
+    values[at, 8] += np.abs(noise[at]) if when == "always" else 40
+    found, alone = (
+        steps(Shard(plan(model=m)), values)[60:84, 4]
+        for m in (through(network_rls()), network_rls())
+    )
+    assert (found == alone).mean() > 0.9
 
 
 @pytest.mark.parametrize("hide", ["each", "each-sensor", "together"])
