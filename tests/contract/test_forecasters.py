@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.testing import forecaster
+from gapcast.plugins.forecasters.diurnal import Diurnal
 from gapcast.plugins.forecasters.ema import Ema
 from gapcast.plugins.forecasters.network_rls import NetworkRls
 from gapcast.plugins.forecasters.persistence import Persistence
@@ -16,3 +17,4 @@ TestEma = forecaster(Ema)
 TestEmaNearest = forecaster(Ema, Ema.Params(alpha=0.5, neighbours=Neighbours(nearest=3)))
 TestNetworkRls = forecaster(NetworkRls)
 TestNetworkRlsInBlocks = forecaster(NetworkRls, NetworkRls.Params(block=4))
+TestDiurnal = forecaster(Diurnal, horizons=(0, 1, 3, 48, 200))
