@@ -19,6 +19,7 @@ from gapcast.engine.errors import ContractError
 from gapcast.engine.evaluation import Segment, Span
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, State
 from gapcast.engine.grid import GridFrame
+from gapcast.engine.intervals import Intervals
 from gapcast.engine.kept import cut
 from gapcast.engine.kernels import score as kernel
 from gapcast.engine.results import Ending, StepResult, Steps
@@ -34,7 +35,7 @@ class Shard:
     """Steps every model of a job over some of its targets.
 
     plan: cut to this shard's targets. All that changes is in `states` (one mapping a model),
-    `scorers`, `alignments`, `lagged` and what is kept of a span in progress.
+    `scorers`, `alignments`, `intervals`, `lagged` and what is kept of a span in progress.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -52,6 +53,10 @@ class Shard:
         ]
         self.alignments = [
             Alignment(model, layout.horizons, n, interval)
+            for model, layout in zip(self.models, self.layouts, strict=True)
+        ]
+        self.intervals = [
+            Intervals(layout, model.forecaster.needs().neighbours is not None)
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
         lags = {-h for model in self.models for h in model.horizons if h < 0}
@@ -101,6 +106,7 @@ class Shard:
             self.states[m] = _below(mine, f"{m}/state/")
             self.scorers[m].state = _below(mine, f"{m}/score/")
             self.alignments[m].state = _below(mine, f"{m}/align/")
+            self.intervals[m].state = _below(mine, f"{m}/interval/")
         self.lagged.state = _below(mine, "lagged/")
         self.kept = list(kept)
 
@@ -114,6 +120,8 @@ class Shard:
         if segment.opens and self.how.release:
             self._saved = [{k: a.copy() for k, a in state.items()} for state in self.states]
             self.kept = []
+            for intervals in self.intervals:
+                intervals.open()
         dark = self._dark(segment)
         views = self._views(frame, dark)
         own = views[0].own
@@ -121,9 +129,10 @@ class Shard:
         lagged = self.lagged.push(steps)
         result = StepResult(frame.first, steps, [], [], lagged)
         past = dict(zip(self.lagged.lags, lagged, strict=True))
+        withheld = np.where(steps.status == HIDDEN, steps.truth, np.nan)
         for m, view in enumerate(views):
             started = time.perf_counter()
-            forecast = self._run(m, view)
+            forecast = self.intervals[m].calibrate(self._run(m, view), view, withheld)
             self.seconds[m] += time.perf_counter() - started
             rows = self.alignments[m].rows(forecast, own, steps.age, frame.first)
             result.rows.append(rows)
@@ -137,12 +146,16 @@ class Shard:
 
     def _release(self) -> None:
         """The end of a span: models go back to its beginning and learn it with its truths, so
-        that they go on as if it had never been dark. What they forecast on the way is discarded."""
+        that they go on as if it had never been dark. What they forecast on the way is discarded;
+        what they forecast in the dark tells how wide intervals have to be there."""
         assert self._saved is not None
         self.states, self._saved = self._saved, None
+        for intervals in self.intervals:
+            intervals.release()
         for frame in self.kept:
             for m, view in enumerate(self._views(frame, None)):
                 self._run(m, view)
+                self.intervals[m].see(view.own, view.first)
         self.kept = []
 
     def _run(self, m: int, view: Frame) -> Forecast:

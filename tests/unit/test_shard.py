@@ -71,7 +71,13 @@ def layout(targets, horizons=(0,), series=4, companions=None):
 
 def shard(forecaster=None, targets=(0, 1, 2, 3), how=None, **where):
     model = Model("m", forecaster or Last(Params()), where.pop("horizons", (0,)))
-    plan = Plan((model,), (layout(targets, model.asked, **where),), how or Evaluation(), DAY, np.array(targets))
+    plan = Plan(
+        (model,),
+        (layout(targets, model.asked, **where),),
+        how or Evaluation(),
+        DAY,
+        np.array(targets),
+    )
     return Shard(plan)
 
 
@@ -180,10 +186,11 @@ def test_statuses_and_truths():
 
 def test_scores_count_what_the_evaluation_says():
     s = shard(how=Evaluation("each", True, (Span(2, 5),)))
-    s.step(frame(0, ramp(8)))
+    rows = s.step(frame(0, ramp(8))).rows[0]
     n, squared, absolute, error, covered, bounded = s.scorers[0].state["total"][0, 0]
     assert (n, squared, absolute, error) == (3, 1 + 4 + 9, 1 + 2 + 3, -6)
-    assert (covered, bounded) == (1, 3)
+    inside = rows.upper[2:5, 0, 0] >= ramp(8)[2:5, 0]
+    assert (covered, bounded) == (inside.sum(), 3)
     by_gap = s.scorers[0].state["by_gap"][0, 0, :, 0]
     assert by_gap.tolist() == [0, 3, 0, 0]
 
