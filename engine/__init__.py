@@ -12,25 +12,30 @@ from typing import TYPE_CHECKING, Any
 from gapcast.engine._version import VERSION as __version__  # noqa: N811
 
 if TYPE_CHECKING:
+    from gapcast.engine.backtesting import Backtested, backtest
     from gapcast.engine.config import RunConfig, load_config, read_config
     from gapcast.engine.errors import GapcastError
     from gapcast.engine.flow import RunResult
     from gapcast.engine.runs import run
 
 _WHERE = {
+    "Backtested": "gapcast.engine.backtesting",
     "GapcastError": "gapcast.engine.errors",
     "RunConfig": "gapcast.engine.config",
     "RunResult": "gapcast.engine.flow",
+    "backtest": "gapcast.engine.backtesting",
     "load_config": "gapcast.engine.config",
     "read_config": "gapcast.engine.config",
     "run": "gapcast.engine.runs",
 }
 
 __all__ = [
+    "Backtested",
     "GapcastError",
     "RunConfig",
     "RunResult",
     "__version__",
+    "backtest",
     "load_config",
     "read_config",
     "run",

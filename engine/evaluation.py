@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -16,10 +16,11 @@ from gapcast.engine.kernels import gaps as kernel
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """Steps [start, stop) in which truth is withheld."""
+    """Steps [start, stop) in which truth is withheld, of the targets of `sensors`; None: of all."""
 
     start: int
     stop: int
+    sensors: tuple[str, ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,10 @@ class Evaluation:
             hashes = (int.from_bytes(blake2b(n, digest_size=8).digest()) for n in names)
             seeds = np.fromiter(hashes, np.uint64, len(series))
             kernel.gaps(seeds, g.share, g.shortest, g.longest, found)
-        if self.sensors is not None:
-            some = set(self.sensors)
+        for sensors in (self.sensors, span.sensors):
+            if sensors is None:
+                continue
+            some = set(sensors)
             found &= np.fromiter((s.sensor in some for s in series), np.bool_, len(series))
         return found
 
@@ -105,10 +108,13 @@ class Evaluation:
             yield Segment(start, stop)
 
 
-def spans_of(bounds: Sequence[tuple[int, int]], interval: int) -> tuple[Span, ...]:
-    """Spans of steps whose start lies in [from, to); times in microseconds. Touching spans stay
-    apart, so that each is released at its own end; overlapping ones raise ValueError."""
-    spans = sorted(Span(-(-a // interval), -(-b // interval)) for a, b in bounds)
+def spans_of(
+    bounds: Sequence[tuple[int, int] | tuple[int, int, tuple[str, ...] | None]], interval: int
+) -> tuple[Span, ...]:
+    """Spans of steps whose start lies in [from, to), perhaps of some sensors only; times in
+    microseconds. Touching spans stay apart, so that each is released at its own end; overlapping
+    ones raise ValueError."""
+    spans = sorted(Span(-(-a // interval), -(-b // interval), *of) for a, b, *of in bounds)
     for one, other in pairwise(spans):
         if other.start < one.stop:
             raise ValueError("spans overlap")

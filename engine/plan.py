@@ -93,7 +93,9 @@ def of_parcel(parcel: wire.Parcel) -> Plan:
         for m, about in enumerate(meta["layouts"])
     )
     how = dict(meta["how"])
-    how["spans"] = tuple(Span(**span) for span in how["spans"])
+    how["spans"] = tuple(
+        Span(s["start"], s["stop"], s["sensors"] and tuple(s["sensors"])) for s in how["spans"]
+    )
     how["sensors"] = how["sensors"] and tuple(how["sensors"])
     how["gaps"] = how["gaps"] and Gaps(**how["gaps"])
     models = tuple(_create(model) for model in meta["models"])

@@ -39,7 +39,7 @@ def run(
     Where workers are lost with the state they held, goes on from the newest checkpoint by itself.
     Raises `GapcastError`; the manifest then says ``failed`` and why.
     """
-    folder = run_dir or _new_folder(config.name)
+    folder = run_dir or new_folder(config.name)
     before = _before(folder, config, resume)
     progress("looking at the source")
     job = prepare(config, folder, before)
@@ -157,7 +157,8 @@ _FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation"
 """Parts of a config that a run keeps from its beginning to its end."""
 
 
-def _new_folder(name: str) -> Path:
+def new_folder(name: str) -> Path:
+    """A folder below ``runs/`` that is not there yet, for a run of that name that begins now."""
     stem = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder, n = Path("runs") / stem, 1
     while folder.exists():

@@ -21,6 +21,7 @@ USAGE = 2
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, **PLAIN)
 for _name, _help, _target in (
     ("run", "Run a config and score its models.", "run:run"),
+    ("backtest", "Compare models, settings and patterns of gaps.", "backtest:backtest"),
     ("report", "Write what runs found as one HTML file.", "report:report"),
     ("plot", "Draw one sensor as a picture.", "report:plot"),
     ("produce", "Replay a source into a Kafka topic.", "produce:produce"),

@@ -28,6 +28,7 @@ from gapcast.engine.config.wording import Checked, explain
 from gapcast.engine.errors import PluginError
 from gapcast.engine.registry import Entry, Kind, Registry
 from gapcast.engine.sink import Receives
+from gapcast.engine.words import meant
 
 
 class Check:
@@ -63,6 +64,7 @@ class Check:
         self.found += self._misdirected({c: s.plugin for c, s in self.chosen.items()})
         if isinstance(self.run, Run):
             self.found += _contradicting(self.run, self.chosen)
+            self._settings(self.run)
 
     def _misdirected(self, chosen: dict[KeyPath, type[Any]]) -> Iterator[tuple[KeyPath, str]]:
         """Sinks that are for something else than what they would get."""
@@ -127,6 +129,33 @@ class Check:
             return None
         name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
         return ChosenDerivation(name, plugin, params, inputs or plugin.quantities)
+
+    def _settings(self, run: Run) -> None:
+        """Every value of `backtest.grid`, tried in its model's section."""
+        for key, values in run.backtest.grid.items():
+            place: KeyPath = ("backtest", "grid", key)
+            model, _, name = key.partition(".")
+            if not name or name == "type" or model not in run.models:
+                message = f"must be model.key{meant(model, run.models)}; models: "
+                self.found.append((place, message + ", ".join(run.models)))
+                continue
+            section = run.models[model].model_dump(by_alias=True, exclude_unset=True)
+            for i, value in enumerate(values):
+                self._try(section, name, value, (*place, i))
+
+    def _try(self, section: dict[str, Any], name: str, value: Any, place: KeyPath) -> None:
+        """What is wrong with a model's section for one value in it, told at `place`."""
+        tried, told = section | {name: value}, self.found
+        self.found = []
+        try:
+            if name in keys(ModelSection):
+                ModelSection.model_validate(tried, context=self._context)
+        except ValidationError as error:
+            self.found += explain(error, Checked(place, tried, ModelSection), self._written)
+        if chosen := self._choose(Kind.FORECASTER, place, tried):
+            self._with_model_keys(place, tried, chosen)
+        wrong = [(p, m) for p, m in self.found if p[len(place) :][:1] == (name,)]
+        self.found = told + [(place + p[len(place) + 1 :], m) for p, m in wrong]
 
 
 def _interval(data: dict[str, Any]) -> int | None:

@@ -1,0 +1,86 @@
+"""What sections of a config have in common: strictness, names, lists of sensors, spans of time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from gapcast.engine.config.units import Sensor, Time, refusal
+from gapcast.engine.masking import mask
+
+
+class Section(BaseModel):
+    """A part of a config: every key is known, nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __repr__(self) -> str:
+        return mask(super().__repr__(), shortest=1)
+
+
+def _name(value: str) -> str:
+    if not value.replace("-", "").replace("_", "").isalnum() or not value.isascii():
+        raise refusal("a name of letters, digits, - and _")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string"})]
+"""Names end up in folders, metrics and tags of databases."""
+
+
+def _all_or_list(value: Any) -> Any:
+    if value == "all":
+        return None
+    if not isinstance(value, list) or not value:
+        raise refusal("all or a list of sensors")
+    return value
+
+
+Sensors = Annotated[
+    tuple[Sensor, ...] | None,
+    BeforeValidator(_all_or_list),
+    PlainSerializer(lambda sensors: "all" if sensors is None else list(sensors)),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "all"},
+                {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""``all`` (held as None) or a list of sensors."""
+
+
+class Span(Section):
+    """A span of event time in which truth is withheld; `to` is not part of it."""
+
+    start: Time = Field(alias="from", description="First moment of the span.")
+    end: Time = Field(alias="to", description="First moment after the span.")
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: int, info: ValidationInfo) -> int:
+        if end <= info.data.get("start", end - 1):
+            raise refusal("later than 'from'")
+        return end
+
+
+class DarkSpan(Span):
+    """A span with sensors of its own."""
+
+    sensors: Sensors = Field(
+        default=None,
+        description="Whose targets are dark within this span, of `evaluation.sensors`.",
+    )
