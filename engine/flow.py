@@ -21,6 +21,7 @@ from gapcast.engine.intake import Intake
 from gapcast.engine.outlet import Outlet
 from gapcast.engine.progress import Meter, Progress
 from gapcast.engine.results import Ending, StepResult
+from gapcast.engine.screening import Screen
 from gapcast.engine.sink import JobInfo
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class RunResult:
 
 
 def _intake(job: Job, dead: DeadLetters, batch: int, linger: float) -> Intake:
-    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits)
+    screen = job.screen and Screen(job.network, job.grid.interval, job.screen)
+    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
     intake = Intake(job.source, grid, dead, job.idle, job.stopping, batch, linger)
     if job.resume:
         grid.restore(job.resume.meta["grid"], job.resume.below("grid"))

@@ -8,7 +8,7 @@ and only then are its readings sorted, freed of duplicates and aggregated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from gapcast.engine.forecaster import Floats
 from gapcast.engine.kernels import grid as kernel
 from gapcast.engine.network import Network
 from gapcast.engine.readings import DEAD
+from gapcast.engine.screening import Refusals, Screen
 
 UNSET = np.iinfo(np.int64).min
 CLOCK_SKEW = 86_400_000_000
@@ -109,7 +110,7 @@ class _Waiting:
     def arrays(self) -> list[NDArray[Any]]:
         return list(vars(self).values())
 
-    def where(self, mask: NDArray[np.bool_]) -> _Waiting:
+    def where(self, mask: NDArray[Any]) -> _Waiting:
         return _Waiting(*(a[mask] for a in self.arrays()))
 
 
@@ -117,7 +118,8 @@ class Grid:
     """Judges, holds and grids the readings of a job.
 
     partitions: names of the source's partitions; network: its series are the columns of the
-    frames to come; limits: (lowest, highest) of a quantity.
+    frames to come; limits: (lowest, highest) of a quantity; screen: judges the values of closed
+    steps, if anything does.
     """
 
     def __init__(
@@ -126,8 +128,10 @@ class Grid:
         partitions: list[str],
         network: Network,
         limits: dict[str, tuple[float, float]],
+        screen: Screen | None = None,
     ) -> None:
         self.spec = spec
+        self.screen = screen
         self.counts = Counts()
         self.partitions = list(partitions)
         self._series = network.column
@@ -230,8 +234,13 @@ class Grid:
         mark = int(holding.min()) if len(holding) else int(self._marks[:, 0].max(initial=UNSET))
         return None if mark == UNSET else mark
 
-    def closed(self) -> Iterator[GridFrame]:
-        """The steps closed since the last call, as frames of bounded size, without holes."""
+    def closed(
+        self, refuse: Callable[[pa.RecordBatch], None] = lambda letters: None
+    ) -> Iterator[GridFrame]:
+        """The steps closed since the last call, as frames of bounded size, without holes.
+
+        refuse: is handed, before each frame, the dead letters of the readings screened out of it.
+        """
         if not self._waiting:
             return
         if self._open.any():
@@ -250,7 +259,7 @@ class Grid:
         open_still = joined.where(joined.step >= until)
         self._waiting = [open_still] if len(open_still.step) else []
         self._next = until
-        yield from self._frames(joined, first, until)
+        yield from self._frames(joined, first, until, refuse)
 
     def settled(self) -> Counts:
         """The counts without the readings that still wait in open steps: these add up."""
@@ -267,7 +276,9 @@ class Grid:
             "last": self._last,
         }
         arrays = {"marks": self._marks.copy(), "open": self._open.copy()}
-        return meta, arrays | {f"waiting_{k}": a for k, a in vars(joined).items()}
+        arrays |= {f"waiting_{k}": a for k, a in vars(joined).items()}
+        screen = self.screen.snapshot() if self.screen is not None else {}
+        return meta, arrays | {f"screen_{k}": a for k, a in screen.items()}
 
     def restore(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot` of a grid over the same series.
@@ -289,12 +300,17 @@ class Grid:
         self.grow(name for name in there if name not in known)
         waiting = _Waiting(*(arrays[f"waiting_{f.name}"] for f in fields(_Waiting)))
         self._waiting = [waiting] if len(waiting.step) else []
+        screen = {k.removeprefix("screen_"): a for k, a in arrays.items() if "screen_" in k}
+        if self.screen is not None and screen:
+            self.screen.restore(screen)
 
     def compile(self) -> None:
         """Compile the kernels that the first frame would otherwise wait for."""
-        list(self._frames(_Waiting.none(), 0, 1))
+        list(self._frames(_Waiting.none(), 0, 1, lambda letters: None))
 
-    def _frames(self, ready: _Waiting, first: int, until: int) -> Iterator[GridFrame]:
+    def _frames(
+        self, ready: _Waiting, first: int, until: int, refuse: Callable[[pa.RecordBatch], None]
+    ) -> Iterator[GridFrame]:
         most = max(1, MOST_CELLS // max(1, len(self._series)))
         pieces = range(first, until, most)
         if len(pieces) > 1:
@@ -315,7 +331,39 @@ class Grid:
             self.counts.used += used
             self.counts.duplicate += duplicates
             self.counts.rejected += rejected
+            if self.screen is not None:
+                refusals = self.screen.judge(start, values)
+                if len(refusals):
+                    refused = refused if refused.flags.writeable else refused.copy()
+                    refused[refusals.step, refusals.series] = refusals.value
+                    refuse(self._refuse(piece, start, refusals))
             yield GridFrame(start, values, refused)
+
+    def _refuse(self, piece: _Waiting, start: int, refusals: Refusals) -> pa.RecordBatch:
+        """Count the readings that had been used for refused values as rejected; their letters."""
+        S = len(self._series)
+        cells = refusals.step * S + refusals.series
+        cell = (piece.step - start) * S + piece.series
+        place = np.searchsorted(cells, cell)
+        here = np.flatnonzero(cells[np.minimum(place, len(cells) - 1)] == cell)
+        p = piece.where(here)
+        order = np.lexsort((p.offset, p.partition, p.time, place[here]))
+        p, place = p.where(order), place[here][order]
+        # As in the kernel: the first of each time counts, whatever became of it.
+        distinct = np.append(True, (np.diff(place) != 0) | (np.diff(p.time) != 0))
+        mine = np.flatnonzero(distinct & ~p.rejected & ~np.isnan(p.value))
+        p, place = p.where(mine), place[mine]
+        self.counts.used -= len(mine)
+        self.counts.rejected += len(mine)
+        names = pa.array(self.partitions).take(pa.array(p.partition))
+        where = pc.binary_join_element_wise(names, pa.array(p.offset).cast(pa.string()), ":")
+        reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), refusals.reasons)
+        known = list(self._series)
+        text = [pa.array([known[s][i] for s in p.series], pa.string()) for i in range(2)]
+        columns = [reasons, where, pa.array(p.time).view(DEAD.field("time").type), *text, p.value]
+        return pa.RecordBatch.from_arrays(
+            [*columns, pa.nulls(len(p.step), pa.binary())], schema=DEAD
+        )
 
     def _all_columns(self) -> NDArray[np.int64]:
         """(sensors + 1, quantities + 1) column of each known sensor's quantity, or -1."""

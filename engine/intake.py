@@ -87,7 +87,8 @@ class Intake:
                 soon = time.monotonic() - since < self.linger and 2 * taken < self.batch
                 if soon and ahead is not None and not nothing and not self._stopping.is_set():
                     continue
-                yield Turn(self.grid.closed(), nothing and self._silent.keys() >= {*self._next()})
+                frames = self.grid.closed(self.dead.add)
+                yield Turn(frames, nothing and self._silent.keys() >= {*self._next()})
                 taken, since = 0, time.monotonic()
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:

@@ -17,6 +17,7 @@ from gapcast.engine.kept import Kept
 from gapcast.engine.network import Network
 from gapcast.engine.plan import Plan
 from gapcast.engine.progress import Progress
+from gapcast.engine.screening import Screening
 from gapcast.engine.shard import Shard
 from gapcast.engine.shares import Shares
 from gapcast.engine.sink import Sink
@@ -28,9 +29,9 @@ class Job:
     """Everything a backend needs, resolved and checked; no reading has been read yet.
 
     layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
-    `idle` in seconds. checkpoint: where, how often. resume: the checkpoint to go on from.
-    stopping: set it to end the run early, with everything read so far delivered. progress: is told
-    about every second how the run is getting on.
+    `idle` in seconds. checkpoint: where, how often. screen: what is looked for in closed steps.
+    resume: the checkpoint to go on from. stopping: set it to end the run early, with everything
+    read so far delivered. progress: is told about every second how the run is getting on.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Job:
     window: int
     sinks: dict[str, Sink]
     checkpoint: Schedule
+    screen: Screening | None = None
     resume: Snapshot | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = lambda at: None

@@ -11,6 +11,7 @@ from uuid import uuid4
 from gapcast.engine import deriving
 from gapcast.engine.checkpoint import Schedule, Snapshot, describe, folder_of, newest
 from gapcast.engine.config import RunConfig
+from gapcast.engine.config.model import Screen
 from gapcast.engine.config.units import MICROSECONDS
 from gapcast.engine.errors import RunError
 from gapcast.engine.evaluation import Evaluation, Gaps, spans_of
@@ -18,6 +19,7 @@ from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid import GridSpec
 from gapcast.engine.job import Job
 from gapcast.engine.network import Network, lay_out, natural, read_positions
+from gapcast.engine.screening import Screening
 from gapcast.engine.source import Source
 from gapcast.engine.through import Link
 
@@ -57,13 +59,8 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
             interval, config.grid.lateness, config.grid.aggregate, config.grid.future,
             config.grid.earliest,
         ),
-        limits={
-            quantity: (
-                -math.inf if limit.min is None else limit.min,
-                math.inf if limit.max is None else limit.max,
-            )
-            for quantity, limit in config.limits.items()
-        },
+        limits=_limits(config),
+        screen=_screening(config.screen),
         idle=config.grid.idle / MICROSECONDS["s"],
         network=network,
         targets=targets,
@@ -92,6 +89,22 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
 def _gaps(config: RunConfig) -> Gaps | None:
     gaps = config.evaluation.gaps
     return Gaps(gaps.share, *gaps.steps, gaps.seed) if gaps else None
+
+
+def _limits(config: RunConfig) -> dict[str, tuple[float, float]]:
+    return {
+        quantity: (
+            -math.inf if limit.min is None else limit.min,
+            math.inf if limit.max is None else limit.max,
+        )
+        for quantity, limit in config.limits.items()
+    }
+
+
+def _screening(how: Screen) -> Screening | None:
+    if how.quantities == ():
+        return None
+    return Screening(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
 
 
 def _resume(job: Job) -> Snapshot | None:

@@ -11,6 +11,7 @@ from gapcast.engine.grid import Grid, GridFrame
 from gapcast.engine.job import Job
 from gapcast.engine.network import Network
 from gapcast.engine.readings import READINGS, empty
+from gapcast.engine.screening import Screen
 from gapcast.engine.shard import Shard
 from gapcast.engine.shares import together
 
@@ -30,6 +31,8 @@ def warm_up(job: Job) -> None:
     shard = Shard(plan)
     wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(len(columns), dtype=float)
     shard.step(GridFrame(0, wave, np.full_like(wave, np.nan)))
-    grid = Grid(job.grid, ["nothing"], Network.of(plan.layouts[0].series), {})
+    network = Network.of(plan.layouts[0].series)
+    screen = job.screen and Screen(network, job.grid.interval, job.screen)
+    grid = Grid(job.grid, ["nothing"], network, {}, screen)
     grid.add(0, empty(READINGS), 0)
     grid.compile()

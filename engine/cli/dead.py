@@ -15,6 +15,7 @@ from gapcast.engine.cli.lazy import PLAIN
 from gapcast.engine.errors import RunError
 from gapcast.engine.manifest import NAME
 from gapcast.engine.readings import DEAD
+from gapcast.engine.screening import REASONS
 from gapcast.engine.storage import replace
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
 RunDir = Annotated[Path, typer.Argument(help="The run's folder.")]
 PLACE = r":\d+$"
 """How `where` ends for readings and records of a source; it does not for what a sink refused."""
+SCREENED = f"^({'|'.join(REASONS)}).*$"
+"""What follows these reasons differs from reading to reading."""
 LETTERS = DEAD.set(0, pa.field("reason", pa.string()))
 READING = ["time", "sensor", "quantity", "value"]
 
@@ -39,7 +42,8 @@ def list_(
     counts: Counter[tuple[str, str]] = Counter()
     for letters in _letters(run_dir):
         partitions = pc.replace_substring_regex(letters["where"], PLACE, "")
-        counts.update(zip(letters["reason"].to_pylist(), partitions.to_pylist(), strict=True))
+        reasons = pc.replace_substring_regex(letters["reason"], SCREENED, r"\1")
+        counts.update(zip(reasons.to_pylist(), partitions.to_pylist(), strict=True))
     for (reason, partition), number in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
         typer.echo(f"{number:>12,}  {reason}  ({partition})")
     typer.echo(f"{counts.total():>12,}  in all")

@@ -100,6 +100,7 @@ def _assemble(
         grid=run.grid,
         network=run.network,
         limits=run.limits,
+        screen=run.screen,
         targets=run.targets,
         evaluation=run.evaluation,
         models=named["models"],

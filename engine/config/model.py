@@ -175,6 +175,56 @@ class Limit(Section):
         return self
 
 
+def _all_none_or_list(value: Any) -> Any:
+    if value in ("all", "none"):
+        return None if value == "all" else ()
+    if not isinstance(value, list) or not value:
+        raise refusal("all, none or a list of quantities")
+    return value
+
+
+Quantities = Annotated[
+    tuple[str, ...] | None,
+    BeforeValidator(_all_none_or_list),
+    PlainSerializer(lambda q: "all" if q is None else list(q) or "none"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "all"},
+                {"const": "none"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""``all`` (held as None), ``none`` (an empty tuple) or a list of quantities."""
+
+
+class Screen(Section):
+    """Which readings are not believed though within `limits`: reported, not learnt from."""
+
+    quantities: Quantities = Field(default=None, description="Quantities to screen.")
+    outliers: bool = Field(
+        default=True,
+        description="Reject values far outside of what the past and the neighbours suggest.",
+    )
+    stuck: Duration = Field(
+        default=3 * MICROSECONDS["h"],
+        description="Reject a sensor that has said the same for so long while its neighbours "
+        "moved; `0s`: never.",
+    )
+    drift: Duration = Field(
+        default=3 * MICROSECONDS["h"],
+        description="Reject a sensor that has been far from its neighbours for so long; `0s`: "
+        "never.",
+    )
+    trust: Duration = Field(
+        default=DAY,
+        gt=0,
+        description="A sensor that has kept to another level for so long is believed again.",
+    )
+
+
 class Targets(Section):
     """The series to forecast."""
 
@@ -350,6 +400,9 @@ class Run(Section):
     network: Sites = Field(default=Sites(), description="Sensors and their positions.")
     limits: dict[str, Limit] = Field(
         default={}, description="Believable range of each quantity; readings outside are rejected."
+    )
+    screen: Screen = Field(
+        default=Screen(), description="Outliers and faulty sensors, found by comparison."
     )
     targets: Targets = Field(description="The series to forecast.")
     derive: dict[Name, DerivedSection] | None = Field(

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gapcast.engine.config.model import Checkpoint, Evaluation, Grid, Limit, Sites, Targets
+from gapcast.engine.config.model import (
+    Checkpoint,
+    Evaluation,
+    Grid,
+    Limit,
+    Screen,
+    Sites,
+    Targets,
+)
 from gapcast.engine.config.positions import KeyPath
 from gapcast.engine.masking import mask
 
@@ -70,6 +78,7 @@ class RunConfig:
     grid: Grid
     network: Sites
     limits: Mapping[str, Limit]
+    screen: Screen
     targets: Targets
     evaluation: Evaluation
     models: Mapping[str, ChosenModel[Forecaster]]
@@ -97,7 +106,7 @@ def redact(config: RunConfig) -> dict[str, Any]:
     `read_config` reads it back to an equal config where the same secrets are to be had.
     """
     plain: dict[str, Any] = {"name": config.name, "source": _section(config.source)}
-    for key in ("grid", "network", "targets", "evaluation", "checkpoint"):
+    for key in ("grid", "network", "screen", "targets", "evaluation", "checkpoint"):
         plain[key] = getattr(config, key).model_dump(mode="json", by_alias=True)
     plain["limits"] = {q: limit.model_dump(mode="json") for q, limit in config.limits.items()}
     plain["derive"] = config.derive and {n: _section(of) for n, of in config.derive.items()}

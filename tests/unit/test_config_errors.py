@@ -64,7 +64,7 @@ ONE = {
     ),
     "unknown key at the top": (
         "name: x", "name: x\nzzzz: {}",
-        "c.yaml:2:1  zzzz: unknown key; known here: name, source, grid, network, limits, "
+        "c.yaml:2:1  zzzz: unknown key; known here: name, source, grid, network, limits, screen, "
         "targets, derive, evaluation, models, sinks, checkpoint, backend",
     ),
     "an unknown derivation": (
