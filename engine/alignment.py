@@ -37,6 +37,7 @@ class Alignment:
 
     @state.setter
     def state(self, arrays: State) -> None:
+        """Go on from these."""
         self._ahead = arrays["ahead"]
         self.smoother.state = {name: arrays[name] for name in self.smoother.state}
 

@@ -95,6 +95,7 @@ class Intervals:
 
     @state.setter
     def state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from these."""
         self._holding = kernel.Holding(*(arrays[n] for n in kernel.Holding._fields))
         self._factors = kernel.Factors(*(arrays[n] for n in kernel.Factors._fields))
         self._before, self._late = None, []

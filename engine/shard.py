@@ -89,6 +89,7 @@ class Shard:
                 "state": state,
                 "score": self.scorers[m].state,
                 "align": self.alignments[m].state,
+                "interval": self.intervals[m].state,
             }
             parts |= {"saved": self._saved[m]} if self._saved is not None else {}
             for part, arrays in parts.items():
