@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats, Forecast, Frame, Layout, State
+from gapcast.engine.forecaster import Floats, Forecast, Frame, Layout, Needs, State
 from gapcast.engine.kernels import intervals as kernel
 
 HOUR = 3_600_000_000
@@ -40,8 +40,9 @@ class Intervals:
     learnt when it is released, in order, as evidence on the forecasts made within it.
     """
 
-    def __init__(self, layout: Layout, reads: bool) -> None:
-        """reads: whether the forecaster reads series of other sensors."""
+    def __init__(self, layout: Layout, needs: Needs) -> None:
+        """needs: what the forecaster says it reads."""
+        reads = needs.neighbours is not None or needs.block is not None
         self._settings = _settings(layout, reads)
         self._holding = _holding(layout.n, len(self._settings.ages))
         self._factors = _factors(layout, len(self._settings.doubt))
@@ -108,11 +109,13 @@ class Intervals:
 
 def _settings(layout: Layout, reads: bool) -> kernel.Settings:
     joint = layout.members.shape[1] > 0
+    gains = np.array([SEEN, *[DARK] * (len(CLASSES) + 1)])
     return kernel.Settings(
         ages=np.unique([1, *(layout.steps(c) for c in CLASSES)]).astype(np.int64),
         bounds=np.array([1.0, *(c / layout.interval for c in CLASSES)]),
         doubt=np.array([1.0, 1.0, *[DOUBT] * len(CLASSES)]),
-        gains=np.array([SEEN, *[DARK] * (len(CLASSES) + 1)]),
+        gains=gains,
+        steady=np.exp(np.multiply.outer(gains[:, 0], [layout.level, layout.level - 1])),
         late=min(1.0, layout.interval / APART),
         horizons=layout.horizons,
         level=layout.level,

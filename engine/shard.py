@@ -56,7 +56,7 @@ class Shard:
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
         self.intervals = [
-            Intervals(layout, model.forecaster.needs().neighbours is not None)
+            Intervals(layout, model.forecaster.needs())
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
         lags = {-h for model in self.models for h in model.horizons if h < 0}

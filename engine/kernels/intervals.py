@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from gapcast.engine.kernels.uncounted import njit_part
+from gapcast.engine.kernels.uncounted import inlined_part
 
 OLDER, NEWER = range(2)
 NEVER = -(1 << 60)
 """The step at which nothing was seen yet."""
 
 
-LEAST, GREATEST = 0.1, 10.0
+LEAST, GREATEST = 0.02, 50.0
 """Factors stay within these, so that a long calm can be unlearnt again."""
 
 
@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     bounds: Any  # (C - 1,): greatest gap age of each class but the last, in steps
     doubt: Any  # (C,): by what claims are widened at first
     gains: Any  # (C, 3): least gain, c and n0 of gain = max(least, c / (evidence + n0))
+    steady: Any  # (C, 2): factors of a miss and of a hit at the least gain
     late: float  # weight of evidence that comes when a span is released
     horizons: Any  # (H,)
     level: float  # nominal coverage
@@ -110,7 +111,7 @@ def learn_holding(own, first, hold, s):
                 _hold(own[t, n], first + t, n, hold, s)
 
 
-@njit_part
+@inlined_part
 def _kind(age, bounds):
     """Class of a gap age, -1 if nothing was ever seen."""
     if age > 1 << 59:
@@ -121,7 +122,7 @@ def _kind(age, bounds):
     return len(bounds)
 
 
-@njit_part
+@inlined_part
 def _none_seen(values, t, n, s):
     for c in range(s.others.shape[2]):
         column = s.others[s.row[n], 0, c]
@@ -130,7 +131,7 @@ def _none_seen(values, t, n, s):
     return True
 
 
-@njit_part
+@inlined_part
 def _make(forecast, t, n, step, kind, blind, ahead, hold, f, s, now, out):
     """Claims and bounds of the nowcast, or of all that looks ahead of `step`."""
     mean, lower, upper = forecast
@@ -153,7 +154,7 @@ def _make(forecast, t, n, step, kind, blind, ahead, hold, f, s, now, out):
         out[0, t, n, h], out[1, t, n, h] = m - q * below, m + q * above
 
 
-@njit_part
+@inlined_part
 def _score(truth, step, n, h, now, kind, f, s):
     """How many claimed half-widths the forecast for `step` was off, and the class it is of."""
     ahead = s.horizons[h]
@@ -169,17 +170,21 @@ def _score(truth, step, n, h, now, kind, f, s):
     return (0.0 if e == 0 else abs(e) / half), of
 
 
-@njit_part
+@inlined_part
 def _learn(score, k, n, h, weight, f, s):
     """Robbins-Monro on the logarithm of a factor: up by level, down by the rest."""
-    gain = weight * max(s.gains[k, 0], s.gains[k, 1] / (f.count[n, h, k] + s.gains[k, 2]))
-    f.count[n, h, k] += weight
     q = f.factor[n, h, k]
-    q *= np.exp(gain * s.level if score > q else gain * (s.level - 1))
+    gain = s.gains[k, 1] / (f.count[n, h, k] + s.gains[k, 2])
+    f.count[n, h, k] += weight
+    if gain <= s.gains[k, 0] and weight == 1:
+        q *= s.steady[k, 0] if score > q else s.steady[k, 1]
+    else:
+        gain = weight * max(gain, s.gains[k, 0])
+        q *= np.exp(gain * s.level if score > q else gain * (s.level - 1))
     f.factor[n, h, k] = min(max(q, LEAST), GREATEST)
 
 
-@njit_part
+@inlined_part
 def _hold(x, step, n, hold, s):
     """Compare a truth with the values held for about each age, and begin to hold it in turn."""
     for k in range(len(s.ages)):
@@ -196,7 +201,7 @@ def _hold(x, step, n, hold, s):
             hold.square[n, k] = old + (e * e - old) / hold.weight[n, k]
 
 
-@njit_part
+@inlined_part
 def _cost(age, n, hold, s):
     """Mean square of holding a value for `age` steps: straight lines between the ages that are
     known, never less than for a shorter one; NaN while none is known."""

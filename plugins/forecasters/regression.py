@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from gapcast.engine import plugin, spread
+from gapcast.engine import plugin
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.forecaster import Floats, Forecast, Forecaster, Frame, Layout, Needs, State
 from gapcast.plugins.forecasters.leaves import Learner, primed, read, trial, write
@@ -92,11 +93,12 @@ class Regression(Forecaster):
     dozen small NumPy ones around it: about 70 µs with River's linear models and padasip's filters,
     500 µs with scikit-learn's, hundreds of times what the built-in forecasters take; one call more
     for every step of the greatest horizon. For comparing models, or some hundred targets.
-    Interval: from its own past errors.
+    Interval: the engine's, from what holding a value has cost at the gap's age.
     """
 
     params: RegressionParams
     horizons = (0, 1000)
+    state_version = 2
 
     def needs(self) -> Needs:
         """The neighbours the config names, if any."""
@@ -111,7 +113,6 @@ class Regression(Forecaster):
             "scale": np.zeros((layout.n, series, 3)),
             "model": np.zeros((layout.n, size)),
             "learnt": np.zeros(layout.n, np.bool_),
-            **spread.start(layout),
         }
 
     def step(self, state: State, frame: Frame) -> Forecast:
@@ -136,7 +137,11 @@ class Regression(Forecaster):
                 if one.learnt:
                     learner.predict(zeros)  # makes what it makes when it is first asked
                     state["model"][n] = read(learner.model)
-        return spread.around(mean, state, frame)
+        return Forecast(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
+
+    def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
+        """Version 1 also kept its own errors, for an interval."""
+        return {name: a for name, a in state.items() if not name.startswith("spread_")}
 
     def _primed(self, inputs: int) -> Learner:
         with np.errstate(all="ignore"):

@@ -171,7 +171,7 @@ def test_strangeness_is_the_forgotten_variance_of_the_difference():
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])
-@pytest.mark.parametrize("model", [Persistence(Persistence.Params()), Ema(Ema.Params())])
+@pytest.mark.parametrize("model", [Seasonal(Seasonal.Params()), Ema(Ema.Params())])
 def test_intervals_hold_their_share(model, level):
     rng = np.random.default_rng(3)
     values = 20 + rng.normal(size=(3000, 4))
