@@ -48,15 +48,16 @@ class RunResult:
     stopped_by: int | None = None
 
 
-def _intake(job: Job, dead: DeadLetters, batch: int, linger: float) -> Intake:
+def intake(job: Job, dead: DeadLetters, batch: int, linger: float) -> Intake:
+    """What `job` reads, from the beginning or from where its checkpoint stands."""
     screen = job.screen and Screen(job.network, job.grid.interval, job.screen)
     grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
-    intake = Intake(job.source, grid, dead, job.idle, job.stopping, batch, linger)
+    found = Intake(job.source, grid, dead, job.idle, job.stopping, batch, linger)
     if job.resume:
         grid.restore(job.resume.meta["grid"], job.resume.below("grid"))
         known = job.resume.meta["positions"]
-        intake.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
-    return intake
+        found.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
+    return found
 
 
 class Flow:
@@ -69,7 +70,7 @@ class Flow:
         before = job.resume.meta if job.resume else None
         self.dead = DeadLetters(job.run_dir / "dead", before["dead"] if before else 0)
         self.checkpoints = Checkpoints(job)
-        self.intake = _intake(job, self.dead, batch, linger)
+        self.intake = intake(job, self.dead, batch, linger)
         self.kept = job.kept()
         self.meter = Meter(self.intake.grid.counts.read)
         self.latest = Progress()

@@ -69,7 +69,7 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
         evaluation=Evaluation(
             config.evaluation.hide,
             config.evaluation.release == "end",
-            spans_of([(s.start, s.end) for s in config.evaluation.spans], interval),
+            spans_of([(s.start, s.end, s.sensors) for s in config.evaluation.spans], interval),
             config.evaluation.sensors,
             _gaps(config),
         ),

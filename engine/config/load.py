@@ -106,6 +106,7 @@ def _assemble(
         models=named["models"],
         sinks=named["sinks"],
         checkpoint=run.checkpoint,
+        backtest=run.backtest,
         backend=chosen["backend",],
         derive=None if run.derive is None else named["derive"],
         secrets=secrets,

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -25,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from gapcast.engine.config.backtest import Backtest
+from gapcast.engine.config.section import DarkSpan, Name, Section, Sensors
 from gapcast.engine.config.units import (
     MICROSECONDS,
     Duration,
@@ -34,53 +35,9 @@ from gapcast.engine.config.units import (
     refusal,
     write_duration,
 )
-from gapcast.engine.masking import mask
 from gapcast.engine.storage import check_url
 
 DAY = MICROSECONDS["d"]
-
-
-class Section(BaseModel):
-    """A part of a config: every key is known, nothing changes once it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    def __repr__(self) -> str:
-        return mask(super().__repr__(), shortest=1)
-
-
-def _name(value: str) -> str:
-    if not value.replace("-", "").replace("_", "").isalnum() or not value.isascii():
-        raise refusal("a name of letters, digits, - and _")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string"})]
-"""Names end up in folders, metrics and tags of databases."""
-
-
-def _all_or_list(value: Any) -> Any:
-    if value == "all":
-        return None
-    if not isinstance(value, list) or not value:
-        raise refusal("all or a list of sensors")
-    return value
-
-
-Sensors = Annotated[
-    tuple[Sensor, ...] | None,
-    BeforeValidator(_all_or_list),
-    PlainSerializer(lambda sensors: "all" if sensors is None else list(sensors)),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"const": "all"},
-                {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
-            ]
-        }
-    ),
-]
-"""``all`` (held as None) or a list of sensors."""
 
 
 def _horizon(value: Any, info: ValidationInfo) -> int:
@@ -232,20 +189,6 @@ class Targets(Section):
     quantities: tuple[str, ...] = Field(min_length=1, description="Quantities to forecast.")
 
 
-class Span(Section):
-    """A span of event time in which truth is withheld; `to` is not part of it."""
-
-    start: Time = Field(alias="from", description="First moment of the span.")
-    end: Time = Field(alias="to", description="First moment after the span.")
-
-    @field_validator("end")
-    @classmethod
-    def _after_start(cls, end: int, info: ValidationInfo) -> int:
-        if end <= info.data.get("start", end - 1):
-            raise refusal("later than 'from'")
-        return end
-
-
 class Gaps(Section):
     """Random gaps within the dark spans, each target in gaps of its own."""
 
@@ -276,7 +219,7 @@ class Evaluation(Section):
         description="What is dark within a span: each target from itself alone, each target's "
         "whole sensor from that target, or all targets at once.",
     )
-    spans: tuple[Span, ...] = Field(
+    spans: tuple[DarkSpan, ...] = Field(
         default=(), validate_default=True, description="The dark spans."
     )
     release: Literal["end", "never"] = Field(
@@ -292,7 +235,7 @@ class Evaluation(Section):
 
     @field_validator("spans")
     @classmethod
-    def _fit(cls, spans: tuple[Span, ...], info: ValidationInfo) -> tuple[Span, ...]:
+    def _fit(cls, spans: tuple[DarkSpan, ...], info: ValidationInfo) -> tuple[DarkSpan, ...]:
         blackout = info.data.get("mode", "blackout") == "blackout"
         if bool(spans) != blackout and "mode" in info.data:
             raise refusal("given for 'mode: blackout' and only then")
@@ -423,6 +366,9 @@ class Run(Section):
     )
     checkpoint: Checkpoint = Field(
         default=Checkpoint(), description="When and where state is written down."
+    )
+    backtest: Backtest = Field(
+        default=Backtest(), description="What `gapcast backtest` compares; `run` ignores it."
     )
     backend: PluginSection = Field(
         default=PluginSection(type="local"), description="Where the run runs."

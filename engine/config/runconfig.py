@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from gapcast.engine.config.backtest import Backtest
 from gapcast.engine.config.model import (
     Checkpoint,
     Evaluation,
@@ -86,6 +87,7 @@ class RunConfig:
     checkpoint: Checkpoint
     backend: Chosen[Backend]
     derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
+    backtest: Backtest = field(default_factory=Backtest)
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -113,6 +115,7 @@ def redact(config: RunConfig) -> dict[str, Any]:
     plain["models"] = {name: _section(model) for name, model in config.models.items()}
     plain["sinks"] = {name: _section(sink) for name, sink in config.sinks.items()}
     plain["backend"] = _section(config.backend)
+    plain["backtest"] = config.backtest.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for path, text in config.secrets.items():
         _put(plain, path, text)
     hidden: dict[str, Any] = _hide(plain)
