@@ -40,7 +40,8 @@ class Models(NamedTuple):
     visits: Any  # (U, K, M): days that a knot has been learnt on
     level: Any  # (U, M): mean of the knots
     filling: Any  # (U, 4, M): sum and weight of the knot before now, and of the one after
-    waited: Any  # (U, M): steps since first seen; -1 before, infinite once the profile is known
+    waited: Any  # (U, M): steps from the first value to the last step, -1 before; infinite
+    # once the profile is known
     past: Any  # (U, R, 2, M): values and profile of the last steps, a ring by step index
     shared: Any  # (U, R, 2): mean anomaly of the block and its typical profile, likewise
     origin: Any  # (U, ORIGIN, M): of each member's last value: the value, its profile, the block's
@@ -136,14 +137,18 @@ def _settle(b, m, step, c):
         return
     for i in range(m):
         commit(b.knots, b.visits, b.level, b.filling, i, knot, c.least)
-        young = c.period <= b.waited[i] < np.inf
+    for i in range(m):
+        young = c.period - 1 <= b.waited[i] < np.inf
         if young and complete(b.knots, b.visits, b.level, i):
             b.waited[i] = np.inf
             for a in range(len(b.error_weight)):
                 b.error_weight[a, i] *= YOUNG
+    for i in range(m):
+        if b.waited[i] == np.inf and np.isnan(b.origin[PROFILE, i]):
             j, k, f = place(step - 1 - np.int64(b.origin[AGE, i]), c.period, K)
             b.origin[PROFILE, i] = profile(b.knots, i, j, k, f)
             b.origin[TYPICAL, i] = typical(b.knots, b.level, b.waited, m, j, k, f)
+            b.origin[SHARED, i] = 0.0  # the profile is of that very day
 
 
 @inlined_part
@@ -235,18 +240,18 @@ def _learn(b, m, step, there, c):
             b.coefs[j], b.moments[j], b.products[j], b.weight[j : j + 1], b.error[j],
             b.error_weight[j], b.sums,
         )  # fmt: skip
-    if any_pair:
-        b.scale[:] = 0.0
-        for j in range(len(c.ages)):
-            if b.weight[j] > 0:
-                solve(
-                    b.moments[j], b.products[j], b.weight[j], c.ages[j], c.prior[j], b.coefs[j],
-                    b.scale, b.system,
-                )  # fmt: skip
-            growth = 1.0 if j == 0 else (c.ages[j] / c.ages[j - 1]) ** GROWTH
-            shorter = b.variance[max(j - 1, 0)]
-            deviation(b.error[j], b.error_weight[j], c.ages[j], shorter, growth, j == 0,
-                      b.variance[j], m)  # fmt: skip
+    b.scale[:] = 0.0
+    for j in range(len(c.ages)):
+        if any_pair and b.weight[j] > 0:
+            solve(
+                b.moments[j], b.products[j], b.weight[j], c.ages[j], c.prior[j], b.coefs[j],
+                b.scale, b.system,
+            )  # fmt: skip
+        growth = 1.0 if j == 0 else (c.ages[j] / c.ages[j - 1]) ** GROWTH
+        shorter = b.variance[max(j - 1, 0)]
+        deviation(
+            b.error[j], b.error_weight[j], c.ages[j], shorter, growth, j == 0, b.variance[j], m
+        )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -18,6 +18,8 @@ REGRESSORS = 5
 TERMS = REGRESSORS * (REGRESSORS + 1) // 2
 FIRM = 20.0
 """The prior's weight, in stretches as long as the age."""
+LEEWAY = 1.0
+"""Most that a coefficient may be off the prior: regressors can be next to nothing for hours."""
 GROWTH = 0.7
 """Where little is known, mean square errors grow by this power of the age."""
 DOUBT = 0.5
@@ -102,7 +104,7 @@ def solve(moments, products, weight, age, prior, coefs, scale, A):
         for q in range(p + 1, n):
             d -= A[p, q] * A[q, n]
         A[p, n] = d / A[p, p]
-        coefs[p] = prior[p] + A[p, n]
+        coefs[p] = prior[p] + min(max(A[p, n], -LEEWAY), LEEWAY)
 
 
 @njit_part

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.testing import forecaster
 from gapcast.plugins.forecasters.diurnal import Diurnal
+from gapcast.plugins.forecasters.blend import Blend
 from gapcast.plugins.forecasters.ema import Ema
 from gapcast.plugins.forecasters.network_rls import NetworkRls
 from gapcast.plugins.forecasters.persistence import Persistence
@@ -18,3 +19,4 @@ TestEmaNearest = forecaster(Ema, Ema.Params(alpha=0.5, neighbours=Neighbours(nea
 TestNetworkRls = forecaster(NetworkRls)
 TestNetworkRlsInBlocks = forecaster(NetworkRls, NetworkRls.Params(block=4))
 TestDiurnal = forecaster(Diurnal, horizons=(0, 1, 3, 48, 200))
+TestBlend = forecaster(Blend)
