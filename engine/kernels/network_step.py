@@ -229,7 +229,9 @@ def _tell(b, m, count, g, typical, targets, z, out):
             variance += b.weights[k, i] * b.weights[k, i] * b.noise[k] * (1 - left * left)
         half = z * np.sqrt(variance) if typical > 0 or f[POWER] > 0 else np.nan
         out[0, n], out[1, n], out[2, n] = mean, mean - half, mean + half
-        out[3, n] = np.nan if m - count - b.seen[i] == 0 else mean - g.own_carry[i]
+        others = m - count - b.seen[i]
+        out[3, n] = np.nan if others == 0 else mean - g.own_carry[i]
+        out[4, n] = others
 
 
 @inlined_part
@@ -349,10 +351,10 @@ def nowcast(values, own, s, c, g, solver, scratch, flags, out):
     """Forecast every step from the others of the same step, then learn it.
 
     values (T, S), own (T, N): as a `Frame` has them; s: `Models`, updated in place; c: `Settings`;
-    the next four scratch: `new_gaps`, `new_solver`, (4, M) and bool (3, M). out (4, T, N)
-    receives mean, lower and upper bound in the target's unit, and the mean without what is carried
-    of the target's own residual: means are NaN until another member is seen (the last one
-    whenever none is), bounds until there is a residual.
+    the next four scratch: `new_gaps`, `new_solver`, (4, M) and bool (3, M). out (5, T, N)
+    receives mean, lower and upper bound in the target's unit, the mean without what is carried
+    of the target's own residual, and how many others are seen: means are NaN until another member
+    is seen (the last one whenever none is), bounds until there is a residual.
     """
     for k in range(len(s.last)):
         b = Block(

@@ -182,6 +182,15 @@ def _nowcast(block, lane, s, n, forgetting):
 
 
 @inlined
+def _used(block, lane, s, n):
+    """How many regressors are seen and have a weight."""
+    used = 0
+    for i in range(len(block.w) - 1):
+        used += (s.age[n, i] == 0) & (block.w[i, lane] != 0)
+    return used
+
+
+@inlined
 def _learn(block, lane, s, n, truth, last, forgetting):
     """Take in a truth: all but the moments, which follow for the whole block at once."""
     K = len(block.w) - 1
@@ -268,6 +277,9 @@ def _step(block, s, c, first, values, companions, own, out, scratch, x, solving)
         mean, variance, last = _nowcast(block, lane, s, n, c.forgetting)
         half = c.z * np.sqrt(variance)
         out[0, lane], out[1, lane], out[2, lane] = mean, mean - half, mean + half
+        used = _used(block, lane, s, n)
+        out[3, lane] = np.nan if used == 0 else block.fit[0, lane] + s.level[n, 0]
+        out[4, lane] = used
         truth = plausible(own[lane])
         block.memory[0, lane] = 1.0
         if np.isnan(truth):
@@ -284,8 +296,10 @@ def nowcast(values, companions, own, s, c, out):
     """Forecast every step from the others of the same step, then learn its truth.
 
     values (T, S), companions (T, N, Q - 1), own (T, N): as a `Frame` has them; s: `Models`,
-    updated in place; c: `Settings`. out (3, T, N) receives mean, lower and upper bound in the
-    target's unit: the mean NaN until anything is seen, the bounds until there is a residual.
+    updated in place; c: `Settings`. out (5, T, N) receives mean, lower and upper bound in the
+    target's unit, the mean without what is carried of the target's own residual, and how many
+    regressors are seen: the means NaN until anything is seen (the last one whenever nothing is),
+    the bounds until there is a residual.
     """
     N, K = c.columns.shape
     block = _new_block(K + 2)

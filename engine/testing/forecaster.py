@@ -102,7 +102,7 @@ def same(one: Forecast, other: Forecast, what: str) -> None:
 
 def state_has_one_entry_a_unit(case: Case, tmp_path: Path) -> None:
     """Every array of the state has the units (targets, unless the forecaster is a joint one) on
-    its leading axis, also for none at all."""
+    its leading axis, also for none at all; the targets where `targets` is a part of its name."""
     forecaster = case.make()
     whole = case.layout(forecaster)
     for u in (whole.u, 1, 0):
@@ -110,7 +110,8 @@ def state_has_one_entry_a_unit(case: Case, tmp_path: Path) -> None:
         for name, array in forecaster.start(layout).items():
             assert isinstance(array, np.ndarray), f"state[{name!r}] is no array"
             assert array.dtype != object, f"state[{name!r}] holds Python objects"
-            assert len(array) == u, f"state[{name!r}] has {len(array)} entries for {u} units"
+            entries = layout.n if "targets" in name.split("/") else u
+            assert len(array) == entries, f"state[{name!r}] has {len(array)} entries for {entries}"
 
 
 def forecasts_have_the_frames_shape(case: Case, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class NetworkRls(Forecaster):
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step from the block's other sensors, then learn it."""
         layout = frame.layout
-        out = np.empty((4, frame.t, layout.n))
+        out = np.empty((5, frame.t, layout.n))
         settings = Settings(
             columns=layout.members,
             targets=_targets(layout),
@@ -80,7 +80,8 @@ class NetworkRls(Forecaster):
         M = models.last.shape[1]
         scratch = new_gaps(M), new_solver(M), np.zeros((4, M)), np.zeros((3, M), bool)
         nowcast(frame.values, frame.own, models, settings, *scratch, out)
-        return Forecast(*out[:3, ..., None], reference=out[3])
+        regressors = out[4, ..., None].astype(np.int64)
+        return Forecast(*out[:3, ..., None], reference=out[3], regressors=regressors)
 
 
 def _targets(layout: Layout) -> Ints:

@@ -88,10 +88,11 @@ class SpatialRls(Forecaster):
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step from its neighbours, then learn its truth."""
         layout = frame.layout
-        out = np.empty((3, frame.t, layout.n))
+        out = np.empty((5, frame.t, layout.n))
         models = Models(**state)
         nowcast(frame.values, frame.companions, frame.own, models, self._settings(layout), out)
-        return Forecast(*out[..., None])
+        regressors = out[4, ..., None].astype(np.int64)
+        return Forecast(*out[:3, ..., None], reference=out[3], regressors=regressors)
 
     def _settings(self, layout: Layout) -> Settings:
         steps = max(1.0, HALF_HOUR / layout.interval)
