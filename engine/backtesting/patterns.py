@@ -60,7 +60,7 @@ def hidden(pattern: Pattern, ground: Ground, key: str) -> dict[str, Any]:
         case "neighbours":
             group = _neighbours(pattern.count, ground, rng)
             return _dark(ground, "together", [block], sensors=group)
-    shift = length if pattern.type == "disjoint" else length // 2
+    shift = length if pattern.type == "disjoint" else max(1, length // 2)
     return _one_by_one(ground, length, shift, rng)
 
 
@@ -71,7 +71,8 @@ def length_of(pattern: Pattern, ground: Ground) -> int:
     if pattern.length is not None:
         return pattern.length
     once = max(1, ground.steps // len(ground.sensors))
-    return {"mcar": 1, "disjoint": once, "overlap": 2 * once}.get(pattern.type, ground.steps)
+    length = {"mcar": 1, "disjoint": once, "overlap": 2 * once}.get(pattern.type, ground.steps)
+    return min(length, ground.steps)
 
 
 def defaults(ground: Ground) -> dict[str, Pattern]:

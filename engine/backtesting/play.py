@@ -42,9 +42,12 @@ class Nowhere(Sink):
         return Committed()
 
 
-def play(plain: Plain) -> Scores:
-    """Run the config `plain`. Raises KeyboardInterrupt where a signal ended it early."""
-    with TemporaryDirectory(prefix="gapcast-") as folder:
+def play(plain: Plain, scratch: str) -> Scores:
+    """Run the config `plain` in a folder of its own in `scratch`, removed at the end.
+
+    Raises KeyboardInterrupt where a signal ended it early.
+    """
+    with TemporaryDirectory(dir=scratch) as folder:
         result = run(read_config(plain), Path(folder) / "run")
         if not result.complete:
             raise KeyboardInterrupt
@@ -62,16 +65,17 @@ def play_all(
     needs its ``if __name__ == "__main__"``. An error or interruption ends them all.
     """
     found: dict[int, Scores] = {}
-    if jobs == 1:
-        for i, plain in enumerate(plains):
-            found[i] = play(plain)
-            played(i)
-    else:
-        with _pool(min(jobs, len(plains))) as pool:
-            running = {pool.submit(_play, plain): i for i, plain in enumerate(plains)}
-            for done in as_completed(running):
-                found[running[done]] = done.result()
-                played(running[done])
+    with TemporaryDirectory(prefix="gapcast-") as scratch:
+        if jobs == 1:
+            for i, plain in enumerate(plains):
+                found[i] = play(plain, scratch)
+                played(i)
+        else:
+            with _pool(min(jobs, len(plains))) as pool:
+                running = {pool.submit(_play, plain, scratch): i for i, plain in enumerate(plains)}
+                for done in as_completed(running):
+                    found[running[done]] = done.result()
+                    played(running[done])
     return [found[i] for i in range(len(plains))]
 
 
@@ -103,8 +107,8 @@ def _begin() -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
-def _play(plain: Plain) -> Scores:
+def _play(plain: Plain, scratch: str) -> Scores:
     try:
-        return play(plain)
+        return play(plain, scratch)
     except KeyboardInterrupt:
         os._exit(130)  # whatever else waits for this process is not wanted either

@@ -67,7 +67,8 @@ def score_table(
     draws pooled. The `best` of a row is bold."""
     names = list(dict.fromkeys(row["model"] for row in rows))
     several = [key for key in ("quantity", "horizon") if len({row[key] for row in rows}) > 1]
-    key = ["pattern", "share", "steps", *several]
+    shares = ["share"] if any(row["share"] is not None for row in rows) else []
+    key = ["pattern", *shares, "steps", *several]
     cells = {
         (*(row[k] for k in key), row["model"]): row[field] for row in pool(rows, [*key, "model"])
     }

@@ -24,12 +24,13 @@ def gaps(seeds, share, shortest, longest, dark):
     """Fill `dark` (T, N) bool with gaps of `shortest` to `longest` steps, all lengths as often.
 
     seeds (N,) uint64. Runs between gaps are geometric, as long on average as makes `share` of all
-    steps dark, and at least one step long where that is possible.
+    steps dark, and at least one step long where they are two or more on average: closer to one,
+    gaps of one length would be in step in all series.
     """
     T, N = dark.shape
     dark[:] = False
     run = (shortest + longest) / 2 * (1 - share) / share
-    least = 1 if run >= 1 else 0
+    least = 1 if run >= 2 else 0
     longer = math.log((run - least) / (run - least + 1)) if run > least else -math.inf
     state = np.empty(1, np.uint64)
     for n in range(N):

@@ -239,7 +239,8 @@ def test_settings_multiply_the_models_they_name():
         ({"grid": {"mean.alpa": [1]}},
          "backtest.grid.mean.alpa[0]: unknown key; did you mean 'alpha'?"),
         ({"grid": {"mean.alpha": [0.1, "x"]}}, "backtest.grid.mean.alpha[1]: must be a number"),
-        ({"grid": {"mean.alpha": []}}, "backtest.grid.mean.alpha: must be not empty"),
+        ({"grid": {"mean.alpha": []}},
+         "backtest.grid.mean.alpha: must be not empty, got an empty list"),
         ({"patterns": {"a": {"type": "blackout", "share": 0.1}}},
          "backtest.patterns.a.share: must be left out: it is for mcar, miss_perc, got 0.1"),
         ({"patterns": {"a": {"type": "blackout", "length": "45min"}}},
@@ -323,17 +324,35 @@ def test_the_command_line_shows_a_table(tmp_path):
     assert lines[2][2] == f"{mse:.4f}"
 
 
+def until(holds, patience=30):
+    """Wait for something that comes from outside."""
+    end = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def ended(group):
+    """Whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_backtest_leaves_nothing(tmp_path, number):
     process = subprocess.Popen(
         command(tmp_path, "--jobs", "2", "--set", "backtest.repeats=200"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
-    time.sleep(5)
+    until(lambda: list(tmp_path.glob("gapcast-*/*/run/manifest.json")))
     process.send_signal(number)
     _, notes = process.communicate(timeout=20)
     assert process.returncode == 130, notes
     assert "Traceback" not in notes
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert not list(tmp_path.glob("gapcast-*"))
+    until(lambda: ended(process.pid))
