@@ -50,7 +50,7 @@ class RunResult:
 
 def intake(job: Job, dead: DeadLetters, batch: int, linger: float) -> Intake:
     """What `job` reads, from the beginning or from where its checkpoint stands."""
-    screen = job.screen and Screen(job.network, job.grid.interval, job.screen)
+    screen = Screen(job.network, job.grid.interval, job.screen) if job.screen else None
     grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
     found = Intake(job.source, grid, dead, job.idle, job.stopping, batch, linger)
     if job.resume:

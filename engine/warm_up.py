@@ -32,7 +32,7 @@ def warm_up(job: Job) -> None:
     wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(len(columns), dtype=float)
     shard.step(GridFrame(0, wave, np.full_like(wave, np.nan)))
     network = Network.of(plan.layouts[0].series)
-    screen = job.screen and Screen(network, job.grid.interval, job.screen)
+    screen = Screen(network, job.grid.interval, job.screen) if job.screen else None
     grid = Grid(job.grid, ["nothing"], network, {}, screen)
     grid.add(0, empty(READINGS), 0)
     grid.compile()
