@@ -39,9 +39,7 @@ class Scorer:
     handed over when the first step of the next one comes.
     """
 
-    def __init__(
-        self, targets: int, horizons: Sequence[int], interval: int, window: int
-    ) -> None:
+    def __init__(self, targets: int, horizons: Sequence[int], interval: int, window: int) -> None:
         self.horizons = sorted(horizons)
         self.interval = interval
         self.window = window

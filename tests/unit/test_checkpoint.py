@@ -21,6 +21,7 @@ from gapcast.engine.checkpoint import Checkpoints, Snapshot, about, newest, numb
 from gapcast.engine.cli import app
 from gapcast.engine.epochs import EpochLog
 from gapcast.engine.errors import CheckpointError, RunError
+from gapcast.engine.forecaster import Forecaster
 from gapcast.engine.storage import open_folder
 from gapcast.plugins.forecasters.persistence import Persistence
 
@@ -394,8 +395,9 @@ def test_an_older_state_is_migrated(stops, tmp_path, monkeypatch):
     only = {"models": {"last": {"type": "persistence"}}}
     stops(300)
     run(config(**only), tmp_path / "r")
-    monkeypatch.setattr(Persistence, "state_version", 2)
-    with pytest.raises(RunError, match=r"models\.last: .*state version 1 cannot be read"):
+    monkeypatch.setattr(Persistence, "state_version", 3)
+    monkeypatch.setattr(Persistence, "migrate", Forecaster.migrate)
+    with pytest.raises(RunError, match=r"models\.last: .*state version 2 cannot be read"):
         run(config(**only), tmp_path / "r", resume=True)
     seen = []
 
@@ -405,7 +407,7 @@ def test_an_older_state_is_migrated(stops, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Persistence, "migrate", migrate)
     assert run(config(**only), tmp_path / "r", resume=True).complete
-    assert seen[0][0] == 1
+    assert seen[0][0] == 2
     assert "last" in seen[0][1]
 
 
