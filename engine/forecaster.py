@@ -144,6 +144,7 @@ class Forecast:
 
     ``[t, n, h]`` is made at step t for step ``t + horizons[h]``. NaN in `mean` says that the
     model cannot tell yet: no row is written. NaN in `lower` and `upper` says "no interval".
+    The engine calibrates the bounds (docs/intervals.md); without any it finds some.
 
     reference: (T, N) what is said of each step without the target's own past, where the
         model can tell (a regression on other sensors, nothing carried); NaN elsewhere. With it,
