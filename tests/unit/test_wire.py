@@ -106,7 +106,7 @@ def plan(sensors=6):
         Model("near", SpatialRls(SpatialRls.Params(neighbours={"of": {"1": ["0", "2"]}}))),
     )
     layouts = tuple(lay_out(network, targets, m, 60_000_000) for m in models)
-    how = Evaluation("together", False, (Span(3, 9),))
+    how = Evaluation("together", False, (Span(3, 9), Span(9, 12, ("1", "4"))))
     return Plan(models, layouts, how, 86_400_000_000, layouts[0].targets)
 
 
@@ -114,6 +114,7 @@ def test_a_plan_arrives_as_it_was():
     sent = plan()
     back = of_parcel(carried(sent.parcel()))
     assert (back.how, back.window) == (sent.how, sent.window)
+    assert [s.sensors for s in back.how.spans] == [None, ("1", "4")]
     for one, other in zip(back.models, sent.models, strict=True):
         assert type(one.forecaster) is type(other.forecaster)
         assert one.forecaster.params == other.forecaster.params
