@@ -14,7 +14,7 @@ from numba import njit
 from gapcast.engine.kernels.standin import plausible
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 
-POWER = 1.0
+POWER = 4.0
 """Weights go with the expected square error to the power of minus this;"""
 CUT = 3.0
 """an expert is left out whose expected square error is so many times the least."""

@@ -72,7 +72,7 @@ def off(amount, broken="no"):
     return {"type": HERE + "Off", "off": amount, "broken": broken}
 
 
-def test_weights_are_inverse_square_errors_and_who_is_three_times_worse_has_none():
+def test_weights_are_inverse_powers_of_errors_and_who_is_three_times_worse_has_none():
     values = waves()
     found = forecast(values, experts={"a": off(0.2), "b": off(0.25), "c": off(3.0)})
     keep, weight = np.exp(-HALF_HOUR / (4 * 86_400_000_000)), 0.0
@@ -81,7 +81,7 @@ def test_weights_are_inverse_square_errors_and_who_is_three_times_worse_has_none
     for t in range(2, len(values)):
         weight = keep * weight + 1
         error += ((values[t - 1] - values[t - 2] - offs) ** 2 - error) / weight
-        w = 1 / error
+        w = error**-4.0
         w[error > 3 * error.min(axis=0)] = 0
         mean = values[t - 1] + (w * offs).sum(axis=0) / w.sum(axis=0)
         if t > 20:  # so that what is absurd has been settled
@@ -110,12 +110,10 @@ def test_a_dark_network_is_left_to_who_needs_none_and_then_comes_back():
     experts = {name: 1 << e for e, name in enumerate(model.experts)}
     found = forecast(dark)
     assert (found.experts[100:110, :, 0] & experts["network"] > 0).all()
-    assert (found.experts[110:120, :, 0] == experts["diurnal"]).all()
+    assert (found.experts[110:120, :, 0] & ~(experts["diurnal"] | experts["seasonal"]) == 0).all()
     assert np.isnan(found.reference[110:120]).all()
     assert (found.regressors[110:120] == 0).all()
     assert (found.experts[120:, :, 0] & experts["network"] > 0).all()
-    alone = forecast(dark, experts={"diurnal": {"type": "diurnal"}})
-    np.testing.assert_array_equal(found.mean[110:120], alone.mean[110:120])
     persisted = forecast(dark, experts={"persistence": {"type": "persistence"}})
     errors = [np.square(f.mean - values[..., None])[110:120].mean() for f in (found, persisted)]
     assert errors[0] < errors[1]
@@ -128,8 +126,8 @@ def test_steps_down_as_neighbours_go():
     few = values.copy()
     few[96:, 3:] = np.nan
     found = [forecast(v, own) for v in (values, few)]
-    assert (found[0].regressors[100:, 0, 0] == 7).all()
-    assert (found[1].regressors[100:, 0, 0] == 2).all()
+    assert (found[0].regressors[100:130, 0, 0] == 7).all()
+    assert (found[1].regressors[100:130, 0, 0] == 2).all()
     assert all(np.isfinite(f.mean[96:]).all() for f in found)
 
 
@@ -146,7 +144,8 @@ def test_long_gaps_are_rehearsed_while_the_target_is_seen():
 
 def test_horizons_are_served_by_who_forecasts_ahead():
     values = waves()
-    found = forecast(values, horizons=(0, 4))
+    two = {"network": {"type": "network-rls"}, "diurnal": {"type": "diurnal"}}
+    found = forecast(values, experts=two, horizons=(0, 4))
     alone = forecast(values, experts={"diurnal": {"type": "diurnal"}}, horizons=(0, 4))
     np.testing.assert_array_equal(found.mean[..., 1], alone.mean[..., 1])
     model, layout = prepared(experts={"network": {"type": "network-rls"}}, horizons=(0, 4))
