@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.testing import forecaster
-from gapcast.plugins.forecasters.diurnal import Diurnal
 from gapcast.plugins.forecasters.blend import Blend
+from gapcast.plugins.forecasters.diurnal import Diurnal
 from gapcast.plugins.forecasters.ema import Ema
 from gapcast.plugins.forecasters.network_rls import NetworkRls
 from gapcast.plugins.forecasters.persistence import Persistence
