@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gapcast.checkpoint")
 
-VERSION = 2
+VERSION = 3
 META = "meta.json"
 PART = 32 << 20
 """Bytes of a part, save the last."""
