@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from gapcast.engine.kernels.uncounted import njit_part
+
 # What a value is found to be.
 BELIEVED, OUTLIER, STUCK, DRIFT = range(4)
 
@@ -73,7 +75,7 @@ _EXCHANGES = (
 )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _order(a, i, j):
     x, y = a[i], a[j]
     a[i], a[j] = (x, y) if x < y else (y, x)
@@ -104,7 +106,7 @@ def scale(rows, s, neighbours, column, least, a):
     return np.sqrt(found)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _shared(rows, s, neighbours, how, a):
     """Whether what neighbours have in common outweighs what each has of its own."""
     n = 0
@@ -115,7 +117,7 @@ def _shared(rows, s, neighbours, how, a):
     return n >= QUIET and rows[s, MOVES] > 2 * median(a, n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _moves(x, step, fresh, columns, rows, level, at, now):
     """How far each series that is believed stands from its level at this step."""
     for s in columns:
@@ -127,7 +129,7 @@ def _moves(x, step, fresh, columns, rows, level, at, now):
                 now[s] = rows[s, LAST] - level[s]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _common(s, neighbours, now, a):
     """Median move of the neighbours that are there, NaN where they are too few."""
     n = 0
@@ -139,7 +141,7 @@ def _common(s, neighbours, now, a):
     return median(a, n) if n >= QUIET else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _note_run(row, x, c, known, step, beta):
     """Note whether the value is the same as the one before, and how neighbours moved meanwhile."""
     same = abs(x - row[HEARD]) <= 1e-12 * abs(x)
@@ -156,7 +158,7 @@ def _note_run(row, x, c, known, step, beta):
     return same
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _is_stuck(rows, s, step, neighbours, how, a):
     row = rows[s]
     if row[SEEN] < how[WARM] or step - row[BEGAN] < LONGER * row[LONGEST]:
@@ -169,13 +171,13 @@ def _is_stuck(rows, s, step, neighbours, how, a):
     return ranged > max(4 * near, far) and _shared(rows, s, neighbours, how, a)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _is_far(rows, s, d, neighbours, how, a):
     wide = 1 if _shared(rows, s, neighbours, how, a) else UNSHARED
     return abs(d) > wide * DISTANT * scale(rows, s, neighbours, SPREAD, how[SETTLED], a)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _surprise(own, related):
     """How far the value lies outside of all between its last one and where neighbours put it."""
     if own * related <= 0:
@@ -183,7 +185,7 @@ def _surprise(own, related):
     return own if abs(own) < abs(related) else related
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _tolerance(rows, s, age, neighbours, how, a):
     """What a surprise may be, infinite where it is not known."""
     near = scale(rows, s, neighbours, VARIANCE, how[WARM], a)
@@ -194,7 +196,7 @@ def _tolerance(rows, s, age, neighbours, how, a):
     return wide * KAPPA * max(near, min(max(near, far), near * np.sqrt(age)), far / 3)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _believe(row, x, d, e, how, level, s):
     """Learn from a believed value; bounded, so that none weighs more than a few others."""
     n = row[SEEN]
@@ -216,7 +218,7 @@ def _believe(row, x, d, e, how, level, s):
     row[KIND] = BELIEVED
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _again(rows, s, d, step, neighbours, how, a):
     """Whether a series that is not believed has kept to a distance long enough to be believed
     again: shortly where it belongs, long anywhere else, and not without moving at all."""
@@ -237,7 +239,7 @@ def _again(rows, s, d, step, neighbours, how, a):
     return lasted >= how[TRUST] or not settled or abs(d) <= DISTANT * far
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _judge(s, x, step, rows, level, at, now, neighbours, how, a, about):
     """What the value is; learns from it if it is believed. about (2,): expected, tolerance."""
     row = rows[s]
@@ -280,7 +282,7 @@ def _judge(s, x, step, rows, level, at, now, neighbours, how, a, about):
     return BELIEVED
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _refuse(kind, s, d, e, step, rows, level, at, neighbours, how, a):
     """Note an episode in which a series is not believed, and whether this value ends it."""
     row = rows[s]
