@@ -112,7 +112,7 @@ def _json(column: pa.Array) -> pa.Array:
     """Each value as JSON text."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _json(column.dictionary).take(column.indices)
+        return pc.fill_null(_json(column.dictionary).take(column.indices), "null")
     if pa.types.is_timestamp(kind):
         each = column.dictionary_encode()  # times come many times, and are slow to write
         text = pc.binary_replace_slice(each.dictionary.cast(pa.string()), 10, 11, "T")

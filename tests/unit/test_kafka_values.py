@@ -389,3 +389,8 @@ def test_a_moment_is_one_record_keyed_by_its_sensor():
         "time": "2004-03-01T00:00:00.000000Z", "sensor": "1", "temperature": 20, "humidity": 40,
     }  # fmt: skip
     assert json.loads(values[2])["light"] is None
+
+
+def test_a_name_that_is_not_there_is_null_in_its_record():
+    names = pa.array(["own", None]).dictionary_encode()
+    assert encoders.objects({"experts": names}) == ['{"experts":"own"}', '{"experts":null}']
