@@ -89,7 +89,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
+            child.kill()  # a run that is asked to end would go on writing for a while
+            child.join()
         raise
     finally:
         pool.shutdown()

@@ -350,7 +350,7 @@ def test_an_interrupted_backtest_leaves_nothing(tmp_path, number):
     )  # fmt: skip
     until(lambda: list(tmp_path.glob("gapcast-*/*/run/manifest.json")))
     process.send_signal(number)
-    _, notes = process.communicate(timeout=20)
+    _, notes = process.communicate(timeout=90)
     assert process.returncode == 130, notes
     assert "Traceback" not in notes
     assert not (tmp_path / "out").exists()
