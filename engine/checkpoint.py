@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.epochs import EpochLog
 from gapcast.engine.errors import CheckpointError
+from gapcast.engine.parts import below
 from gapcast.engine.savepoint import Requests
 from gapcast.engine.storage import Folder, open_folder
 
@@ -57,8 +58,7 @@ class Snapshot:
 
     def below(self, prefix: str) -> dict[str, NDArray[Any]]:
         """The arrays whose names begin with ``prefix/``, without it."""
-        start = f"{prefix}/"
-        return {k.removeprefix(start): a for k, a in self.arrays.items() if k.startswith(start)}
+        return below(self.arrays, prefix)
 
 
 @dataclass(frozen=True)

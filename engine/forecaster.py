@@ -96,6 +96,14 @@ class Layout:
         names, code = np.unique([s.quantity for s in self.series], return_inverse=True)
         return {str(name): np.flatnonzero(code == i) for i, name in enumerate(names)}
 
+    @cached_property
+    def of_members(self) -> Ints:
+        """(U, M) which target each member is; -1 where it only serves others."""
+        found = np.full(self.members.shape, -1, np.int64)
+        target, place = np.nonzero(self.members[self.units] == self.targets[:, None])
+        found[self.units[target], place] = target
+        return found
+
     @property
     def u(self) -> int:
         """Number of units: of targets, unless the forecaster is a joint one."""

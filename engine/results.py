@@ -65,8 +65,8 @@ class StepResult:
     """What a shard made of one frame: its steps, one `ModelRows` a model, and the score windows
     that ended: (model, window index, sums (N, H, FIELDS)).
 
-    lagged: for each negative horizon of any model, ascending from -1 down, what became of the
-    steps so far back.
+    lagged: for each negative horizon of any model, the nearest first, what became of the steps so
+    far back.
     """
 
     first: int

@@ -22,6 +22,7 @@ from gapcast.engine.grid import GridFrame
 from gapcast.engine.intervals import Intervals
 from gapcast.engine.kept import cut
 from gapcast.engine.kernels import score as kernel
+from gapcast.engine.parts import below
 from gapcast.engine.results import Ending, StepResult, Steps
 from gapcast.engine.smoothing import Lagged
 
@@ -101,14 +102,14 @@ class Shard:
         """Go on from a `snapshot` of the same targets, whose arrays become this shard's own, with
         the frames of the span in progress (in this shard's columns)."""
         self._last_seen = mine.get("last_seen")
-        saved = [_below(mine, f"{m}/saved/") for m in range(len(self.models))]
+        saved = [below(mine, f"{m}/saved") for m in range(len(self.models))]
         self._saved = saved if any(saved) else None
         for m in range(len(self.models)):
-            self.states[m] = _below(mine, f"{m}/state/")
-            self.scorers[m].state = _below(mine, f"{m}/score/")
-            self.alignments[m].state = _below(mine, f"{m}/align/")
-            self.intervals[m].state = _below(mine, f"{m}/interval/")
-        self.lagged.state = _below(mine, "lagged/")
+            self.states[m] = below(mine, f"{m}/state")
+            self.scorers[m].state = below(mine, f"{m}/score")
+            self.alignments[m].state = below(mine, f"{m}/align")
+            self.intervals[m].state = below(mine, f"{m}/interval")
+        self.lagged.state = below(mine, "lagged")
         self.kept = list(kept)
 
     def finish(self) -> Ending:
@@ -181,13 +182,17 @@ class Shard:
             self._within = span, self.how.dark([series[c] for c in self.job_targets], span)
         return self._within[1][segment.start - span.start : segment.stop - span.start]
 
+    def _mine(self, dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(T, N) of what is withheld, this shard's targets."""
+        return dark[:, np.searchsorted(self.job_targets, self.targets)]
+
     def _views(self, frame: GridFrame, dark: NDArray[np.bool_] | None) -> list[Frame]:
         """The frame as each model may see it."""
         values = frame.values
         own = np.take(values, self.targets, axis=1)
         masked = None
         if dark is not None:
-            mine = dark[:, np.searchsorted(self.job_targets, self.targets)]
+            mine = self._mine(dark)
             own = np.where(mine, np.nan, own)
             masked = mine if self.how.hide == "each-sensor" else None
             if self.how.hide == "together":
@@ -202,7 +207,7 @@ class Shard:
         truth = frame.truth(self.targets)
         status = np.full(truth.shape, OBSERVED, np.uint8)
         if dark is not None:
-            status[dark[:, np.searchsorted(self.job_targets, self.targets)]] = HIDDEN
+            status[self._mine(dark)] = HIDDEN
         missing = np.isnan(np.take(frame.values, self.targets, axis=1))
         status[missing] = MISSING
         status[missing & ~np.isnan(truth)] = REJECTED
@@ -210,10 +215,6 @@ class Shard:
             self._last_seen = np.full(len(self.targets), frame.first - 1)
         age = kernel.ages(own, frame.first, self._last_seen)
         return Steps(truth, status, age.astype(np.int32))
-
-
-def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
 
 
 def _companions(layout: Layout, values: Floats, masked: NDArray[np.bool_] | None) -> Floats:

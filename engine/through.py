@@ -25,6 +25,7 @@ from gapcast.engine.forecaster import (
     Needs,
     State,
 )
+from gapcast.engine.parts import below, step_part
 
 PLAIN, DERIVED = "plain", "derived"
 REACH = 10.0
@@ -103,7 +104,8 @@ class Through(Forecaster):
             value, own = _at(frame.values, columns), _at(frame.own, targets)
             other.values[:, columns] = forward(value, _of_partners(frame, columns))
             other.own[:, targets] = forward(own, _at(partners, targets))
-        plain, derived = self._step(PLAIN, state, view), self._step(DERIVED, state, other)
+        plain = step_part(self.forecaster, state, PLAIN, view)
+        derived = step_part(self.forecaster, state, DERIVED, other)
         for link, _, targets in self._places(layout):
             inverse = partial(link.derivation.inverse, companion=_at(partners, targets))
             reach = REACH / NormalDist().inv_cdf((1 + layout.level) / 2)
@@ -116,7 +118,7 @@ class Through(Forecaster):
         return {
             f"{part}/{name}": array
             for part in (PLAIN, DERIVED)
-            for name, array in self.forecaster.migrate(_below(part, state), version).items()
+            for name, array in self.forecaster.migrate(below(state, part), version).items()
         }
 
     def _places(self, layout: Layout) -> Iterator[tuple[Link, Ints, Ints]]:
@@ -124,12 +126,6 @@ class Through(Forecaster):
         for link in self.links:
             columns = layout.of_quantity.get(link.value, np.empty(0, np.int64))
             yield link, columns, np.flatnonzero(np.isin(layout.targets, columns))
-
-    def _step(self, part: str, state: State, frame: Frame) -> Forecast:
-        own = _below(part, state)
-        forecast = self.forecaster.step(own, frame)
-        state.update({f"{part}/{name}": array for name, array in own.items()})
-        return forecast
 
 
 _COLUMNS = ("mean", "lower", "upper")
@@ -140,11 +136,6 @@ def _inner(layout: Layout) -> Layout:
     none = layout.partners[:0]
     companions = np.ascontiguousarray(layout.companions[:, :-1])
     return replace(layout, companions=companions, partners=none)
-
-
-def _below(part: str, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    start = f"{part}/"
-    return {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
 
 
 def _at(array: Floats, columns: Ints) -> Floats:

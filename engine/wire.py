@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid import GridFrame
+from gapcast.engine.parts import below
 from gapcast.engine.results import Ending, ModelRows, StepResult, Steps
 
 Parcel = tuple[dict[str, Any], dict[str, NDArray[Any]]]
@@ -91,15 +92,12 @@ def to_result(parcel: Parcel, frame: GridFrame, targets: Ints) -> StepResult:
     """The result in a parcel; `targets` are the shard's columns of the `frame` it was made of."""
     meta, arrays = parcel
 
-    def below(prefix: str) -> dict[str, Any]:
-        return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
-
     return StepResult(
         meta["first"],
         Steps(frame.truth(targets), arrays["status"], arrays["age"]),
-        [ModelRows(**below(f"{m}/")) for m in range(meta["models"])],
+        [ModelRows(**below(arrays, str(m))) for m in range(meta["models"])],
         _take_windows(meta["windows"], arrays),
-        [Steps(**below(f"lagged/{i}/")) for i in range(meta["lags"])],
+        [Steps(**below(arrays, f"lagged/{i}")) for i in range(meta["lags"])],
     )
 
 

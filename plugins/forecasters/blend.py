@@ -16,6 +16,7 @@ from gapcast.engine.described import created
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
 from gapcast.engine.kernels.blend import Blended, Models, Said, Settings, blend
+from gapcast.engine.parts import step_part
 from gapcast.plugins.forecasters.experts import Expert, cut_frame, cut_layout, needs_of, prefix
 
 DAY = 86_400_000_000
@@ -87,7 +88,8 @@ class Blend(Forecaster):
         state: State = {}
         for name, expert in self._experts.items():
             began = expert.start(self._layout(name, layout))
-            state |= {prefix(name, self._needs[name]) + key: array for key, array in began.items()}
+            part = prefix(name, self._needs[name])
+            state |= {f"{part}/{key}": array for key, array in began.items()}
         N, E, leads = layout.n, len(self._experts), _leads(layout)
         L, depth = len(leads), int(leads[-1]) // _stride(layout) + 2
         models = Models(
@@ -148,12 +150,9 @@ class Blend(Forecaster):
 
     def _step(self, name: str, state: State, frame: Frame) -> Forecast:
         """One expert steps, on its own arrays."""
-        start, needs = prefix(name, self._needs[name]), self._needs[name]
-        own = {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
+        needs = self._needs[name]
         mine = cut_frame(frame, self._layout(name, frame.layout), self._whole, needs)
-        forecast = self._experts[name].step(own, mine)
-        state.update({start + key: array for key, array in own.items()})
-        return forecast
+        return step_part(self._experts[name], state, prefix(name, needs), mine)
 
     def _settings(self, layout: Layout, refers: NDArray[np.bool_]) -> Settings:
         leads, ahead = _leads(layout), _ahead(layout)

@@ -102,7 +102,7 @@ class Diurnal(Forecaster):
         period = layout.steps(DAY)
         settings = Settings(
             columns=layout.members,
-            targets=_targets(layout),
+            targets=layout.of_members,
             horizons=layout.horizons,
             period=period,
             ages=_ages(period),
@@ -116,14 +116,6 @@ class Diurnal(Forecaster):
         scratch = new_scratch(layout.members.shape[1])
         step_all(frame.values, frame.own, frame.first, Models(**state), settings, scratch, out)
         return Forecast(*out)
-
-
-def _targets(layout: Layout) -> Ints:
-    """(U, M) which target each member is; -1 where it only serves others."""
-    found = np.full(layout.members.shape, -1, np.int64)
-    unit, place = np.nonzero(layout.members[layout.units] == layout.targets[:, None])
-    found[layout.units[unit], place] = unit
-    return found
 
 
 @cache

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.described import Description, describe
 from gapcast.engine.errors import PluginError
-from gapcast.engine.forecaster import Forecaster, Frame, Ints, Layout, Needs
+from gapcast.engine.forecaster import Forecaster, Frame, Layout, Needs
 from gapcast.engine.registry import Kind, Registry
 
 TARGETS = "targets"
@@ -116,19 +116,16 @@ def cut_frame(frame: Frame, layout: Layout, whole: Needs, needs: Needs) -> Frame
 def _quantities(layout: Layout, whole: Needs, needs: Needs) -> NDArray[np.int64]:
     """(N, Q) where each target's quantities that one expert reads stand among those of all, -1
     behind the last; its own first."""
-    given = [layout.series[c].quantity for c in layout.targets]
-    rows: dict[str, Ints] = {}
-    for own in set(given):
+    table = np.full((layout.n, 1 + len(needs.quantities)), -1, np.int64)
+    for own, columns in layout.of_quantity.items():
         mine = [own, *(q for q in whole.quantities if q != own)]
         wanted = [own, *(q for q in needs.quantities if q != own)]
-        rows[own] = np.array([mine.index(q) for q in wanted], np.int64)
-    width = max((len(row) for row in rows.values()), default=1)
-    table = np.full((len(given), width), -1, np.int64)
-    for n, own in enumerate(given):
-        table[n, : len(rows[own])] = rows[own]
-    return table
+        rows = np.isin(layout.targets, columns)
+        table[rows, : len(wanted)] = [mine.index(q) for q in wanted]
+    used = max(1, int((table >= 0).any(axis=0).sum()))
+    return table[:, :used]
 
 
 def prefix(name: str, needs: Needs) -> str:
     """Where an expert's arrays stand in the state: with the targets leading, or the units."""
-    return f"experts/{name}/" if needs.block is not None else f"{TARGETS}/experts/{name}/"
+    return f"experts/{name}" if needs.block is not None else f"{TARGETS}/experts/{name}"

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gapcast.engine import plugin
 from gapcast.engine.config.units import Duration
-from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Ints, Layout, Needs, State
+from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
 from gapcast.engine.kernels.network_fill import new_gaps
 from gapcast.engine.kernels.network_step import FACTS, Models, Settings, nowcast
 from gapcast.engine.kernels.network_weights import new_solver
@@ -71,7 +71,7 @@ class NetworkRls(Forecaster):
         out = np.empty((5, frame.t, layout.n))
         settings = Settings(
             columns=layout.members,
-            targets=_targets(layout),
+            targets=layout.of_members,
             forgetting=exp(-layout.interval / self.params.memory),
             steps=max(1.0, HALF_HOUR / layout.interval),
             z=NormalDist().inv_cdf((1 + layout.level) / 2),
@@ -82,11 +82,3 @@ class NetworkRls(Forecaster):
         nowcast(frame.values, frame.own, models, settings, *scratch, out)
         regressors = out[4, ..., None].astype(np.int64)
         return Forecast(*out[:3, ..., None], reference=out[3], regressors=regressors)
-
-
-def _targets(layout: Layout) -> Ints:
-    """(U, M) which target each member is; -1 where it only serves others."""
-    found = np.full(layout.members.shape, -1, np.int64)
-    unit, place = np.nonzero(layout.members[layout.units] == layout.targets[:, None])
-    found[layout.units[unit], place] = unit
-    return found
