@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gapcast.backends.dask_worker import Step, begin, forget, tell
-from gapcast.engine import wire
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.extras import extra
-from gapcast.engine.flow import RunResult
-from gapcast.engine.grid import GridFrame
-from gapcast.engine.job import Job
-from gapcast.engine.remote import Remote, RemoteParams
-from gapcast.engine.results import StepResult
-from gapcast.engine.wire import Parcel
-from gapcast.engine.workers import carry
+from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.parallel import wire
+from gapcast.engine.parallel.remote import Remote, RemoteParams
+from gapcast.engine.parallel.wire import Parcel
+from gapcast.engine.parallel.workers import carry
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.loop import RunResult
+from gapcast.engine.shard.results import StepResult
 
 if TYPE_CHECKING:
     from distributed import Client, Future

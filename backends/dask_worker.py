@@ -6,8 +6,8 @@ import threading
 from typing import Any, Literal
 
 from gapcast.engine.errors import ShardsLost
-from gapcast.engine.hosted import Hosted
-from gapcast.engine.wire import Parcel
+from gapcast.engine.parallel.hosted import Hosted
+from gapcast.engine.parallel.wire import Parcel
 
 _held: dict[tuple[str, int], Hosted] = {}
 _lock = threading.Lock()

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
-from gapcast.engine.flow import RunResult
-from gapcast.engine.grid import GridFrame
-from gapcast.engine.job import Job
-from gapcast.engine.results import Ending, StepResult
-from gapcast.engine.workers import Workers, carry
+from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.parallel.workers import Workers, carry
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.loop import RunResult
+from gapcast.engine.shard.results import Ending, StepResult
 
 
 class LocalBackend(Backend):

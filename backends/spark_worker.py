@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from gapcast.engine import wire
 from gapcast.engine.errors import GapcastError, ShardsLost
-from gapcast.engine.hosted import Hosted
-from gapcast.engine.kept import Kept
+from gapcast.engine.parallel import wire
+from gapcast.engine.parallel.hosted import Hosted
+from gapcast.engine.shard.withheld import Kept
 
 Task = tuple[str, list[bytes]]
 """What to do with a shard (``begin``, ``step``, ``snapshot``, ``finish``) and packed parcels."""

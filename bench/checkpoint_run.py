@@ -16,7 +16,10 @@ from pathlib import Path
 
 UP = time.perf_counter()
 
-from gapcast.engine import checkpoint, flow, outlet, read_config, run  # noqa: E402
+from gapcast import read_config, run  # noqa: E402
+from gapcast.engine.checkpoint import format as checkpoint  # noqa: E402
+from gapcast.engine.output import epochs as outlet  # noqa: E402
+from gapcast.engine.run import loop as flow  # noqa: E402
 
 
 def main() -> None:

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 FIRST_FRAME = """
 import sys, time
 from pathlib import Path
-from gapcast.engine import load_config, runs
-import gapcast.engine.flow as flow
+from gapcast import load_config
+from gapcast.engine.run import run as runs
+import gapcast.engine.run.loop as flow
 step = flow.Flow.frames
 def first(self, shards):
     for frame in step(self, shards):

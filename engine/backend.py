@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from gapcast.engine.plugin import Plugin
 
 if TYPE_CHECKING:
-    from gapcast.engine.flow import RunResult
-    from gapcast.engine.job import Job
+    from gapcast.engine.run.job import Job
+    from gapcast.engine.run.loop import RunResult
 
 
 class Backend(Plugin):

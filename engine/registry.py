@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from gapcast.engine.errors import AmbiguousPlugin, BrokenPlugin, UnknownPlugin
 from gapcast.engine.extras import cure, normal
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 
 
 class Kind(StrEnum):

@@ -11,9 +11,9 @@ import numpy as np
 
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
-from gapcast.engine.grid import GridFrame
-from gapcast.engine.shard import Shard
-from gapcast.engine.workers import Workers, carry
+from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.parallel.workers import Workers, carry
+from gapcast.engine.shard.shard import Shard
 
 BATCH = 100_000
 

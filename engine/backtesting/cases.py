@@ -10,11 +10,11 @@ from typing import Any
 
 from gapcast.engine.backtesting.patterns import Ground, defaults, hidden, length_of
 from gapcast.engine.config import RunConfig, redact
-from gapcast.engine.config.units import write_duration
-from gapcast.engine.delivery import DeadLetters
 from gapcast.engine.errors import RunError
-from gapcast.engine.flow import intake
-from gapcast.engine.job import Job
+from gapcast.engine.output.delivery import DeadLetters
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.loop import intake
+from gapcast.engine.units import write_duration
 
 QUIET = {
     "sinks": {"nowhere": {"type": "gapcast.engine.backtesting.play:Nowhere"}},

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from gapcast.engine.checkpoint import About, Snapshot, about, folder_of, numbers, read
+from gapcast.engine.checkpoint.format import About, Snapshot, about, folder_of, numbers, read
+from gapcast.engine.checkpoint.savepoints import ask
 from gapcast.engine.cli.lazy import PLAIN
 from gapcast.engine.config.positions import hold
 from gapcast.engine.config.secrets import fill
 from gapcast.engine.errors import CheckpointError
-from gapcast.engine.manifest import NAME
-from gapcast.engine.savepoint import ask
+from gapcast.engine.run.manifest import NAME
 from gapcast.engine.storage import Folder
 
 app = typer.Typer(no_args_is_help=True, help="List, show, verify and save checkpoints.", **PLAIN)

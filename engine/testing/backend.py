@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from gapcast.engine import runs
 from gapcast.engine.errors import RunError, SinkError, SourceError
+from gapcast.engine.run import run as runs
 from gapcast.engine.testing.kit import KitError, suite
 from gapcast.engine.testing.played import (
     EVALUATIONS,

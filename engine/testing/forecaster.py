@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.blocks import blocks
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
-from gapcast.engine.network import Network, lay_out, part
+from gapcast.engine.network.blocks import blocks
+from gapcast.engine.network.network import Network, lay_out, part
 from gapcast.engine.plugin import Params
 from gapcast.engine.testing.kit import suite
 

@@ -15,8 +15,10 @@ from unittest.mock import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gapcast.engine import checkpoint, outlet, runs
+from gapcast.engine.checkpoint import format as checkpoint
 from gapcast.engine.config import read_config
+from gapcast.engine.output import epochs as outlet
+from gapcast.engine.run import run as runs
 from gapcast.engine.testing.stage import HOUR, PARTITIONS, START, Stage, StageSource
 
 EVALUATIONS = {

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
-from gapcast.engine.config.neighbours import Neighbours
-from gapcast.engine.flow import RunResult
 from gapcast.engine.forecaster import Floats, Forecast, Forecaster, Frame, Layout, Needs, State
-from gapcast.engine.job import Job
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.loop import RunResult
 
 BATCH = 100_000
 

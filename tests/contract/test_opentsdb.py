@@ -22,8 +22,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from proxy import FAULTS, Proxy
 
-from gapcast.engine.delivery import DeadLetters, Delivery
 from gapcast.engine.errors import SinkError
+from gapcast.engine.output.delivery import DeadLetters, Delivery
 from gapcast.engine.progress import Progress
 from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Refused, Retry
 from gapcast.engine.testing import sink as kit

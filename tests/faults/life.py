@@ -21,7 +21,7 @@ import doubles
 import numpy as np
 import pyarrow.parquet as pq
 
-from gapcast.engine import outlet
+from gapcast.engine.output import epochs as outlet
 
 KEY = ["time", "sensor", "quantity", "model", "horizon"]
 SPANS = [

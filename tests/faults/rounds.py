@@ -29,7 +29,7 @@ import psutil
 import streamz.dask  # noqa: F401
 from faults.life import at_operation, config, die, left_behind, set_stage
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 
 SPARK_EVERY = 15
 """One round of so many has a life on Spark, which takes longer to start than all others to run."""

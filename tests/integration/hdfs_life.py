@@ -17,7 +17,8 @@ import numpy as np
 from doubles import SCRIPTS
 from hdfs_native.fsspec import HdfsFileSystem
 
-from gapcast.engine import outlet, read_config, run
+from gapcast import read_config, run
+from gapcast.engine.output import epochs as outlet
 from gapcast.plugins.sinks import parts
 
 STEPS = 150

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from faults import life
 
+from gapcast import read_config, run
 from gapcast.backends import dask_worker
-from gapcast.engine import read_config, run
 from gapcast.engine.testing.backend import CUTS, MODELS
 from gapcast.engine.testing.played import REFERENCE, config, once, play, same
 from gapcast.engine.testing.stage import STEPS, Stage

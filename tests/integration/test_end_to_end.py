@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gapcast.engine import outlet, plugin, read_config, run
+from gapcast import read_config, run
+from gapcast.engine import plugin
 from gapcast.engine.config import load_production
-from gapcast.engine.produce import produce
+from gapcast.engine.output import epochs as outlet
+from gapcast.engine.run.produce import produce
 from gapcast.engine.sink import Committed, Delivery, Sink
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gapcast.engine import run
+from gapcast import run
 from gapcast.engine.testing import sink
 from gapcast.engine.testing.sink import KEY
 from gapcast.plugins.sinks import parts
@@ -68,7 +68,7 @@ TestWebHdfs = sink(
 
 @pytest.fixture
 def often(monkeypatch):
-    monkeypatch.setattr("gapcast.engine.outlet.EPOCH_SECONDS", 0.0)
+    monkeypatch.setattr("gapcast.engine.output.epochs.EPOCH_SECONDS", 0.0)
     monkeypatch.setattr(parts, "MANY", 5)
     hdfs_life.often()
     yield hdfs_life.SCRIPTS

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gapcast.engine.blocks import blocks
 from gapcast.engine.forecaster import Series
-from gapcast.engine.network import Network
+from gapcast.engine.network.blocks import blocks
+from gapcast.engine.network.network import Network
 
 
 def network(n, positions=True, quantities=("t",), seed=0):

@@ -16,12 +16,22 @@ from doubles import SCRIPTS
 from faulty import Died, Faulty
 from typer.testing import CliRunner
 
-from gapcast.engine import checkpoint, read_config, run, storage
-from gapcast.engine.checkpoint import Checkpoints, Snapshot, about, newest, numbers, read, write
+from gapcast import read_config, run
+from gapcast.engine import storage
+from gapcast.engine.checkpoint import format as checkpoint
+from gapcast.engine.checkpoint.format import (
+    Checkpoints,
+    Snapshot,
+    about,
+    newest,
+    numbers,
+    read,
+    write,
+)
 from gapcast.engine.cli import app
-from gapcast.engine.epochs import EpochLog
 from gapcast.engine.errors import CheckpointError, RunError
 from gapcast.engine.forecaster import Forecaster
+from gapcast.engine.output.epoch_log import EpochLog
 from gapcast.engine.storage import open_folder
 from gapcast.plugins.forecasters.persistence import Persistence
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from gapcast.engine.backend import Backend
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.results import ModelRows, StepResult, Steps
-from gapcast.engine.rows import Rows
+from gapcast.engine.output.rows import Rows
+from gapcast.engine.shard.results import ModelRows, StepResult, Steps
 from gapcast.engine.testing.backend import MODELS
 from gapcast.engine.testing.played import config, play
 from gapcast.engine.testing.stage import Stage

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
-from gapcast.engine.grid import Counts, Grid, GridSpec
-from gapcast.engine.network import Network
+from gapcast.engine.grid.grid import Counts, Grid, GridSpec
+from gapcast.engine.network.network import Network
 from gapcast.engine.readings import DEAD, READINGS
 
 SENSORS = ("a", "b", "c")
@@ -228,7 +228,7 @@ def test_an_idle_partition_stops_holding_and_its_late_readings_are_counted():
 
 
 def test_a_long_gap_comes_in_pieces_of_bounded_size(monkeypatch):
-    monkeypatch.setattr("gapcast.engine.grid.MOST_CELLS", 300)
+    monkeypatch.setattr("gapcast.engine.grid.grid.MOST_CELLS", 300)
     grid = Grid(GridSpec(MINUTE, earliest=0, future=10**15), ["p"], NETWORK, {})
     grid.add(0, batch([(0, "a", 1.0, 1), (1000 * MINUTE, "b", 2.0, 2)]), NOW)
     grid.end(0)

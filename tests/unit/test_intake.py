@@ -7,12 +7,12 @@ import threading
 import pytest
 from doubles import MINUTE, START, readings
 
-from gapcast.engine.delivery import DeadLetters
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.grid import Grid, GridSpec
-from gapcast.engine.intake import Intake
-from gapcast.engine.network import Network
+from gapcast.engine.grid.grid import Grid, GridSpec
+from gapcast.engine.grid.intake import Intake
+from gapcast.engine.network.network import Network
+from gapcast.engine.output.delivery import DeadLetters
 from gapcast.engine.readings import DEAD, empty
 from gapcast.engine.source import Read
 

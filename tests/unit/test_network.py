@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Model, Needs, Series
-from gapcast.engine.kernels.nearest import nearest
-from gapcast.engine.network import (
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.network.nearest import nearest
+from gapcast.engine.network.network import (
     CANDIDATES,
     Network,
     halo,

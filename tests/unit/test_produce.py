@@ -10,13 +10,13 @@ import pytest
 from doubles import SCRIPTS
 from test_run import config, wave
 
-from gapcast.engine import run
-from gapcast.engine.checkpoint import Checkpoints
+from gapcast import run
+from gapcast.engine.checkpoint.format import Checkpoints
 from gapcast.engine.config import load_production
-from gapcast.engine.delivery import DeadLetters, Delivery
 from gapcast.engine.errors import SinkError
-from gapcast.engine.produce import produce
+from gapcast.engine.output.delivery import DeadLetters, Delivery
 from gapcast.engine.readings import DEAD, READINGS
+from gapcast.engine.run.produce import produce
 from gapcast.engine.sink import Committed, Receives, Refused, Retry, Sink
 from gapcast.engine.sink import Delivery as Promise
 

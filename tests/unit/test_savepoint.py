@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 from doubles import SCRIPTS
 
-from gapcast.engine import read_config, run
-from gapcast.engine.checkpoint import Checkpoints, about, numbers
+from gapcast import read_config, run
+from gapcast.engine.checkpoint.format import Checkpoints, about, numbers
+from gapcast.engine.checkpoint.savepoints import Requests, ask, claim, running
 from gapcast.engine.errors import RunError
-from gapcast.engine.savepoint import Requests, ask, claim, running
 
 MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"
 LIVE = """
 import json, sys, time
 from pathlib import Path
 import doubles
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 
 class Endless(list):
     def __len__(self):

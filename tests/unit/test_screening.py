@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
-from gapcast.engine.grid import Grid, GridSpec
-from gapcast.engine.kernels.screen import median
-from gapcast.engine.network import Network
+from gapcast.engine.grid.grid import Grid, GridSpec
+from gapcast.engine.grid.kernels.screening import median
+from gapcast.engine.grid.screening import HOUR, Screen, Screening
+from gapcast.engine.network.network import Network
 from gapcast.engine.readings import READINGS
-from gapcast.engine.screening import HOUR, Screen, Screening
 
 ROOT = Path(__file__).parents[2]
 HALF = HOUR // 2

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gapcast.engine import wire
 from gapcast.engine.errors import BrokenPlugin
-from gapcast.engine.evaluation import Evaluation, Span
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.grid import GridFrame
-from gapcast.engine.kept import Kept
-from gapcast.engine.network import Network, lay_out
-from gapcast.engine.plan import Plan, of_parcel
-from gapcast.engine.results import Ending, ModelRows, StepResult, Steps
+from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.parallel import wire
+from gapcast.engine.shard.evaluation import Evaluation, Span
+from gapcast.engine.shard.plan import Plan, of_parcel
+from gapcast.engine.shard.results import Ending, ModelRows, StepResult, Steps
+from gapcast.engine.shard.withheld import Kept
 from gapcast.plugins.forecasters.persistence import Persistence
-from gapcast.plugins.forecasters.spatial_rls import SpatialRls
+from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 
 arrays = st.dictionaries(
     st.text(max_size=5),
