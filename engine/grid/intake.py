@@ -6,25 +6,29 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from gapcast.engine.grid.grid import Grid, GridFrame
-from gapcast.engine.output.delivery import DeadLetters
+import pyarrow as pa
+
+from gapcast.engine.grid.frames import Closed
+from gapcast.engine.grid.grid import Grid
 from gapcast.engine.source import Position, Read, Source
 
 log = logging.getLogger("gapcast.intake")
 
-AHEAD = 4
-"""Batches that may wait in open steps before nothing is read but what holds these steps back."""
-
 
 class Turn(NamedTuple):
-    """What one call of the source brought: frames of the steps it closed, and whether the source
-    has nothing just now, so that waiting work can be finished."""
+    """What a turn of the source brought.
 
-    frames: Iterator[GridFrame]
+    dead_letters: of the readings that were not used. closed: the frames of the steps it closed, to
+    be taken before the next turn is asked for. paused: whether the source has nothing just now, so
+    that waiting work can be finished.
+    """
+
+    dead_letters: list[pa.RecordBatch]
+    closed: Iterator[Closed]
     paused: bool
 
 
@@ -34,29 +38,33 @@ class Intake:
     While that one has nothing, those ahead of it are asked too, in turn, so that a silent
     partition neither keeps the others from being read nor goes unnoticed among them.
 
-    positions: where each of the grid's partitions has been read to and handed to the grid. idle:
-    seconds after which a silent partition stops holding the others back; the one thing clock time
-    decides. batch: readings asked of the source in one call; how they are cut changes no result.
-    linger: seconds for which what smaller calls bring is gathered to a batch.
+    positions: where each of the grid's partitions has been read to and handed to the grid; None:
+    all are at their beginning, as are those that have come since. idle: seconds after which a
+    silent partition stops holding the others back; the one thing clock time decides. batch:
+    readings asked of the source in one call; how they are cut changes no result. linger: seconds
+    for which what smaller calls bring is gathered to a batch. waiting: batches that may wait in
+    open steps before nothing is read but what holds these steps back.
     """
 
     def __init__(
         self,
         source: Source,
         grid: Grid,
-        dead: DeadLetters,
         idle: float,
         stopping: threading.Event,
         batch: int,
         linger: float,
+        positions: Sequence[Position | None] | None = None,
+        waiting: int = 4,
     ) -> None:
         self.source = source
         self.grid = grid
-        self.dead = dead
         self.idle = idle
         self.batch = batch
         self.linger = linger
-        self.positions: list[Position | None] = [None] * len(grid.partitions)
+        known = positions or []
+        self.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
+        self._waiting = waiting
         self._stopping = stopping
         self._silent: dict[int, float] = {}  # since when each partition has answered with nothing
         self._asked: dict[int, int] = {}  # the last turn of each partition
@@ -66,12 +74,11 @@ class Intake:
         """One turn a batch, until all partitions have ended or the job is stopping. What small
         calls of the source bring is gathered for `linger` seconds at most.
 
-        The frames of a turn must be taken before the next turn is asked for. Between turns
-        `positions` and the grid agree: that is when a checkpoint can be taken.
+        Between turns `positions` and the grid agree: that is when a checkpoint can be taken.
         """
         with ThreadPoolExecutor(1, "gapcast-read") as reader:
             ahead = self._ask(reader)
-            taken, since = 0, time.monotonic()
+            taken, since, letters = 0, time.monotonic(), list[pa.RecordBatch]()
             while ahead is not None and not self._stopping.is_set():
                 partition, pending = ahead
                 read = pending.result()
@@ -81,15 +88,15 @@ class Intake:
                 self._note(partition, read)
                 self._grow()
                 ahead = self._ask(reader)
-                self._take(partition, read)
+                letters += self._take(partition, read)
                 nothing = len(read.readings) == 0 and not read.ended
                 taken += len(read.readings)
                 soon = time.monotonic() - since < self.linger and 2 * taken < self.batch
                 if soon and ahead is not None and not nothing and not self._stopping.is_set():
                     continue
-                frames = self.grid.closed(self.dead.add)
-                yield Turn(frames, nothing and self._silent.keys() >= {*self._next()})
-                taken, since = 0, time.monotonic()
+                paused = nothing and self._silent.keys() >= {*self._next()}
+                yield Turn(letters, self.grid.closed(), paused)
+                taken, since, letters = 0, time.monotonic(), []
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:
         eligible = self._next()
@@ -108,7 +115,7 @@ class Intake:
         eligible: list[int] = []
         for partition in self.grid.order():
             if partition not in self._silent:
-                full = self.grid.waiting >= AHEAD * self.batch
+                full = self.grid.waiting >= self._waiting * self.batch
                 if not (full and any(map(self.grid.holds, eligible))):
                     eligible.append(partition)
                 break
@@ -130,15 +137,18 @@ class Intake:
             self.grid.grow(new)
             self.positions += [None] * len(new)
 
-    def _take(self, partition: int, read: Read) -> None:
+    def _take(self, partition: int, read: Read) -> list[pa.RecordBatch]:
+        """Hand what was read to the grid; the dead letters of what is not used."""
+        letters = []
         if len(read.readings):
-            self.dead.add(self.grid.add(partition, read.readings, time.time_ns() // 1000))
+            letters.append(self.grid.add(partition, read.readings, time.time_ns() // 1000))
         if len(read.dead):
             self.grid.unreadable(len(read.dead))
-            self.dead.add(read.dead)
+            letters.append(read.dead)
         since = self._silent.get(partition)
         if since is not None and time.monotonic() - since > self.idle and self.grid.idle(partition):
             log.warning(
                 "partition %s silent for %.0f s: it no longer holds the others back",
                 self.grid.partitions[partition], self.idle,
             )  # fmt: skip
+        return letters

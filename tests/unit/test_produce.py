@@ -63,9 +63,10 @@ def letter(number):
 
 
 def deliver(tmp_path, stopping=None):
-    dead = DeadLetters(tmp_path / "dead")
+    stopping = stopping or threading.Event()
     sinks = {"dead": Dead(Dead.Params())}
-    return dead, Delivery(sinks, dead, stopping or threading.Event())
+    dead = DeadLetters(tmp_path / "dead", sinks, stopping)
+    return dead, Delivery(sinks, dead, stopping)
 
 
 def test_dead_letters_are_delivered_with_the_file_that_holds_them(tmp_path):
