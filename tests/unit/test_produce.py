@@ -11,7 +11,7 @@ from doubles import SCRIPTS
 from test_run import config, wave
 
 from gapcast import run
-from gapcast.engine.checkpoint.format import Checkpoints
+from gapcast.engine.checkpoint.schedule import Checkpoints
 from gapcast.engine.config import load_production
 from gapcast.engine.errors import SinkError
 from gapcast.engine.output.delivery import DeadLetters, Delivery
@@ -105,9 +105,9 @@ def test_a_run_delivers_its_dead_letters_before_the_checkpoint(tmp_path, monkeyp
     seen = []
     take = Checkpoints.take
 
-    def checked(self, snapshot, wait):
-        seen.append((snapshot.meta["grid"]["counts"]["late"], sum(len(t) for _, t in Dead.got)))
-        take(self, snapshot, wait)
+    def checked(self, contents, wait):
+        seen.append((contents.grid[0]["counts"]["late"], sum(len(t) for _, t in Dead.got)))
+        take(self, contents, wait)
 
     monkeypatch.setattr(Checkpoints, "take", checked)
     sinks = {"files": {"type": "files"}, "dead": {"type": "test_produce:Dead"}}
