@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -45,8 +44,21 @@ class Kind(StrEnum):
 
     def contract(self) -> type[Any]:
         """The class that every plugin of this kind extends."""
-        contract: type[Any] = getattr(import_module(f"gapcast.engine.{self}"), self.capitalize())
-        return contract
+        # here, for they bring NumPy and Arrow, which whoever only asks for names does not need
+        from gapcast.engine.backend import Backend
+        from gapcast.engine.derivation import Derivation
+        from gapcast.engine.forecaster import Forecaster
+        from gapcast.engine.sink import Sink
+        from gapcast.engine.source import Source
+
+        contracts: dict[Kind, type[Any]] = {
+            Kind.SOURCE: Source,
+            Kind.FORECASTER: Forecaster,
+            Kind.SINK: Sink,
+            Kind.BACKEND: Backend,
+            Kind.DERIVATION: Derivation,
+        }
+        return contracts[self]
 
 
 @dataclass(frozen=True)
@@ -79,14 +91,15 @@ class Entry:
         except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise self._broken(cause + cure(error, self.package, self.requires)) from error
+        from gapcast.engine.plugin import Params
+
         contract = self.kind.contract()
         if not (inspect.isclass(found) and issubclass(found, contract)):
             raise self._broken(f"it does not extend {contract.__module__}.{contract.__name__}")
         if missing := sorted(getattr(found, "__abstractmethods__", ())):
             raise self._broken(f"it does not define {', '.join(missing)}")
         plugin: type[Any] = found
-        params = import_module("gapcast.engine.plugin").Params
-        if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, params)):
+        if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, Params)):
             raise self._broken("its Params does not extend gapcast.engine.plugin.Params")
         return plugin
 

@@ -172,6 +172,12 @@ def test_a_clash_is_listed_with_the_way_out(site):
     ]
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_has_its_contract_which_plugin_authors_import_by_its_name(kind):
+    contract = kind.contract()
+    assert f"{contract.__module__}.{contract.__name__}" == f"gapcast.engine.{kind}.{kind.title()}"
+
+
 def test_kinds_do_not_mix(site):
     install_acme(site)
     assert "unknown source 'null'" in refused(UnknownPlugin, Kind.SOURCE, "null")
