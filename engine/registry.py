@@ -23,8 +23,10 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from packaging.utils import canonicalize_name
+
 from gapcast.engine.errors import AmbiguousPlugin, BrokenPlugin, UnknownPlugin
-from gapcast.engine.extras import cure, normal
+from gapcast.engine.extras import cure
 from gapcast.engine.words import meant
 
 
@@ -65,8 +67,7 @@ class Kind(StrEnum):
 class Entry:
     """One claim of a package to a name. `target` is ``module:Class``.
 
-    `package` is empty for a class that was named by its module. `requires` are the package's
-    own requirements, as its metadata has them.
+    `package` is empty for a class that was named by its module.
     """
 
     kind: Kind
@@ -74,7 +75,6 @@ class Entry:
     target: str
     package: str = ""
     version: str = ""
-    requires: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -90,7 +90,7 @@ class Entry:
             found = EntryPoint(self.name, self.target, self.kind.group).load()
         except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            raise self._broken(cause + cure(error, self.package, self.requires)) from error
+            raise self._broken(cause + cure(error, self.package)) from error
         from gapcast.engine.plugin import Params
 
         contract = self.kind.contract()
@@ -135,7 +135,7 @@ class Registry:
             entry
             for entry in self.entries
             if (entry.kind, entry.name) == (kind, after)
-            and (not colon or normal(entry.package) == normal(before))
+            and (not colon or canonicalize_name(entry.package) == canonicalize_name(before))
         ]
         if len(claims) == 1:
             return claims[0]
@@ -174,8 +174,7 @@ def _entry(kind: Kind, point: EntryPoint) -> Entry:
     package = point.dist
     if package is None:
         return Entry(kind, point.name, point.value)
-    requires = tuple(package.requires or ())
-    return Entry(kind, point.name, point.value, package.name, package.version, requires)
+    return Entry(kind, point.name, point.value, package.name, package.version)
 
 
 def _listed(entry: Entry, clash: bool) -> Listed:

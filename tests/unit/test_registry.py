@@ -157,6 +157,7 @@ def test_a_missing_extra_says_what_to_install(site):
     install(
         site, "crumbling", "9.9", {"gapcast.sources": {"mq": "mq:Mq"}}, {"mq": "import queue_9"},
         requires=("numpy", 'Queue.9>=2 ; extra == "mq"', 'crumbling[mq] ; extra == "all"'),
+        extras=("all", "mq"),
     )  # fmt: skip
     message = refused(BrokenPlugin, Kind.SOURCE, "mq")
     assert message.endswith("No module named 'queue_9'; pip install 'crumbling[mq]'")
