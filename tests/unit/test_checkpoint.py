@@ -93,7 +93,9 @@ def test_another_version_is_refused(tmp_path, monkeypatch):
     write(tmp_path, 1, SNAPSHOT)
     monkeypatch.undo()
     for reading in (lambda: read(tmp_path / "00000001"), lambda: newest(tmp_path)):
-        with pytest.raises(CheckpointError, match=rf"has version {newer}, this gapcast reads version {newer - 1};"):
+        with pytest.raises(
+            CheckpointError, match=rf"has version {newer}, this gapcast reads version {newer - 1};"
+        ):
             reading()
 
 
@@ -102,7 +104,9 @@ def test_a_checkpoint_of_version_1_is_refused_not_passed_over(tmp_path):
     crc = zlib.crc32(json.dumps(content, sort_keys=True).encode())
     (tmp_path / "00000004").mkdir()
     (tmp_path / "00000004/meta.json").write_text(json.dumps({"crc32": crc, "content": content}))
-    with pytest.raises(CheckpointError, match=f"has version 1, this gapcast reads version {checkpoint.VERSION};"):
+    with pytest.raises(
+        CheckpointError, match=f"has version 1, this gapcast reads version {checkpoint.VERSION};"
+    ):
         newest(tmp_path)
 
 
