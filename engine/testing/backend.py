@@ -221,10 +221,10 @@ def losses_without_progress_end_the_run(case: Case, tmp_path: Path) -> None:
 
     stage.on_read = again
     run = case.play(0, "each", tmp_path / "lost", stage, NEVER)
-    wanted = Bounds().losses + 1
-    assert len(died) == wanted, f"the run ended after {len(died)} losses, not {wanted}"
     assert isinstance(run.error, RunError), f"the run ended with {run.error!r}"
     assert "workers were lost" in str(run.error), f"the run ended with {run.error!r}"
+    wanted = Bounds().losses + 1
+    assert len(died) == wanted, f"the run ended after {len(died)} losses, not {wanted}"
 
 
 def _stop() -> None:
