@@ -69,7 +69,8 @@ def _trouble(package: str) -> str:
     if installed(package) is None:
         return f"{package} is not installed"
     for module, owners in packages_distributions().items():
-        if package in map(canonicalize_name, owners) and module.isidentifier() and module[0] != "_":
+        own = any(canonicalize_name(owner) == package for owner in owners)
+        if own and module.isidentifier() and module[0] != "_":
             try:
                 import_module(module)
             except (Exception, SystemExit) as error:
