@@ -25,6 +25,7 @@ lint: $(STAMP) ## ruff and mypy (strict on engine/)
 	$(BIN)/ruff format --check .
 	@mkdir -p build/ns/gapcast
 	@for f in engine backends plugins; do ln -sfn $(CURDIR)/$$f build/ns/gapcast/$$f; done
+	@ln -sfn $(CURDIR)/engine/gapcast/__init__.py build/ns/gapcast/__init__.py
 	MYPYPATH=build/ns $(BIN)/mypy --namespace-packages --explicit-package-bases -p gapcast.engine
 
 test: lint ## lint, then every test

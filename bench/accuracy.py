@@ -16,7 +16,7 @@ from pathlib import Path
 import machine
 import numpy as np
 
-from gapcast.engine import load_config, run
+from gapcast import load_config, run
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "intel-lab-3days.txt.gz"

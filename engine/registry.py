@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 
 from gapcast.engine.errors import AmbiguousPlugin, BrokenPlugin, UnknownPlugin
 from gapcast.engine.extras import cure
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 
 
 class Kind(StrEnum):

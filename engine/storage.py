@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gapcast.engine.errors import RunError
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 
 Write = Callable[[BinaryIO], object]
 """Fills a file that is open for writing."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
-from gapcast.engine.config.neighbours import Neighbours
-from gapcast.engine.config.units import Duration, Size
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.units import Duration, Size
 from gapcast.engine.forecaster import Forecast, Forecaster
 from gapcast.engine.sink import Committed, Delivery, Sink
 from gapcast.engine.source import Source

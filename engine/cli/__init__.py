@@ -11,9 +11,9 @@ import typer
 
 from gapcast.engine._version import VERSION
 from gapcast.engine.cli.lazy import PLAIN, LazyGroup, stand_in
+from gapcast.engine.cli.log import configure
 from gapcast.engine.errors import ConfigError, GapcastError
-from gapcast.engine.log import configure
-from gapcast.engine.masking import mask
+from gapcast.engine.redaction import mask
 
 USAGE = 2
 """Exit code when the command line or the config is wrong; 1 is for all other errors."""

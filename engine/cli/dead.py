@@ -13,9 +13,9 @@ import typer
 
 from gapcast.engine.cli.lazy import PLAIN
 from gapcast.engine.errors import RunError
-from gapcast.engine.manifest import NAME
+from gapcast.engine.grid.screening import REASONS
 from gapcast.engine.readings import DEAD
-from gapcast.engine.screening import REASONS
+from gapcast.engine.run.manifest import NAME
 from gapcast.engine.storage import replace
 
 app = typer.Typer(

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gapcast.engine.config import load_config
-from gapcast.engine.flow import RunResult
-from gapcast.engine.masking import mask
-from gapcast.engine.runs import run as run_config
+from gapcast.engine.redaction import mask
+from gapcast.engine.run.loop import RunResult
+from gapcast.engine.run.run import run as run_config
 
 INTERRUPTED = 130
 MOST_REPORTED = 20_000_000

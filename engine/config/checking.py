@@ -23,12 +23,12 @@ from gapcast.engine.config.runconfig import (
     ChosenModel,
     derives,
 )
-from gapcast.engine.config.units import read_duration
 from gapcast.engine.config.wording import Checked, explain
 from gapcast.engine.errors import PluginError
 from gapcast.engine.registry import Entry, Kind, Registry
 from gapcast.engine.sink import Receives
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
+from gapcast.engine.units import read_duration
 
 
 class Check:

@@ -26,7 +26,8 @@ from pydantic import (
 
 from gapcast.engine.config.backtest import Backtest
 from gapcast.engine.config.section import DarkSpan, Name, Section, Sensors
-from gapcast.engine.config.units import (
+from gapcast.engine.storage import check_url
+from gapcast.engine.units import (
     MICROSECONDS,
     Duration,
     Sensor,
@@ -35,7 +36,6 @@ from gapcast.engine.config.units import (
     refusal,
     write_duration,
 )
-from gapcast.engine.storage import check_url
 
 DAY = MICROSECONDS["d"]
 

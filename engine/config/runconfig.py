@@ -17,7 +17,7 @@ from gapcast.engine.config.model import (
     Targets,
 )
 from gapcast.engine.config.positions import KeyPath
-from gapcast.engine.masking import mask
+from gapcast.engine.redaction import mask
 
 if TYPE_CHECKING:
     from gapcast.engine.backend import Backend

@@ -14,7 +14,7 @@ from pydantic import BaseModel, PydanticUserError, ValidationError
 from pydantic_core import ErrorDetails
 
 from gapcast.engine.config.positions import KeyPath, Written
-from gapcast.engine.words import meant, nearest
+from gapcast.engine.spelling import meant, nearest
 
 _LONGEST = 60
 _EXPECTED = {

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from gapcast.engine import runs
 from gapcast.engine.errors import RunError, SinkError, SourceError
+from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.testing.kit import KitError, suite
 from gapcast.engine.testing.played import (
     EVALUATIONS,
@@ -221,10 +220,11 @@ def losses_without_progress_end_the_run(case: Case, tmp_path: Path) -> None:
             kill()
 
     stage.on_read = again
-    with patch.object(runs, "MOST_LOSSES", 1):
-        run = case.play(0, "each", tmp_path / "lost", stage, NEVER)
+    run = case.play(0, "each", tmp_path / "lost", stage, NEVER)
     assert isinstance(run.error, RunError), f"the run ended with {run.error!r}"
     assert "workers were lost" in str(run.error), f"the run ended with {run.error!r}"
+    wanted = Bounds().losses + 1
+    assert len(died) == wanted, f"the run ended after {len(died)} losses, not {wanted}"
 
 
 def _stop() -> None:

@@ -26,9 +26,8 @@ import pyarrow as pa
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gapcast.engine import plugin
-from gapcast.engine.config.units import Duration
 from gapcast.engine.errors import SinkError
-from gapcast.engine.masking import remember
+from gapcast.engine.redaction import remember
 from gapcast.engine.sink import (
     AlreadyCommitted,
     Committed,
@@ -39,6 +38,7 @@ from gapcast.engine.sink import (
     Retry,
     Sink,
 )
+from gapcast.engine.units import Duration
 from gapcast.plugins.sinks.opentsdb_http import Connections, Sent
 from gapcast.plugins.sinks.opentsdb_points import (
     SHARED,

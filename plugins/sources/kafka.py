@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from gapcast.engine.config.units import MICROSECONDS, Duration, refusal
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.source import Position, Read, Source
+from gapcast.engine.units import MICROSECONDS, Duration, refusal
 from gapcast.plugins.kafka.connection import Connection
 from gapcast.plugins.kafka.decoders import ArrowStreams, Beside, Columns, Decoder, Lines
 from gapcast.plugins.kafka.json_values import JsonObjects

@@ -17,11 +17,11 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 from gapcast.engine.config import load_production
 from gapcast.engine.errors import ConfigError, SinkError
-from gapcast.engine.produce import produce
 from gapcast.engine.readings import DEAD
+from gapcast.engine.run.produce import produce
 from gapcast.engine.sink import FORECASTS, AlreadyCommitted, Committed, JobInfo, Retry
 from gapcast.engine.testing import sink
 from gapcast.engine.testing.sink import epoch
@@ -305,9 +305,10 @@ def test_the_command_says_how_much_it_sent_and_fails_when_it_could_not(tmp_path)
 RUN = """
 import sys
 from pathlib import Path
-from gapcast.engine import load_config, outlet, run
-outlet.EPOCH_SECONDS = 0.0
-run(load_config(sys.argv[1]), Path(sys.argv[2]), resume=len(sys.argv) > 3)
+from gapcast import load_config, run
+from gapcast.engine.run.bounds import Bounds
+often = Bounds(epoch_seconds=0.0)
+run(load_config(sys.argv[1]), Path(sys.argv[2]), resume=len(sys.argv) > 3, bounds=often)
 """
 
 

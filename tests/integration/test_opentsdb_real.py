@@ -16,7 +16,7 @@ import pytest
 import tsdrows
 from services.jvm import wait
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 from gapcast.engine.sink import Committed, JobInfo, Refused
 from gapcast.engine.testing import sink as kit
 from gapcast.engine.testing.sink import epoch

@@ -28,7 +28,7 @@ from gapcast.engine.config.positions import parse
 from gapcast.engine.config.reference import render
 from gapcast.engine.config.schema import schema_of
 from gapcast.engine.errors import ConfigError
-from gapcast.engine.masking import mask
+from gapcast.engine.redaction import mask
 from gapcast.engine.registry import Registry
 
 ROOT = Path(__file__).parents[2]

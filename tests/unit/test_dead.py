@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 from gapcast.engine.cli import app
 from gapcast.engine.errors import RunError
 from gapcast.engine.readings import DEAD

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from packages import install
 
+from gapcast.engine.cli.scaffold import KINDS, start
 from gapcast.engine.errors import PluginError
 from gapcast.engine.registry import Kind
-from gapcast.engine.starter import KINDS, start
 
 ROOT = Path(__file__).parents[2]
 MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"

@@ -14,7 +14,7 @@ from faulty import Died, Faulty
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapcast.engine import read_config
+from gapcast import read_config
 from gapcast.engine.errors import ConfigError, SinkError
 from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Retry
 from gapcast.engine.testing.sink import KEY, epoch

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from doubles import SCRIPTS, Keeps
 
-from gapcast.engine import RunConfig, read_config, run
+from gapcast import RunConfig, read_config, run
 from gapcast.engine.errors import RunError, SinkError, SourceError
 from gapcast.engine.sink import FORECASTS, Refused, Retry
 
