@@ -69,7 +69,7 @@ def _trouble(package: str) -> str:
     if installed(package) is None:
         return f"{package} is not installed"
     for module, owners in packages_distributions().items():
-        own = package in (str(canonicalize_name(owner)) for owner in owners)
+        own = any(canonicalize_name(owner) == package for owner in owners)
         if own and module.isidentifier() and module[0] != "_":
             try:
                 import_module(module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from gapcast.engine.grid.frames import Closed
 from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.reading_order import ReadingOrder
 from gapcast.engine.source import Position, Read, Source
 
 log = logging.getLogger("gapcast.intake")
@@ -66,9 +66,7 @@ class Intake:
         self.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
         self._waiting = waiting
         self._stopping = stopping
-        self._silent: dict[int, float] = {}  # since when each partition has answered with nothing
-        self._asked: dict[int, int] = {}  # the last turn of each partition
-        self._turn = itertools.count()
+        self._order = ReadingOrder()
 
     def turns(self) -> Iterator[Turn]:
         """One turn a batch, until all partitions have ended or the job is stopping. What small
@@ -85,49 +83,33 @@ class Intake:
                 self.positions[partition] = read.position
                 if read.ended:
                     self.grid.end(partition)
-                self._note(partition, read)
+                something = len(read.readings) > 0 or read.ended
+                self._order.answered(partition, something, time.monotonic())
                 self._grow()
                 ahead = self._ask(reader)
                 letters += self._take(partition, read)
-                nothing = len(read.readings) == 0 and not read.ended
                 taken += len(read.readings)
                 soon = time.monotonic() - since < self.linger and 2 * taken < self.batch
-                if soon and ahead is not None and not nothing and not self._stopping.is_set():
+                if soon and ahead is not None and something and not self._stopping.is_set():
                     continue
-                paused = nothing and self._silent.keys() >= {*self._next()}
+                paused = not something and self._paused()
                 yield Turn(letters, self.grid.closed(), paused)
                 taken, since, letters = 0, time.monotonic(), []
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:
-        eligible = self._next()
-        if not eligible:
+        partition = self._order.next(self.grid.order(), self._full(), self.grid.holds)
+        if partition is None:
             return None
-        partition = min(eligible, key=lambda p: self._asked.get(p, -1))
-        self._asked[partition] = next(self._turn)
         name, position = self.grid.partitions[partition], self.positions[partition]
         return partition, reader.submit(self.source.read, name, position, self.batch)
 
-    def _next(self) -> list[int]:
-        """The partitions that may be asked: from the furthest behind to the first not silent.
+    def _full(self) -> bool:
+        return self.grid.waiting >= self._waiting * self.batch
 
-        That one is left out while too much waits for those behind it.
-        """
-        eligible: list[int] = []
-        for partition in self.grid.order():
-            if partition not in self._silent:
-                full = self.grid.waiting >= self._waiting * self.batch
-                if not (full and any(map(self.grid.holds, eligible))):
-                    eligible.append(partition)
-                break
-            eligible.append(partition)
-        return eligible
-
-    def _note(self, partition: int, read: Read) -> None:
-        """Note who is silent, and since when."""
-        if len(read.readings) or read.ended:
-            self._silent.pop(partition, None)
-        else:
-            self._silent.setdefault(partition, time.monotonic())
+    def _paused(self) -> bool:
+        """Whether every partition that may be read has nothing just now."""
+        eligible = self._order.eligible(self.grid.order(), self._full(), self.grid.holds)
+        return self._order.silent.keys() >= {*eligible}
 
     def _grow(self) -> None:
         """Take in the partitions that the source has gained."""
@@ -145,8 +127,8 @@ class Intake:
         if len(read.dead):
             self.grid.unreadable(len(read.dead))
             letters.append(read.dead)
-        since = self._silent.get(partition)
-        if since is not None and time.monotonic() - since > self.idle and self.grid.idle(partition):
+        silent = self._order.silent_for(partition, time.monotonic())
+        if silent > self.idle and self.grid.idle(partition):
             log.warning(
                 "partition %s silent for %.0f s: it no longer holds the others back",
                 self.grid.partitions[partition], self.idle,

@@ -75,15 +75,17 @@ def play(
     *,
     resume: bool = False,
     every: bool = False,
+    losses: int = 3,
 ) -> Played:
     """Run `config` in `folder` on `stage`, an epoch a frame.
 
-    every: take a checkpoint after every call of the source, whatever it costs.
+    every: take a checkpoint after every call of the source, whatever it costs. losses: of workers,
+    that the run bears without a checkpoint in between.
     """
     StageSource.stage = stage
     threads, processes = set(threading.enumerate()), _children()
     error = None
-    bounds = Bounds(epoch_seconds=0.0, checkpoints_beside=not every)
+    bounds = Bounds(epoch_seconds=0.0, checkpoints_beside=not every, losses=losses)
     try:
         run(read_config(config), folder, resume=resume, bounds=bounds)
     except Exception as raised:

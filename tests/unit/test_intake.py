@@ -11,6 +11,7 @@ from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.grid import Grid, GridSpec
 from gapcast.engine.grid.intake import Intake
+from gapcast.engine.grid.reading_order import ReadingOrder
 from gapcast.engine.network.series import Network
 from gapcast.engine.readings import DEAD, empty
 from gapcast.engine.source import Read
@@ -52,6 +53,21 @@ def play(made, turns):
         if len(seen) == turns:
             made._stopping.set()
     return seen
+
+
+def test_the_order_of_reading_needs_neither_threads_nor_a_clock():
+    order, nobody = ReadingOrder(), lambda p: False
+    assert order.next([2, 0, 1], full=False, holds=nobody) == 2
+    order.answered(2, something=False, now=10.0)
+    assert [order.next([2, 0, 1], full=False, holds=nobody) for _ in range(4)] == [0, 2, 0, 2]
+    order.answered(0, something=False, now=11.0)
+    assert {*order.eligible([2, 0, 1], full=False, holds=nobody)} == {2, 0, 1}
+    assert {*order.eligible([2, 0, 1], full=True, holds=lambda p: p == 0)} == {2, 0}
+    order.answered(2, something=False, now=12.0)
+    assert (order.silent_for(2, 15.0), order.silent_for(1, 15.0)) == (5.0, 0.0)
+    order.answered(2, something=True, now=16.0)
+    assert order.eligible([2, 0, 1], full=False, holds=nobody) == [2]
+    assert order.next([], full=False, holds=nobody) is None
 
 
 def minutes(sensor, first, last):
