@@ -136,10 +136,6 @@ class Sink(Plugin):
         """Get ready, and undo what a crash left half-done in this generation."""
 
     @abstractmethod
-    def last_committed(self) -> int | None:
-        """The greatest epoch of this generation known to be durable, or ``None``."""
-
-    @abstractmethod
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Store one epoch, schema `FORECASTS` (or as `receives` says)."""
 

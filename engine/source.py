@@ -78,10 +78,6 @@ class Source(Plugin):
         and answers with no rows.
         """
 
-    @abstractmethod
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
-        """Read again exactly what lies between two positions that `read` once returned."""
-
     def checkpointed(self, positions: Mapping[str, Position]) -> None:
         """A checkpoint with these positions is durable: nothing before them is read again.
 

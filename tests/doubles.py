@@ -65,14 +65,6 @@ class Played(Source):
         ended = at == len(script)
         return Read(readings(rows), empty(DEAD), {"at": at}, ended)
 
-    def read_between(self, partition, start, end):
-        left = end["at"] - (start["at"] if start else 0)
-        while left > 0:
-            read = self.read(partition, start, left)
-            left -= read.position["at"] - (start["at"] if start else 0)
-            start = read.position
-            yield read
-
 
 class Keeps(Sink):
     """Keeps what it gets in `Keeps.epochs`; answers the first calls from `Keeps.answers`."""
@@ -84,9 +76,6 @@ class Keeps(Sink):
     def open(self, job, generation):
         Keeps.job = job
         Keeps.epochs.clear()
-
-    def last_committed(self):
-        return max(self.epochs, default=None)
 
     def write(self, epoch, forecasts):
         if self.answers:

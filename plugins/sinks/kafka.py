@@ -57,10 +57,6 @@ class KafkaSink(Sink):
         except self._kafka.KafkaException as error:
             raise SinkError(f"sink kafka: {words(error)}") from None
 
-    def last_committed(self) -> int | None:
-        """The number in the group's offset, less one."""
-        return self._last
-
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Send and commit one epoch. After any failure the next try begins with a new client,
         which asks first whether the epoch was committed after all."""
@@ -129,10 +125,6 @@ class KafkaDeadSink(Sink):
         self._sender = Sender(self.params)
         self._sender.partitions()
 
-    def last_committed(self) -> int | None:
-        """Nothing is known of what was sent before."""
-        return None
-
     def write(self, epoch: int, letters: pa.Table) -> Outcome:
         """Send dead letters and wait until the brokers have them."""
         self._sender.send(objects({name: _array(letters[name]) for name in letters.column_names}))
@@ -158,10 +150,6 @@ class KafkaReadingsSink(Sink):
         """See `Sink.open`."""
         self._sender = Sender(self.params)
         self._partitions = self._sender.partitions()
-
-    def last_committed(self) -> int | None:
-        """Nothing is known of what was sent before."""
-        return None
 
     def write(self, epoch: int, readings: pa.Table) -> Outcome:
         """Send readings and wait until the brokers have them."""

@@ -202,10 +202,6 @@ class OpenTsdbSink(Sink):
         self._told = -float("inf")
         self.counts = {"stored": 0, "retried": 0, "refused": 0}
 
-    def last_committed(self) -> int | None:
-        """The last epoch this process stored; OpenTSDB itself remembers none."""
-        return self._last
-
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Post what is not stored yet of the epoch."""
         if self._last is not None and epoch <= self._last:

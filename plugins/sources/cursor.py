@@ -36,19 +36,6 @@ class Cursor:
         done = stop == len(chunk.readings)
         return self._give(chunk, Mark(chunk.end) if done else chunk.mark(stop))
 
-    def until(self, position: Position | None, end: Position) -> Iterator[Read]:
-        """Everything from `position` to `end`, due or not."""
-        last = Mark(end["line"], end["skip"])
-        if position == end:
-            return
-        while chunk := self._seek(position):
-            stop = min(last, Mark(chunk.end))
-            read = self._give(chunk, stop)
-            yield read
-            position = read.position
-            if stop == last:
-                return
-
     def close(self) -> None:
         """Let go of the file."""
         if self._chunks is not None:

@@ -50,9 +50,6 @@ class Good(Source):
         at = position["at"] if position else 0
         return self.give(partition, at, at + limit)
 
-    def read_between(self, partition, start, end):
-        yield self.give(partition, start["at"] if start else 0, end["at"])
-
     def give(self, partition, start, stop):
         records = self.records(partition)
         stop = min(stop, len(records))
@@ -152,9 +149,19 @@ class LosesTheLast(Good):
         return Read(read.readings[:short], read.dead, read.position, read.ended)
 
 
-class EndIncluded(Good):
-    def read_between(self, partition, start, end):
-        yield self.give(partition, start["at"] if start else 0, end["at"] + 1)
+class GoesOnFromABlock(Good):
+    """Begins, when a process goes on, at the block of four records in which the position lies."""
+
+    def open(self, quantities):
+        super().open(quantities)
+        self.begun = set()
+
+    def read(self, partition, position, limit):
+        at = position["at"] if position else 0
+        if partition not in self.begun:
+            self.begun.add(partition)
+            at -= at % 4
+        return self.give(partition, at, at + limit)
 
 
 class OffsetsOfSensors(Good):
@@ -217,7 +224,7 @@ DEFECTS = {
     "positions_are_json": [TuplePositions, KnowsItsPositions],
     "the_same_position_gives_the_same": [ReadsOnFromItsOwn],
     "cuts_change_nothing": [LosesTheLast],
-    "read_between_gives_what_lies_between": [EndIncluded],
+    "reading_on_gives_the_rest": [GoesOnFromABlock],
     "offsets_never_fall": [OffsetsOfSensors],
     "ended_is_the_end": [EndsEarly],
     "unwanted_quantities_are_left_out": [GivesAll],

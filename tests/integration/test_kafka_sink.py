@@ -137,10 +137,9 @@ def test_a_death_within_an_epoch_leaves_nothing_of_it(moment, monkeypatch):
         first.write(1, epoch(1))
     after = kafka_sink(topic)
     after.open(JOB, "g")
-    assert after.last_committed() == 0
     assert isinstance(after.write(0, epoch(0)), AlreadyCommitted)
     assert isinstance(after.write(1, epoch(1)), Committed)
-    assert after.last_committed() == 1
+    assert isinstance(after.write(1, epoch(1)), AlreadyCommitted)
     assert len(forecasts(topic)) == 80
     assert {m.key() for m in records(topic)} == {b"1", b"24"}
 

@@ -126,8 +126,6 @@ def test_reading_again_from_any_position_gives_the_same(kafka, closing):
     assert rest[0] == list(map(float, range(middle["offset"], 500)))
     assert take(source, len(rest[0]), position=middle, limit=1)[:2] == rest[:2]
     assert take(source, 500)[0] == list(map(float, range(500)))
-    between = source.read_between(f"{topic.name}-0", {"offset": 10}, {"offset": 20})
-    assert [v for read in between for v in read.readings["value"].to_pylist()] == [*range(10, 20)]
 
 
 def test_a_topic_that_ends_now_ends_before_what_comes_later(kafka, closing):

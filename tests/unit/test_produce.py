@@ -31,9 +31,6 @@ class Remembers(Sink):
     def open(self, job, generation):
         pass
 
-    def last_committed(self):
-        return None
-
     def write(self, epoch, table):
         if self.answers:
             return self.answers.pop(0)

@@ -170,16 +170,6 @@ def test_a_new_source_goes_on_from_any_position(mixed):
         assert tuple(a + b for a, b in zip(so_far, rest, strict=True)) == whole
 
 
-def test_read_between_repeats_exactly_what_lies_between(mixed):
-    pieces = list(reads(mixed, "mixed", limit=2))
-    places = [None, *(read.position for read in pieces)]
-    for a in range(len(places)):
-        for b in range(a, len(places)):
-            if places[b] is not None:
-                again = list(mixed.read_between("mixed", places[a], places[b]))
-                assert content(again) == content(pieces[a:b])
-
-
 def test_a_source_that_reads_elsewhere_in_between_is_not_confused(mixed):
     first = mixed.read("mixed", None, 3)
     last = list(reads(mixed, "mixed"))[-1]

@@ -302,7 +302,7 @@ def test_the_real_log_is_read_in_order_of_time(tmp_path, packed):
     assert [(d["where"], d["raw"]) for d in dead] == [("intel-lab-by-time.txt:6", b"what is this")]
     assert len(list(source.discover())) == 2
     middle = source.read("intel-lab-by-time.txt", None, 2).position
-    (again,) = source.read_between("intel-lab-by-time.txt", None, middle)
-    assert again.readings["value"].to_pylist() == [1.0, 2.0]
+    rest = source.read("intel-lab-by-time.txt", middle, 10)
+    assert rest.readings["value"].to_pylist() == [3.0, 4.0, 5.0]
     source.close()
     assert not (tmp_path / "simulated").exists()
