@@ -49,12 +49,17 @@ class Receives(enum.StrEnum):
     READINGS = "readings"
 
 
-class Delivery(enum.IntEnum):
+class Delivery(enum.StrEnum):
     """What a sink can promise about a row after crashes, from weakest to strongest."""
 
-    AT_LEAST_ONCE = 1
-    IDEMPOTENT = 2
-    TRANSACTIONAL = 3
+    AT_LEAST_ONCE = "at-least-once"
+    IDEMPOTENT = "idempotent"
+    TRANSACTIONAL = "transactional"
+
+    def at_least(self, required: Delivery) -> bool:
+        """Whether this promises what is required, or more."""
+        strength = list(Delivery)
+        return strength.index(self) >= strength.index(required)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,10 @@ class Sink(Plugin):
     `close` may never be called.
     """
 
-    delivery: ClassVar[Delivery]
+    delivery: ClassVar[Delivery] = Delivery.AT_LEAST_ONCE
+    """What you promise. A config may require a level (`sinks.<name>.require`): a sink that promises
+    less stops the run before it starts."""
+
     receives: ClassVar[Receives] = Receives.FORECASTS
     """FORECASTS of a run, in epochs.
 

@@ -131,9 +131,8 @@ def a_transactional_sink_knows_its_epochs(case: Case, tmp_path: Path) -> None:
     """Asked again for an epoch that is durable, a transactional sink answers `AlreadyCommitted`, in
     this process and the next; others may."""
     sink = case.open(tmp_path)
-    known = AlreadyCommitted
-    if sink.delivery is not Delivery.TRANSACTIONAL:
-        known |= Committed
+    transactional = sink.delivery is Delivery.TRANSACTIONAL
+    known = AlreadyCommitted if transactional else AlreadyCommitted | Committed
     for e in range(2):
         assert isinstance(sink.write(e, epoch(e)), Committed), f"epoch {e} had not been written"
     for again in (sink, case.open(tmp_path)):

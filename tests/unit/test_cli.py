@@ -112,6 +112,22 @@ def test_run_of_a_wrong_config_says_the_same(gapcast):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_sink_that_promises_less_than_is_required_is_told_before_anything_starts(
+    gapcast, command
+):
+    text = RIGHT + "sinks:\n  shown:\n    type: console\n    require: transactional\n"
+    (gapcast.folder / "c.yaml").write_text(text)
+    done = gapcast(command, "c.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "c.yaml:9:5  sinks.shown.require: console promises only at-least-once, expected "
+        "transactional: choose another sink, or require less\n"
+    )
+    assert not (gapcast.folder / "runs").exists()
+    assert gapcast("check", "c.yaml", "--set", "sinks.shown.require=at-least-once").returncode == 0
+
+
 def test_a_missing_config_is_one_line(gapcast):
     done = gapcast("check", "nowhere.yaml")
     assert done.returncode == 2
