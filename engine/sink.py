@@ -45,7 +45,7 @@ class Receives(enum.StrEnum):
     """What a sink is for."""
 
     FORECASTS = "forecasts"
-    DEAD = "dead"
+    DEAD_LETTERS = "dead letters"
     READINGS = "readings"
 
 
@@ -131,10 +131,10 @@ class Sink(Plugin):
     receives: ClassVar[Receives] = Receives.FORECASTS
     """FORECASTS of a run, in epochs.
 
-    DEAD: dead letters of a run, schema `DEAD`, as they are written to its folder: the number of
-    that file stands for the epoch. Each is delivered before the checkpoint that covers it, at
-    least once: after a crash it comes again, perhaps cut in another way under other numbers. Calls
-    come one at a time, from any thread. Rows refused stay in the run's folder.
+    DEAD_LETTERS: those of a run, schema `DEAD_LETTERS`, as they are written to its folder: the
+    number of that file stands for the epoch. Each is delivered before the checkpoint that covers
+    it, at least once: after a crash it comes again, perhaps cut in another way under other numbers.
+    Calls come one at a time, from any thread. What you reject stays in the run's folder.
 
     READINGS: what `gapcast produce` reads, schema `READINGS`, numbered from 0.
     """

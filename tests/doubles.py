@@ -8,7 +8,7 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
 from gapcast.engine.sink import Committed, Delivery, Refused, Retry, Sink
 from gapcast.engine.source import Read, Source
 
@@ -30,6 +30,11 @@ def readings(rows) -> pa.RecordBatch:
         pa.array(columns[4], pa.int64()),
     ]
     return pa.record_batch(arrays, schema=READINGS)
+
+
+def place(letter) -> str:
+    """Where a dead letter stands, as ``partition:offset``."""
+    return f"{letter['partition']}:{letter['offset']}"
 
 
 class Played(Source):
@@ -63,7 +68,7 @@ class Played(Source):
             if self.quantities is None or script[at - 1][2] in self.quantities:
                 rows.append((*script[at - 1], at))
         ended = at == len(script)
-        return Read(readings(rows), empty(DEAD), {"at": at}, ended)
+        return Read(readings(rows), empty(DEAD_LETTERS), {"at": at}, ended)
 
 
 class Keeps(Sink):

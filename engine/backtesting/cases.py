@@ -88,7 +88,7 @@ def base(config: RunConfig) -> dict[str, Any]:
 def ground(config: RunConfig, job: Job, folder: Path) -> Ground:
     """Where the gaps of `config` may be; reads the whole source if the config does not say.
 
-    job: `config` prepared. folder: for letters refused on the way. Raises RunError.
+    job: `config` prepared. folder: for dead letters. Raises RunError.
     """
     interval, wanted, dark = job.grid.interval, config.backtest.span, config.evaluation.spans
     if wanted or dark:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gapcast.checkpoint")
 
-VERSION = 3
+VERSION = 4
 META = "meta.json"
 PART = 32 << 20
 """Bytes of a part, save the last."""

@@ -74,7 +74,7 @@ class Check:
         """Sinks that are for something else than what they would get."""
         sinks = {path: plugin for path, plugin in chosen.items() if path[0] == "sinks"}
         allowed = {
-            Run: (Receives.FORECASTS, Receives.DEAD),
+            Run: (Receives.FORECASTS, Receives.DEAD_LETTERS),
             Production: (Receives.READINGS,),
         }[self._form]
         for path, plugin in sinks.items():
@@ -84,7 +84,7 @@ class Check:
                     (*path, "type"),
                     f"is a sink for {plugin.receives}; one for {wanted} goes here",
                 )
-        if self._form is Run and {p.receives for p in sinks.values()} == {Receives.DEAD}:
+        if self._form is Run and {p.receives for p in sinks.values()} == {Receives.DEAD_LETTERS}:
             yield ("sinks",), "none of them receives forecasts"
 
     def _choose(self, kind: Kind, path: KeyPath, section: dict[str, Any]) -> Chosen[Any] | None:

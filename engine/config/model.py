@@ -102,7 +102,7 @@ class Grid(Section):
     )
     earliest: Time = Field(
         default=631_152_000_000_000,
-        description="Readings from before are refused: a clock not set.",
+        description="Readings from before are invalid: a clock not set.",
     )
 
 

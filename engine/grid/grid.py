@@ -22,7 +22,7 @@ from gapcast.engine.forecaster import Floats
 from gapcast.engine.grid.kernels import cells as kernel
 from gapcast.engine.grid.screening import Refusals, Screen
 from gapcast.engine.network.network import Network
-from gapcast.engine.readings import DEAD
+from gapcast.engine.readings import dead_letters
 
 UNSET = np.iinfo(np.int64).min
 CLOCK_SKEW = 86_400_000_000
@@ -49,7 +49,7 @@ class Counts:
     late: int = 0
     duplicate: int = 0
     rejected: int = 0
-    dead: int = 0
+    invalid: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,13 @@ class Grid:
             self._last = max(self._last, int(waiting.step.max()))
         self.counts.read += len(batch)
         self.counts.late += int(counts[kernel.LATE])
-        self.counts.dead += int(counts[kernel.UNKNOWN :].sum())
+        self.counts.invalid += int(counts[kernel.UNKNOWN :].sum())
         return self._dead(partition, batch, verdict)
 
     def unreadable(self, records: int) -> None:
         """Count records that the source could not make readings of."""
         self.counts.read += records
-        self.counts.dead += records
+        self.counts.invalid += records
 
     def grow(self, partitions: Iterable[str]) -> None:
         """Take in further partitions, after those known: each holds steps back from now on."""
@@ -356,13 +356,11 @@ class Grid:
         self.counts.used -= len(mine)
         self.counts.rejected += len(mine)
         names = pa.array(self.partitions).take(pa.array(p.partition))
-        where = pc.binary_join_element_wise(names, pa.array(p.offset).cast(pa.string()), ":")
         reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), refusals.reasons)
         known = list(self._series)
-        text = [pa.array([known[s][i] for s in p.series], pa.string()) for i in range(2)]
-        columns = [reasons, where, pa.array(p.time).view(DEAD.field("time").type), *text, p.value]
-        return pa.RecordBatch.from_arrays(
-            [*columns, pa.nulls(len(p.step), pa.binary())], schema=DEAD
+        sensor, quantity = ([known[s][i] for s in p.series] for i in range(2))
+        return dead_letters(
+            reasons, names, p.offset, time=p.time, sensor=sensor, quantity=quantity, value=p.value
         )
 
     def _all_columns(self) -> NDArray[np.int64]:
@@ -400,8 +398,5 @@ class Grid:
             pa.array(verdict[bad].astype(np.int32)),
             pa.array([REASONS.get(v, "") for v in range(7)]),
         )
-        name = pa.scalar(self.partitions[partition])
-        where = pc.binary_join_element_wise(name, rows["offset"].cast(pa.string()), ":")
-        text = [rows[c].cast(pa.string()) for c in ("sensor", "quantity")]
-        columns = [reasons, where, rows["time"], *text, rows["value"]]
-        return pa.RecordBatch.from_arrays([*columns, pa.nulls(len(bad), pa.binary())], schema=DEAD)
+        known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}
+        return dead_letters(reasons, self.partitions[partition], rows["offset"], **known)

@@ -133,9 +133,9 @@ class Intake:
     def _take(self, partition: int, read: Read) -> None:
         if len(read.readings):
             self.dead.add(self.grid.add(partition, read.readings, time.time_ns() // 1000))
-        if len(read.dead):
-            self.grid.unreadable(len(read.dead))
-            self.dead.add(read.dead)
+        if len(read.dead_letters):
+            self.grid.unreadable(len(read.dead_letters))
+            self.dead.add(read.dead_letters)
         since = self._silent.get(partition)
         if since is not None and time.monotonic() - since > self.idle and self.grid.idle(partition):
             log.warning(

@@ -20,7 +20,7 @@ from tenacity import (
 )
 
 from gapcast.engine.errors import SinkError
-from gapcast.engine.readings import DEAD
+from gapcast.engine.readings import dead_letters
 from gapcast.engine.sink import Outcome, Receives, Refused, Retry, Sink
 from gapcast.engine.storage import replace
 
@@ -31,7 +31,7 @@ DEAD_ROWS = 200_000
 
 
 class DeadLetters:
-    """Parquet files of schema `DEAD` in the run's ``dead/`` folder."""
+    """Parquet files of schema `DEAD_LETTERS` in a folder of the run's."""
 
     def __init__(self, folder: Path, files: int = 0) -> None:
         """Go on after so many `files`; later ones, of a run that died, are removed."""
@@ -87,7 +87,7 @@ class Delivery:
         stopping: threading.Event,
     ) -> None:
         self.sinks = {n: s for n, s in sinks.items() if s.receives is Receives.FORECASTS}
-        self._for_dead = {n: s for n, s in sinks.items() if s.receives is Receives.DEAD}
+        self._for_dead = {n: s for n, s in sinks.items() if s.receives is Receives.DEAD_LETTERS}
         self.dead = dead
         dead.deliver = self._deliver_dead
         self.epoch = 0
@@ -161,15 +161,6 @@ class Delivery:
 
 
 def _refused(name: str, rows: pa.Table, reasons: list[str]) -> pa.RecordBatch:
-    text = [rows[c].combine_chunks().cast(pa.string()) for c in ("sensor", "quantity")]
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.array([f"sink {name}: {r}" for r in reasons]).dictionary_encode(),
-            pa.array([f"sink {name}"] * len(rows)),
-            rows["time"].combine_chunks(),
-            *text,
-            rows["forecast"].combine_chunks(),
-            pa.nulls(len(rows), pa.binary()),
-        ],
-        schema=DEAD,
-    )
+    known = {column: rows[column] for column in ("time", "sensor", "quantity")}
+    why = [f"sink {name}: {reason}" for reason in reasons]
+    return dead_letters(why, f"sink {name}", value=rows["forecast"], **known)

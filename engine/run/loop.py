@@ -68,7 +68,9 @@ class Flow:
         self.began = time.monotonic()
         self._alive: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         before = job.resume.meta if job.resume else None
-        self.dead = DeadLetters(job.run_dir / "dead", before["dead"] if before else 0)
+        self.dead = DeadLetters(
+            job.run_dir / "dead_letters", before["dead_letters"] if before else 0
+        )
         self.checkpoints = Checkpoints(job)
         self.intake = intake(job, self.dead, batch, linger)
         self.kept = job.kept()
@@ -160,7 +162,7 @@ class Flow:
         arrays = {f"grid/{k}": a for k, a in grid.items()}
         arrays |= {f"shards/{k}": a for k, a in shards().items()}
         arrays |= {f"kept/{k}": a for k, a in self.kept.snapshot().items()}
-        meta = {"grid": meta, "outlet": outlet, "dead": self.dead.files}
+        meta = {"grid": meta, "outlet": outlet, "dead_letters": self.dead.files}
         meta["positions"] = list(self.intake.positions)
         self.checkpoints.take(Snapshot(meta, arrays), wait=self.job.stopping.is_set())
 

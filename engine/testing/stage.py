@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
 from gapcast.engine.sink import FORECASTS, Committed, Delivery, JobInfo, Outcome, Sink
 from gapcast.engine.source import Position, Read, Source
 
@@ -164,14 +164,14 @@ class StageSource(Source):
             for i, r in enumerate(rows)
             if r.sensor and (self._wanted is None or r.quantity in self._wanted)
         ]
-        dead = [
-            {"reason": "broken", "where": f"{partition}:{start + i}", "raw": b"?"}
+        broken = [
+            {"reason": "broken", "partition": partition, "offset": start + i, "raw": b"?"}
             for i, r in enumerate(rows)
             if not r.sensor
         ]
         return Read(
             _readings(whole),
-            pa.RecordBatch.from_pylist(dead, schema=DEAD),
+            pa.RecordBatch.from_pylist(broken, schema=DEAD_LETTERS),
             {"at": stop},
             stop == len(script(partition)),
         )

@@ -1,4 +1,4 @@
-"""``kafka``, ``kafka-dead``, ``kafka-readings``: forecasts, dead letters, readings to a topic."""
+"""``kafka``, ``kafka-dead-letters``, ``kafka-readings``: rows of each kind to a topic."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class KafkaSink(Sink):
         sender.producer.commit_transaction(60)
 
 
-class KafkaDeadSink(Sink):
+class KafkaDeadLettersSink(Sink):
     """Dead letters as JSON objects, without a key, at least once; `raw` is Base64."""
 
     class Params(Connection):
@@ -118,7 +118,7 @@ class KafkaDeadSink(Sink):
 
     params: Params
     delivery = Delivery.AT_LEAST_ONCE
-    receives = Receives.DEAD
+    receives = Receives.DEAD_LETTERS
 
     def open(self, job: JobInfo, generation: str) -> None:
         """See `Sink.open`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
 from gapcast.engine.source import Position, Read
 from gapcast.plugins.sources.formats.chunk import Chunk, Mark
 from gapcast.plugins.sources.formats.format import Format
@@ -67,7 +67,7 @@ class Cursor:
 
     def _end(self, position: Position | None) -> Read:
         at = position or {"byte": 0, "line": 1, "skip": 0}
-        return Read(empty(READINGS), empty(DEAD), at, ended=True)
+        return Read(empty(READINGS), empty(DEAD_LETTERS), at, ended=True)
 
     def _due(self, pace: Pace, index: int, stop: int) -> int:
         """How far the readings from `index` to `stop` are due, after waiting for the first."""

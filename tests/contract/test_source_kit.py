@@ -11,7 +11,7 @@ import pytest
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.plugin import Params
-from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
 from gapcast.engine.source import Read, Source
 from gapcast.engine.testing import source
 from gapcast.engine.testing.kit import KitError
@@ -59,10 +59,12 @@ class Good(Source):
             for i, r in some
             if r and (self.wanted is None or r[2] in self.wanted)
         ]
-        letters = [{"reason": "broken", "where": f"{partition}:{i}"} for i, r in some if not r]
+        letters = [
+            {"reason": "broken", "partition": partition, "offset": i} for i, r in some if not r
+        ]
         return Read(
             pa.RecordBatch.from_pylist(rows, schema=READINGS),
-            pa.RecordBatch.from_pylist(letters, schema=DEAD),
+            pa.RecordBatch.from_pylist(letters, schema=DEAD_LETTERS),
             {"at": stop},
             stop == len(records),
         )
@@ -76,7 +78,7 @@ class Live(Good):
 
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        return Read(read.readings, read.dead, read.position)
+        return Read(read.readings, read.dead_letters, read.position)
 
 
 class NotANumber(Good):
@@ -84,13 +86,17 @@ class NotANumber(Good):
         read = super().give(partition, start, stop)
         values = read.readings["value"].fill_null(np.nan)
         columns = [values if f.name == "value" else read.readings[f.name] for f in READINGS]
-        return Read(pa.record_batch(columns, READINGS), read.dead, read.position, read.ended)
+        return Read(
+            pa.record_batch(columns, READINGS), read.dead_letters, read.position, read.ended
+        )
 
 
 class OtherSchema(Good):
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        return Read(read.readings.drop_columns("offset"), read.dead, read.position, read.ended)
+        return Read(
+            read.readings.drop_columns("offset"), read.dead_letters, read.position, read.ended
+        )
 
 
 class Shuffles(Good):
@@ -112,7 +118,7 @@ class OnePlaceForAll(Good):
 class TuplePositions(Good):
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        return Read(read.readings, read.dead, {**read.position, "in": (1, 2)}, read.ended)
+        return Read(read.readings, read.dead_letters, {**read.position, "in": (1, 2)}, read.ended)
 
 
 class KnowsItsPositions(Good):
@@ -146,7 +152,7 @@ class LosesTheLast(Good):
     def read(self, partition, position, limit):
         read = super().read(partition, position, limit)
         short = len(read.readings) - (1 < len(read.readings) < 5)
-        return Read(read.readings[:short], read.dead, read.position, read.ended)
+        return Read(read.readings[:short], read.dead_letters, read.position, read.ended)
 
 
 class GoesOnFromABlock(Good):
@@ -169,13 +175,15 @@ class OffsetsOfSensors(Good):
         read = super().give(partition, start, stop)
         rows = [{**r, "offset": r["offset"] % 4} for r in read.readings.to_pylist()]
         readings = pa.RecordBatch.from_pylist(rows, schema=READINGS)
-        return Read(readings, read.dead, read.position, read.ended)
+        return Read(readings, read.dead_letters, read.position, read.ended)
 
 
 class EndsEarly(Good):
     def read(self, partition, position, limit):
         read = super().read(partition, position, limit)
-        return Read(read.readings, read.dead, read.position, read.position["at"] >= LENGTH - 2)
+        return Read(
+            read.readings, read.dead_letters, read.position, read.position["at"] >= LENGTH - 2
+        )
 
 
 class GivesAll(Good):
@@ -204,8 +212,8 @@ class PoisonTakesItsNeighbour(Good):
 class PoisonInSilence(Good):
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        dead = empty(DEAD) if self.spoiled else read.dead
-        return Read(read.readings, dead, read.position, read.ended)
+        letters = empty(DEAD_LETTERS) if self.spoiled else read.dead_letters
+        return Read(read.readings, letters, read.position, read.ended)
 
 
 class LocksUntilClose(Good):

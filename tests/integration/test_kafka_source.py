@@ -83,7 +83,7 @@ def take(source, number, partition=None, position=None, limit=100):
         read = source.read(partition, position, limit)
         values += read.readings["value"].to_pylist()
         offsets += read.readings["offset"].to_pylist()
-        dead += read.dead.to_pylist()
+        dead += read.dead_letters.to_pylist()
         position = read.position
         if read.ended:
             break
@@ -264,7 +264,7 @@ def test_poison_is_a_dead_letter_with_its_place(kafka, closing):
     topic.send([value(0), b"\x00poison", value(1)], 1)
     values, _, (dead,), _ = take(closing(topic.source(end="now")), 9, f"{topic.name}-1")
     assert values == [0, 1]
-    assert dead["where"] == f"{topic.name}-1:1"
+    assert (dead["partition"], dead["offset"]) == (f"{topic.name}-1", 1)
     assert (dead["reason"], dead["raw"]) == ("not JSON", b"\x00poison")
 
 

@@ -88,11 +88,11 @@ def test_every_flipped_bit_and_every_torn_byte_is_found(tmp_path, caplog):
 
 def test_another_version_is_refused(tmp_path, monkeypatch):
     write(tmp_path, 0, SNAPSHOT)
-    monkeypatch.setattr(checkpoint, "VERSION", 4)
+    monkeypatch.setattr(checkpoint, "VERSION", 5)
     write(tmp_path, 1, SNAPSHOT)
     monkeypatch.undo()
     for reading in (lambda: read(tmp_path / "00000001"), lambda: newest(tmp_path)):
-        with pytest.raises(CheckpointError, match="has version 4, this gapcast reads version 3"):
+        with pytest.raises(CheckpointError, match="has version 5, this gapcast reads version 4"):
             reading()
 
 
@@ -101,7 +101,7 @@ def test_a_checkpoint_of_version_1_is_refused_not_passed_over(tmp_path):
     crc = zlib.crc32(json.dumps(content, sort_keys=True).encode())
     (tmp_path / "00000004").mkdir()
     (tmp_path / "00000004/meta.json").write_text(json.dumps({"crc32": crc, "content": content}))
-    with pytest.raises(CheckpointError, match="has version 1, this gapcast reads version 3"):
+    with pytest.raises(CheckpointError, match="has version 1, this gapcast reads version 4"):
         newest(tmp_path)
 
 

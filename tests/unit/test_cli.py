@@ -86,8 +86,13 @@ def test_help_of_a_command_is_the_command_s_own(gapcast, command):
 def test_an_unknown_command_names_the_nearest(gapcast):
     done = gapcast("chekc")
     assert done.returncode == 2
-    assert "No such command 'chekc'" in done.stderr
-    assert "check" in done.stderr.partition("No such command")[2]
+    assert "No such command 'chekc'; did you mean 'check'?" in done.stderr
+
+
+def test_a_command_that_was_shorter_once_names_the_one_of_today(gapcast):
+    done = gapcast("dead", "list", "runs/a")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such command 'dead'; did you mean 'dead-letters'?" in done.stderr
 
 
 def test_check_of_a_right_config(gapcast):

@@ -278,6 +278,11 @@ ONE = {
         "c.yaml:10:24  sinks.keep.require: must be 'at-least-once', 'idempotent' or "
         "'transactional' (perhaps 'transactional'), got 'transaction'",
     ),
+    "the old name of a plugin, the beginning of today's": (
+        "type: 'null'", "type: kafka-dead",
+        "c.yaml:10:10  sinks.keep.type: unknown sink 'kafka-dead'; "
+        "did you mean 'kafka-dead-letters'? known: ",
+    ),
     "a repeated key": (
         "  interval: 30min", "  interval: 30min\n  interval: 1h",
         "c.yaml:5:3  grid.interval: the same key stands on line 4",

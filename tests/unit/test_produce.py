@@ -15,7 +15,7 @@ from gapcast.engine.checkpoint.format import Checkpoints
 from gapcast.engine.config import load_production
 from gapcast.engine.errors import SinkError
 from gapcast.engine.output.delivery import DeadLetters, Delivery
-from gapcast.engine.readings import DEAD, READINGS
+from gapcast.engine.readings import READINGS, dead_letters
 from gapcast.engine.run.produce import produce
 from gapcast.engine.sink import Committed, Receives, Refused, Retry, Sink
 from gapcast.engine.sink import Delivery as Promise
@@ -39,7 +39,7 @@ class Remembers(Sink):
 
 
 class Dead(Remembers):
-    receives = Receives.DEAD
+    receives = Receives.DEAD_LETTERS
 
 
 class Readings(Remembers):
@@ -55,8 +55,7 @@ def _forget():
 
 
 def letter(number):
-    row = {"reason": "late", "where": f"a:{number}"}
-    return pa.RecordBatch.from_pylist([row], DEAD)
+    return dead_letters("late", "a", [number])
 
 
 def deliver(tmp_path, stopping=None):
@@ -71,7 +70,7 @@ def test_dead_letters_are_delivered_with_the_file_that_holds_them(tmp_path):
         dead.add(letter(number))
         assert len(Dead.got) == number
         dead.flush()
-    assert [(n, t["where"].to_pylist()) for n, t in Dead.got] == [(0, ["a:0"]), (1, ["a:1"])]
+    assert [(n, t["offset"].to_pylist()) for n, t in Dead.got] == [(0, [0]), (1, [1])]
     assert len(list((tmp_path / "dead").iterdir())) == 2
 
 
@@ -131,7 +130,7 @@ def test_everything_is_sent_in_order_of_time(tmp_path):
     made = production(tmp_path, **parts)
     heard = []
     done = produce(made, lambda so_far: heard.append(so_far.readings))
-    assert (done.readings, done.dead, heard[-1]) == (60, 0, 60)
+    assert (done.readings, done.invalid, heard[-1]) == (60, 0, 60)
     sent = pa.concat_tables([t for _, t in Readings.got])
     assert sent.schema == READINGS
     minutes = [int(v) for v in sent["value"].to_pylist()]
