@@ -23,7 +23,8 @@ import pyarrow.csv as pcsv
 
 from gapcast import load_config, run
 from gapcast.engine.forecaster import Frame, Model, Series
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 
 ROOT = Path(__file__).parents[1]

@@ -54,7 +54,7 @@ def backtest(
     with TemporaryDirectory(prefix="gapcast-") as scratch:
         job = prepare(read_config(plain | {"evaluation": {}}), Path(scratch))
         try:
-            where = ground(config, job, Path(scratch) / "dead_letters")
+            where = ground(config, job)
         finally:
             job.source.close()
     wanted = cases(config, where)

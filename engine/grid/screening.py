@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid.kernels import screening as kernel
 from gapcast.engine.network.nearest import nearest
-from gapcast.engine.network.network import Network
+from gapcast.engine.network.series import Network
 
 log = logging.getLogger("gapcast.screening")
 

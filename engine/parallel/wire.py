@@ -15,12 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.shard.results import Ending, ModelRows, StepResult, Steps
-from gapcast.engine.state import below
-
-Parcel = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-"""JSON values and arrays by name."""
+from gapcast.engine.state import Parcel, below, within
 
 Window = tuple[int, int, Floats]
 
@@ -81,9 +78,9 @@ def of_result(result: StepResult) -> Parcel:
     steps = result.steps
     arrays: dict[str, NDArray[Any]] = {"status": steps.status, "age": steps.age}
     for i, past in enumerate(result.lagged):
-        arrays |= {f"lagged/{i}/{name}": a for name, a in vars(past).items()}
+        arrays |= within(f"lagged/{i}", vars(past))
     for m, rows in enumerate(result.rows):
-        arrays |= {f"{m}/{name}": a for name, a in rows.given().items()}
+        arrays |= within(str(m), rows.given())
     meta = {"first": result.first, "models": len(result.rows), "lags": len(result.lagged)}
     return meta | {"windows": _put_windows(result.windows, arrays)}, arrays
 

@@ -5,21 +5,28 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from gapcast.engine.checkpoint.format import Schedule, Snapshot, describe, folder_of, newest
+from gapcast.engine.checkpoint.contents import Contents
+from gapcast.engine.checkpoint.format import newest
+from gapcast.engine.checkpoint.schedule import Schedule, folder_of
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.model import Screen
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid.grid import GridSpec
 from gapcast.engine.grid.screening import Screening
-from gapcast.engine.network.network import Network, lay_out, natural, read_positions
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.run import derivations as deriving
+from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.job import Job
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
+from gapcast.engine.shard.shard import migrated
 from gapcast.engine.source import Source
 from gapcast.engine.units import MICROSECONDS
 
@@ -29,11 +36,13 @@ WINDOW = MICROSECONDS["d"]
 """Scores are also kept for windows of this length, in microseconds."""
 
 
-def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> Job:
+def prepare(
+    config: RunConfig, run_dir: Path, generation: str | None = None, bounds: Bounds | None = None
+) -> Job:
     """Resolve `config` into a job whose outputs go to `run_dir`.
 
     generation: that of the run in `run_dir` to go on with, from its newest whole checkpoint, or
-    from the beginning if there is none.
+    from the beginning if there is none. bounds: instead of those that ship.
     Raises RunError when the source has nothing that the config asks for.
     """
     models = tuple(
@@ -80,6 +89,7 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
             config.checkpoint.keep,
         ),
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
+        bounds=bounds or Bounds(),
     )  # fmt: skip
     if generation:
         job.resume = _resume(job)
@@ -107,33 +117,26 @@ def _screening(how: Screen) -> Screening | None:
     return Screening(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
 
 
-def _resume(job: Job) -> Snapshot | None:
-    """The newest checkpoint, its states brought up to the models' versions."""
+def _resume(job: Job) -> Contents | None:
+    """What the newest checkpoint holds, its states brought up to the models' versions."""
     folder = job.checkpoint.folder
     found = newest(folder)
     if found is None:
         log.warning("no whole checkpoint in %s: starting from the beginning", folder.url)
         return None
-    number, snapshot = found
-    then, now = snapshot.meta["job"], describe(job)
+    number, contents = found[0], Contents.of(found[1])
+    then, now = contents.job, job.description()
     for key in ("generation", "series", "targets"):
         if then[key] != now[key]:
             raise RunError(
                 f"checkpoint {number} of {folder.url} is of other {key} than the source has now"
             )
-    arrays = dict(snapshot.arrays)
     for m, model in enumerate(job.models):
         version = then["models"][model.name]
-        if version == model.forecaster.state_version:
-            continue
-        prefixes = [f"shards/{m}/state/", f"shards/{m}/saved/"]
-        for prefix in prefixes:
-            old = {k: arrays.pop(k) for k in list(arrays) if k.startswith(prefix)}
-            if old:
-                state = {k.removeprefix(prefix): a for k, a in old.items()}
-                new = _migrate(model, state, version)
-                arrays |= {prefix + k: a for k, a in new.items()}
-    return Snapshot(snapshot.meta, arrays)
+        if version != model.forecaster.state_version:
+            migrate = partial(_migrate, model, version=version)
+            contents = replace(contents, shards=migrated(contents.shards, m, migrate))
+    return contents
 
 
 def _migrate(model: Model, state: State, version: int) -> State:

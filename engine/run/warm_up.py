@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from gapcast.engine.grid.grid import Grid, GridFrame
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.screening import Screen
-from gapcast.engine.network.network import Network
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.shares import together
 from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.run.job import Job

@@ -7,7 +7,7 @@ runs a job only carries the frames here and the results away.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, State
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.shard import scoring
 from gapcast.engine.shard.calibration import Intervals
 from gapcast.engine.shard.evaluation import Segment, Span
@@ -24,7 +24,7 @@ from gapcast.engine.shard.kernels import scores as kernel
 from gapcast.engine.shard.results import Ending, StepResult, Steps
 from gapcast.engine.shard.smoothing import Lagged
 from gapcast.engine.shard.withheld import cut
-from gapcast.engine.state import below
+from gapcast.engine.state import Arrays, below, within
 
 if TYPE_CHECKING:
     from gapcast.engine.shard.plan import Plan
@@ -36,7 +36,7 @@ class Shard:
     """Steps every model of a job over some of its targets.
 
     plan: cut to this shard's targets. All that changes is in `states` (one mapping a model),
-    `scorers`, `alignments`, `intervals`, `lagged` and what is kept of a span in progress.
+    `scorers`, `alignments`, `intervals`, `lagged` and the withheld frames of a span in progress.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -66,7 +66,7 @@ class Shard:
         self._last_seen: Ints | None = None
         self._saved: list[State] | None = None
         self._within: tuple[Span, NDArray[np.bool_]] | None = None
-        self.kept: list[GridFrame] = []
+        self.withheld: list[GridFrame] = []
 
     def step(self, frame: GridFrame) -> StepResult:
         """Forecast, learn and score the steps of `frame`."""
@@ -81,10 +81,10 @@ class Shard:
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that changes, copied: arrays with the targets or units on the leading axis, so that
         those of shards can be joined and cut anew. The frames of a span in progress are not among
-        them: they are the same for all shards (see `Kept`)."""
+        them: they are the same for all shards (see `Withheld`)."""
         found: dict[str, NDArray[Any]] = {}
         if self._last_seen is not None:
-            found["last_seen"] = self._last_seen.copy()
+            found["last_seen"] = self._last_seen
         for m, state in enumerate(self.states):
             parts = {
                 "state": state,
@@ -94,11 +94,11 @@ class Shard:
             }
             parts |= {"saved": self._saved[m]} if self._saved is not None else {}
             for part, arrays in parts.items():
-                found |= {f"{m}/{part}/{name}": a.copy() for name, a in arrays.items()}
-        found |= {f"lagged/{name}": a.copy() for name, a in self.lagged.state.items()}
-        return found
+                found |= within(f"{m}/{part}", arrays)
+        found |= within("lagged", self.lagged.state)
+        return {name: a.copy() for name, a in found.items()}
 
-    def restore(self, mine: Mapping[str, NDArray[Any]], kept: Sequence[GridFrame]) -> None:
+    def restore(self, mine: Arrays, withheld: Sequence[GridFrame]) -> None:
         """Go on from a `snapshot` of the same targets, whose arrays become this shard's own, with
         the frames of the span in progress (in this shard's columns)."""
         self._last_seen = mine.get("last_seen")
@@ -110,7 +110,7 @@ class Shard:
             self.alignments[m].state = below(mine, f"{m}/align")
             self.intervals[m].state = below(mine, f"{m}/interval")
         self.lagged.state = below(mine, "lagged")
-        self.kept = list(kept)
+        self.withheld = list(withheld)
 
     def finish(self) -> Ending:
         """What is left to say at the end of a run."""
@@ -121,7 +121,7 @@ class Shard:
     def _segment(self, segment: Segment, frame: GridFrame) -> StepResult:
         if segment.opens and self.how.release:
             self._saved = [{k: a.copy() for k, a in state.items()} for state in self.states]
-            self.kept = []
+            self.withheld = []
             for intervals in self.intervals:
                 intervals.open()
         dark = self._dark(segment)
@@ -141,7 +141,7 @@ class Shard:
             done = self.scorers[m].add(frame.first, rows, steps, past, self.how.scored)
             result.windows += [(m, *window) for window in done]
         if segment.hidden and self._saved is not None:
-            self.kept.append(frame)
+            self.withheld.append(frame)
             if segment.closes:
                 self._release()
         return result
@@ -154,11 +154,11 @@ class Shard:
         self.states, self._saved = self._saved, None
         for intervals in self.intervals:
             intervals.release()
-        for frame in self.kept:
+        for frame in self.withheld:
             for m, view in enumerate(self._views(frame, None)):
                 self._run(m, view)
                 self.intervals[m].see(view.own, view.first)
-        self.kept = []
+        self.withheld = []
 
     def _run(self, m: int, view: Frame) -> Forecast:
         forecast = self.models[m].forecaster.step(self.states[m], view)
@@ -215,6 +215,28 @@ class Shard:
             self._last_seen = np.full(len(self.targets), frame.first - 1)
         age = kernel.ages(own, frame.first, self._last_seen)
         return Steps(truth, status, age.astype(np.int32))
+
+
+STATES = ("state", "saved")
+"""Parts of a snapshot that a forecaster's state makes: as it is, and as it was before a span."""
+
+
+def units_of(name: str) -> int | None:
+    """The model of whose units an array of a snapshot has one entry each; None: the targets."""
+    m, _, rest = name.partition("/")
+    part, _, array = rest.partition("/")
+    return None if part not in STATES or "targets" in array.split("/")[:-1] else int(m)
+
+
+def migrated(arrays: Arrays, m: int, migrate: Callable[[State], State]) -> Arrays:
+    """A snapshot with the states of model `m` as `migrate` turns them out."""
+    changed = dict(arrays)
+    for part in STATES:
+        old = below(arrays, f"{m}/{part}")
+        if old:
+            changed = {k: a for k, a in changed.items() if not k.startswith(f"{m}/{part}/")}
+            changed |= within(f"{m}/{part}", migrate(old))
+    return changed
 
 
 def _companions(layout: Layout, values: Floats, masked: NDArray[np.bool_] | None) -> Floats:

@@ -1,4 +1,4 @@
-"""Frames of a blackout in progress, kept until its end, when models learn what was withheld."""
+"""Frames of a span in progress, held until its end, when models learn what was withheld."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.shard.evaluation import Evaluation, Segment
 
 
@@ -18,7 +18,7 @@ def cut(frame: GridFrame, segment: Segment) -> GridFrame:
     return GridFrame(segment.start, frame.values[steps], frame.refused[steps])
 
 
-class Kept:
+class Withheld:
     """The whole frames of a span in progress, for checkpoints: whoever goes on from one may cut
     them to the columns of other shards."""
 
@@ -27,7 +27,7 @@ class Kept:
         self.frames: list[GridFrame] = []
 
     def add(self, frame: GridFrame) -> None:
-        """Take the next frame: its steps within a span are kept until the span closes."""
+        """Take the next frame: its steps within a span are held until the span closes."""
         if not self.how.release:
             return
         for segment in self.how.segments(frame.first, frame.first + len(frame.values)):
@@ -36,14 +36,14 @@ class Kept:
             if segment.hidden and not segment.closes:
                 self.frames.append(cut(frame, segment))
 
-    def narrow(self, columns: NDArray[np.int64]) -> Kept:
+    def narrow(self, columns: NDArray[np.int64]) -> Withheld:
         """The same frames for a shard that sees only `columns`."""
-        kept = Kept(self.how)
-        kept.frames = [frame.narrow(columns) for frame in self.frames]
-        return kept
+        narrowed = Withheld(self.how)
+        narrowed.frames = [frame.narrow(columns) for frame in self.frames]
+        return narrowed
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """The kept steps as arrays, none if no span is in progress."""
+        """The steps held as arrays, none if no span is in progress."""
         if not self.frames:
             return {}
         return {

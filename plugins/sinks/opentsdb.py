@@ -1,17 +1,11 @@
 """The `opentsdb` sink: forecasts, bounds, truth and errors as points of OpenTSDB, each accounted
 for.
 
-Of opentsdb-py it uses the HTTP layer: addresses and the session with its compression. It leaves
-out what loses data:
-
-* the queue, which drops its oldest points when full, and the thread behind it, which repeats a
-  body for ever when the answer is not JSON and never ends on ``close`` when the server is down;
-* ``sendall``, which never looks at the status (a 503 counts as nothing sent, nothing failed), asks
-  for no confirmation from storage, and gives up after two seconds;
-* ``send``, whose timestamps are cut to whole seconds and whose check lets NaN and bad tags pass;
-* ``is_alive``, which hides why, and fails always when asked for at the start.
-
-What is left of it is thin: a `requests` session a thread. The rest is in `opentsdb_http`.
+It posts by `requests` (see `opentsdb_http`) and goes without opentsdb-py, of which nothing would be
+left but an address and a session of `requests`. The rest of it loses data: its queue drops the
+oldest points when full, the thread behind it repeats a body for ever when the answer is not JSON,
+``sendall`` never looks at the status nor asks the storage to confirm, ``send`` cuts times to whole
+seconds and lets NaN and bad tags pass.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pydantic import Field
 from gapcast.engine.data.simulate import Simulation, simulate
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.network.network import read_positions
+from gapcast.engine.network.series import read_positions
 from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position, Read, Source
 from gapcast.plugins.sources.files import File, find

@@ -170,7 +170,9 @@ def test_refused_rows_become_dead_letters_with_the_reason(tmp_path):
     refuses = lambda point: "Invalid tag value" if float(point["value"]) == bad else None  # noqa: E731
     with tsd.Tsd(["busy"], refuses) as server:
         sink = opened(server.url)
-        delivery = Delivery({"tsdb": sink}, DeadLetters(tmp_path), threading.Event())
+        stopping = threading.Event()
+        sinks = {"tsdb": sink}
+        delivery = Delivery(sinks, DeadLetters(tmp_path, sinks, stopping), stopping)
         delivery.write(table)
         delivery.close()
         complete(server, table, [8])

@@ -307,9 +307,9 @@ RUN = """
 import sys
 from pathlib import Path
 from gapcast import load_config, run
-from gapcast.engine.output import epochs as outlet
-outlet.EPOCH_SECONDS = 0.0
-run(load_config(sys.argv[1]), Path(sys.argv[2]), resume=len(sys.argv) > 3)
+from gapcast.engine.run.bounds import Bounds
+often = Bounds(epoch_seconds=0.0)
+run(load_config(sys.argv[1]), Path(sys.argv[2]), resume=len(sys.argv) > 3, bounds=often)
 """
 
 

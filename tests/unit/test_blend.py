@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from gapcast.engine.description import created, describe
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Model, Needs, Series
-from gapcast.engine.network.network import Network, lay_out, part
+from gapcast.engine.network.layouts import lay_out, part
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params
 from gapcast.engine.testing.forecaster import view

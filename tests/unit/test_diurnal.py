@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from waves import dark, waves
 
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.diurnal.forecaster import Diurnal
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
-from gapcast.engine.grid.grid import Counts, Grid, GridSpec
-from gapcast.engine.network.network import Network
+from gapcast.engine.grid.counts import Counts
+from gapcast.engine.grid.grid import Grid, GridSpec
+from gapcast.engine.network.series import Network
 from gapcast.engine.readings import DEAD_LETTERS, READINGS
 
 SENSORS = ("a", "b", "c")
@@ -101,7 +102,7 @@ def run(partitions, spec, limits, cuts=(), turns=None):
         dead += len(grid.add(p, batch(piece), NOW))
         if at[p] == len(partitions[p]):
             grid.end(p)
-        for frame in grid.closed():
+        for frame, _ in grid.closed():
             for t, row in enumerate(frame.values):
                 steps.append(frame.first + t)
                 cells.update(
@@ -222,18 +223,18 @@ def test_an_idle_partition_stops_holding_and_its_late_readings_are_counted():
     assert list(grid.closed()) == []
     assert grid.idle(1)
     assert not grid.idle(1)
-    assert sum(len(f.values) for f in grid.closed()) == 5
+    assert sum(len(f.values) for f, _ in grid.closed()) == 5
     dead = grid.add(1, batch([(MINUTE, "b", 1.0, 1), (6 * MINUTE, "b", 1.0, 2)]), NOW)
     assert len(dead) == 1
     assert grid.counts.late == 1
 
 
-def test_a_long_gap_comes_in_pieces_of_bounded_size(monkeypatch):
-    monkeypatch.setattr("gapcast.engine.grid.grid.MOST_CELLS", 300)
-    grid = Grid(GridSpec(MINUTE, earliest=0, future=10**15), ["p"], NETWORK, {})
+def test_a_long_gap_comes_in_pieces_of_bounded_size():
+    spec = GridSpec(MINUTE, earliest=0, future=10**15)
+    grid = Grid(spec, ["p"], NETWORK, {}, most_cells=300)
     grid.add(0, batch([(0, "a", 1.0, 1), (1000 * MINUTE, "b", 2.0, 2)]), NOW)
     grid.end(0)
-    frames = list(grid.closed())
+    frames = [frame for frame, _ in grid.closed()]
     assert [len(f.values) for f in frames] == [100] * 10 + [1]
     values = np.concatenate([f.values for f in frames])
     assert np.isfinite(values).sum() == 2
@@ -248,5 +249,5 @@ def test_aggregates(how, expected):
     rows = [(30, "a", 3.0, 1), (10, "a", 1.0, 2), (20, "a", 2.0, 3), (40, "a", None, 4)]
     grid.add(0, batch(rows), NOW)
     grid.end(0)
-    (frame,) = grid.closed()
+    ((frame, _),) = grid.closed()
     assert frame.values[0, 0] == expected

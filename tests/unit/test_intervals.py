@@ -11,7 +11,8 @@ import pytest
 
 from gapcast.engine.forecaster import Forecast, Frame, Model, Needs, Series
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.shard.calibration import DARK, DOUBT, SEEN, Intervals
 from gapcast.engine.shard.kernels.calibration import GREATEST, LEAST
 from gapcast.plugins.forecasters.persistence import Persistence

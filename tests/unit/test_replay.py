@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -284,6 +285,23 @@ def test_a_file_that_vanishes_is_an_error(tmp_path):
     path.unlink()
     with pytest.raises(SourceError, match="gone: cannot be read: No such file"):
         source.read("gone", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "s33://there/x",
+            "s33://there/x: cannot be read: no filesystem is known by 's33'; did you",
+        ),
+        ("smb://there/x", "smb://there/x: cannot be read: there is no driver for smb://; SMB req"),
+    ],
+)
+def test_a_file_system_that_is_not_known_or_has_no_driver_is_told(monkeypatch, path, message):
+    monkeypatch.setitem(sys.modules, "smbprotocol", None)
+    with pytest.raises(SourceError) as caught:
+        find([path])
+    assert str(caught.value).startswith(message)
 
 
 # --- pace -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.grid import Grid, GridSpec
 from gapcast.engine.grid.kernels.screening import median
 from gapcast.engine.grid.screening import HOUR, Screen, Screening
-from gapcast.engine.network.network import Network
+from gapcast.engine.network.series import Network
 from gapcast.engine.readings import READINGS
 
 ROOT = Path(__file__).parents[2]
@@ -227,7 +227,8 @@ def test_the_grid_counts_and_tells_each_reading_of_a_refused_cell():
     )  # fmt: skip
     dead = [grid.add(0, readings(values), 10**17)]
     grid.end(0)
-    frames = list(grid.closed(dead.append))
+    closed = list(grid.closed())
+    dead += [letters for _, letters in closed]
     counts = grid.settled()
     cells = values.size
     assert (counts.read, counts.used, counts.duplicate) == (4 * cells, 3 * cells - 3, cells)
@@ -238,7 +239,7 @@ def test_the_grid_counts_and_tells_each_reading_of_a_refused_cell():
     assert [place(letter) for letter in letters] == [f"data.txt:{o}" for o in offsets]
     assert {letter["sensor"] for letter in letters} == {"2"}
     assert all(letter["reason"].startswith("outlier: ") for letter in letters)
-    (frame,) = frames
+    ((frame, _),) = closed
     assert np.isnan(frame.values[150, 2])
     assert frame.refused[150, 2] == pytest.approx(values[150, 2])
     assert frame.truth(np.arange(SENSORS))[150, 2] == pytest.approx(values[150, 2])
@@ -256,13 +257,13 @@ def test_a_grid_goes_on_from_a_snapshot_with_its_screen():
     whole, one, other = made(), made(), made()
     whole.add(0, batch, 10**17)
     whole.end(0)
-    expected = np.concatenate([f.values for f in whole.closed()])
+    expected = np.concatenate([f.values for f, _ in whole.closed()])
     half = len(batch) // 2
     one.add(0, batch[:half], 10**17)
-    before = [f.values for f in one.closed()]
+    before = [f.values for f, _ in one.closed()]
     other.restore(*one.snapshot())
     other.add(0, batch[half:], 10**17)
     other.end(0)
-    found = np.concatenate([*before, *(f.values for f in other.closed())])
+    found = np.concatenate([*before, *(f.values for f, _ in other.closed())])
     assert np.array_equal(found, expected, equal_nan=True)
     assert other.counts == whole.counts

@@ -7,7 +7,7 @@ import pytest
 
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params

@@ -20,7 +20,7 @@ from gapcast.engine.data.field import DAY, Lab
 from gapcast.engine.data.simulate import Simulation, simulate
 from gapcast.engine.data.text import lines
 from gapcast.engine.errors import DataError, SourceError
-from gapcast.engine.network.network import read_positions
+from gapcast.engine.network.series import read_positions
 from gapcast.plugins.sources.intel_lab import IntelLabSource
 from gapcast.plugins.sources.replay import ReplaySource
 

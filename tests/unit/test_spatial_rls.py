@@ -12,7 +12,8 @@ from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.kernels.moments import at
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import Network, lay_out, part
+from gapcast.engine.network.layouts import lay_out, part
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing import forecaster
 from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls

@@ -13,9 +13,10 @@ from hypothesis.extra import numpy as hnp
 from waves import waves
 
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Model, Series
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel import wire
 from gapcast.engine.shard.derived import Link, Through
 from gapcast.engine.shard.evaluation import Evaluation, Span
