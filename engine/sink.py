@@ -80,7 +80,7 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """These rows never (indices into the table), each for the reason beside it.
 
     Nothing of the epoch is durable yet. The engine stores the rows as dead letters, durably,
@@ -91,7 +91,7 @@ class Refused:
     reasons: list[str]
 
 
-Outcome = Committed | AlreadyCommitted | Retry | Refused
+Outcome = Committed | AlreadyCommitted | Retry | Rejected
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from gapcast.engine import plugin
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
-from gapcast.engine.sink import Committed, Delivery, Refused, Retry, Sink
+from gapcast.engine.sink import Committed, Delivery, Rejected, Retry, Sink
 from gapcast.engine.source import Read, Source
 
 MINUTE = 60_000_000
@@ -87,7 +87,7 @@ class Keeps(Sink):
             answer = self.answers.pop(0)
             if isinstance(answer, BaseException):
                 raise answer
-            if isinstance(answer, Retry | Refused):
+            if isinstance(answer, Retry | Rejected):
                 return answer
         Keeps.epochs[epoch] = forecasts
         return Committed()

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gapcast.engine.output import attempts
 from gapcast.engine.output.parts import Parts
-from gapcast.engine.sink import Receives, Refused, Sink
+from gapcast.engine.sink import Receives, Rejected, Sink
 
 log = logging.getLogger("gapcast.delivery")
 
@@ -76,8 +76,8 @@ class DeadLetters:
     def _deliver(self, number: int, letters: pa.Table) -> None:
         for name, sink in self.sinks.items():
             outcome = attempts.write(name, sink, number, letters, self._stopping)
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, Rejected):
                 log.warning(
-                    "sink %s refused %d dead letters, which stay in %s: %s",
+                    "sink %s rejected %d dead letters, which stay in %s: %s",
                     name, len(outcome.rows), self.folder, outcome.reasons[0],
                 )  # fmt: skip

@@ -17,7 +17,7 @@ from gapcast.engine.errors import SinkError
 from gapcast.engine.output.delivery import DeadLetters, Delivery
 from gapcast.engine.readings import READINGS, dead_letters
 from gapcast.engine.run.produce import produce
-from gapcast.engine.sink import Committed, Receives, Refused, Retry, Sink
+from gapcast.engine.sink import Committed, Receives, Rejected, Retry, Sink
 from gapcast.engine.sink import Delivery as Promise
 
 
@@ -75,13 +75,13 @@ def test_dead_letters_are_delivered_with_the_file_that_holds_them(tmp_path):
     assert len(list((tmp_path / "dead").iterdir())) == 2
 
 
-def test_a_sink_for_dead_letters_may_ask_for_patience_and_refuse(tmp_path, caplog):
+def test_a_sink_for_dead_letters_may_ask_for_patience_and_reject(tmp_path, caplog):
     dead, _ = deliver(tmp_path)
-    Dead.answers += [Retry("busy"), Refused([0], ["too large"])]
+    Dead.answers += [Retry("busy"), Rejected([0], ["too large"])]
     dead.add(letter(0))
     dead.flush()
     assert "sink dead asks to be tried again: busy" in caplog.text
-    assert "sink dead refused 1 dead letters, which stay in" in caplog.text
+    assert "sink dead rejected 1 dead letters, which stay in" in caplog.text
     assert Dead.got == []
 
 

@@ -17,7 +17,7 @@ from doubles import SCRIPTS, Keeps, place
 
 from gapcast import RunConfig, read_config, run
 from gapcast.engine.errors import RunError, SinkError, SourceError
-from gapcast.engine.sink import FORECASTS, Refused, Retry
+from gapcast.engine.sink import FORECASTS, Rejected, Retry
 
 
 def wave(hours=60, sensors=("1", "2", "3"), start=0):
@@ -176,9 +176,9 @@ def test_a_sink_may_ask_for_patience(script, tmp_path, caplog):
     assert sum(map(len, Keeps.epochs.values())) == 357
 
 
-def test_refused_rows_become_dead_letters_and_the_rest_is_kept(script, tmp_path):
+def test_rejected_rows_become_dead_letters_and_the_rest_is_kept(script, tmp_path):
     script(a=wave())
-    Keeps.answers.append(Refused([0, 5], ["no such tag", "NaN"]))
+    Keeps.answers.append(Rejected([0, 5], ["no such tag", "NaN"]))
     run(config(), tmp_path / "r")
     letters = pq.read_table(tmp_path / "r/dead_letters").to_pylist()
     assert {(d["partition"], d["offset"]) for d in letters} == {("sink kept", None)}
