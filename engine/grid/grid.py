@@ -149,7 +149,7 @@ class Grid:
         self.counts.read += len(batch)
         self.counts.late += int(counts[kernel.LATE])
         self.counts.invalid += int(counts[kernel.UNKNOWN :].sum())
-        return self._dead(partition, batch, verdict)
+        return self._dead_letters(partition, batch, verdict)
 
     def unreadable(self, records: int) -> None:
         """Count records that the source could not make readings of."""
@@ -348,7 +348,7 @@ class Grid:
         ]
         return found
 
-    def _dead(
+    def _dead_letters(
         self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]
     ) -> pa.RecordBatch:
         bad = np.flatnonzero(verdict != kernel.USED)

@@ -68,9 +68,9 @@ def decoded(
     made = chunk(rows, records.partition, 0, raw)
     offsets = records.offsets[of_row]
     readings = _with(made.readings, "offset", offsets[made.lines])
-    letters = _with(made.dead_letters, "offset", offsets[made.dead_lines])
+    letters = _with(made.dead_letters, "offset", offsets[made.letter_lines])
     if shown:
-        begins = [records.values[i][:RAW_LIMIT] for i in of_row[made.dead_lines]]
+        begins = [records.values[i][:RAW_LIMIT] for i in of_row[made.letter_lines]]
         letters = _with(letters, "raw", begins)
     return Decoded(readings, letters)
 

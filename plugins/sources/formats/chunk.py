@@ -43,7 +43,7 @@ class Chunk:
         return np.asarray(self.readings["offset"].to_numpy(), np.int64)
 
     @property
-    def dead_lines(self) -> Ints:
+    def letter_lines(self) -> Ints:
         """(dead letters,) the line of each dead letter."""
         return np.asarray(self.dead_letters["offset"].to_numpy(), np.int64)
 
@@ -71,7 +71,7 @@ class Chunk:
     def between(self, start: Mark, stop: Mark) -> Read:
         """What stands between two marks. A line's dead letters go with its first reading."""
         a, b = self.index(start), self.index(stop)
-        lines = self.dead_lines
+        lines = self.letter_lines
         c, d = (
             int(np.searchsorted(lines, m.line, "right" if m.skip else "left"))
             for m in (start, stop)
