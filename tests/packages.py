@@ -45,7 +45,6 @@ class Http(Source):
     def open(self, quantities): ...
     def partitions(self): return []
     def discover(self): return []
-    def read_between(self, partition, start, end): ...
     def read(self, partition, position, limit): raise AssertionError
 
 
@@ -64,7 +63,6 @@ class Null(Sink):
     delivery = Delivery.IDEMPOTENT
 
     def open(self, job, generation): ...
-    def last_committed(self): return None
     def write(self, epoch, forecasts): return Committed()
 
 

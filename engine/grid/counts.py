@@ -14,4 +14,4 @@ class Counts:
     late: int = 0
     duplicate: int = 0
     rejected: int = 0
-    dead: int = 0
+    invalid: int = 0

@@ -24,7 +24,7 @@ from gapcast.engine.grid.frames import Closed, GridFrame
 from gapcast.engine.grid.kernels import cells as kernel
 from gapcast.engine.grid.screening import Refusals, Screen
 from gapcast.engine.network.series import Network
-from gapcast.engine.readings import DEAD, empty
+from gapcast.engine.readings import DEAD_LETTERS, dead_letters, empty
 from gapcast.engine.state import below, within
 
 UNSET = np.iinfo(np.int64).min
@@ -148,13 +148,13 @@ class Grid:
             self._last = max(self._last, int(waiting.step.max()))
         self.counts.read += len(batch)
         self.counts.late += int(counts[kernel.LATE])
-        self.counts.dead += int(counts[kernel.UNKNOWN :].sum())
-        return self._dead(partition, batch, verdict)
+        self.counts.invalid += int(counts[kernel.UNKNOWN :].sum())
+        return self._dead_letters(partition, batch, verdict)
 
     def unreadable(self, records: int) -> None:
         """Count records that the source could not make readings of."""
         self.counts.read += records
-        self.counts.dead += records
+        self.counts.invalid += records
 
     def grow(self, partitions: Iterable[str]) -> None:
         """Take in further partitions, after those known: each holds steps back from now on."""
@@ -289,7 +289,7 @@ class Grid:
             self.counts.used += used
             self.counts.duplicate += duplicates
             self.counts.rejected += rejected
-            letters = empty(DEAD)
+            letters = empty(DEAD_LETTERS)
             if self.screen is not None:
                 refusals = self.screen.judge(start, values)
                 if len(refusals):
@@ -315,13 +315,11 @@ class Grid:
         self.counts.used -= len(mine)
         self.counts.rejected += len(mine)
         names = pa.array(self.partitions).take(pa.array(p.partition))
-        where = pc.binary_join_element_wise(names, pa.array(p.offset).cast(pa.string()), ":")
         reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), refusals.reasons)
         known = list(self._series)
-        text = [pa.array([known[s][i] for s in p.series], pa.string()) for i in range(2)]
-        columns = [reasons, where, pa.array(p.time).view(DEAD.field("time").type), *text, p.value]
-        return pa.RecordBatch.from_arrays(
-            [*columns, pa.nulls(len(p.step), pa.binary())], schema=DEAD
+        sensor, quantity = ([known[s][i] for s in p.series] for i in range(2))
+        return dead_letters(
+            reasons, names, p.offset, time=p.time, sensor=sensor, quantity=quantity, value=p.value
         )
 
     def _all_columns(self) -> NDArray[np.int64]:
@@ -350,7 +348,7 @@ class Grid:
         ]
         return found
 
-    def _dead(
+    def _dead_letters(
         self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]
     ) -> pa.RecordBatch:
         bad = np.flatnonzero(verdict != kernel.USED)
@@ -359,8 +357,5 @@ class Grid:
             pa.array(verdict[bad].astype(np.int32)),
             pa.array([REASONS.get(v, "") for v in range(7)]),
         )
-        name = pa.scalar(self.partitions[partition])
-        where = pc.binary_join_element_wise(name, rows["offset"].cast(pa.string()), ":")
-        text = [rows[c].cast(pa.string()) for c in ("sensor", "quantity")]
-        columns = [reasons, where, rows["time"], *text, rows["value"]]
-        return pa.RecordBatch.from_arrays([*columns, pa.nulls(len(bad), pa.binary())], schema=DEAD)
+        known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}
+        return dead_letters(reasons, self.partitions[partition], rows["offset"], **known)

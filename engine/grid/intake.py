@@ -124,9 +124,9 @@ class Intake:
         letters = []
         if len(read.readings):
             letters.append(self.grid.add(partition, read.readings, time.time_ns() // 1000))
-        if len(read.dead):
-            self.grid.unreadable(len(read.dead))
-            letters.append(read.dead)
+        if len(read.dead_letters):
+            self.grid.unreadable(len(read.dead_letters))
+            letters.append(read.dead_letters)
         silent = self._order.silent_for(partition, time.monotonic())
         if silent > self.idle and self.grid.idle(partition):
             log.warning(

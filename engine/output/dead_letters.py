@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from gapcast.engine.output import attempts
 from gapcast.engine.output.parts import Parts
-from gapcast.engine.sink import Receives, Refused, Sink
+from gapcast.engine.sink import Receives, Rejected, Sink
 
 log = logging.getLogger("gapcast.delivery")
 
 
 class DeadLetters:
-    """Gathers batches of schema `DEAD` and writes them to numbered files in `folder`.
+    """Gathers batches of schema `DEAD_LETTERS` and writes them to numbered files in `folder`.
 
     sinks: of these, the ones that receive dead letters are given each file's rows, too. files: how
     many there are to go on after; later ones, of a run that died, are removed. most: rows that may
@@ -33,7 +33,7 @@ class DeadLetters:
         most: int = 200_000,
     ) -> None:
         self.folder = folder
-        self.sinks = {n: s for n, s in sinks.items() if s.receives is Receives.DEAD}
+        self.sinks = {n: s for n, s in sinks.items() if s.receives is Receives.DEAD_LETTERS}
         self._parts = Parts(folder, files)
         self._stopping = stopping
         self._most = most
@@ -76,8 +76,8 @@ class DeadLetters:
     def _deliver(self, number: int, letters: pa.Table) -> None:
         for name, sink in self.sinks.items():
             outcome = attempts.write(name, sink, number, letters, self._stopping)
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, Rejected):
                 log.warning(
-                    "sink %s refused %d dead letters, which stay in %s: %s",
+                    "sink %s rejected %d dead letters, which stay in %s: %s",
                     name, len(outcome.rows), self.folder, outcome.reasons[0],
                 )  # fmt: skip

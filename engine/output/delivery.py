@@ -12,8 +12,8 @@ import pyarrow as pa
 from gapcast.engine.errors import SinkError
 from gapcast.engine.output import attempts
 from gapcast.engine.output.dead_letters import DeadLetters
-from gapcast.engine.readings import DEAD
-from gapcast.engine.sink import Receives, Refused, Sink
+from gapcast.engine.readings import dead_letters
+from gapcast.engine.sink import Receives, Rejected, Sink
 
 log = logging.getLogger("gapcast.delivery")
 
@@ -56,34 +56,25 @@ class Delivery:
 
     def _deliver(self, name: str, sink: Sink, forecasts: pa.Table) -> None:
         outcome = attempts.write(name, sink, self.epoch, forecasts, self._stopping)
-        if not isinstance(outcome, Refused):
+        if not isinstance(outcome, Rejected):
             return
         keep = np.ones(len(forecasts), bool)
         keep[outcome.rows] = False
-        self.dead_letters.add(_refused(name, forecasts.take(outcome.rows), outcome.reasons))
+        self.dead_letters.add(_rejected(name, forecasts.take(outcome.rows), outcome.reasons))
         self.dead_letters.flush()
         log.warning(
-            "sink %s refused %d rows, kept in %s",
+            "sink %s rejected %d rows, which are in %s",
             name, len(outcome.rows), self.dead_letters.folder,
         )  # fmt: skip
         rest = forecasts.filter(pa.array(keep))
         again = attempts.write(name, sink, self.epoch, rest, self._stopping)
-        if isinstance(again, Refused):
+        if isinstance(again, Rejected):
             raise SinkError(
-                f"sink {name!r} refused rows again after the refused ones were left out"
+                f"sink {name!r} rejected rows again after the rejected ones were left out"
             )
 
 
-def _refused(name: str, rows: pa.Table, reasons: list[str]) -> pa.RecordBatch:
-    text = [rows[c].combine_chunks().cast(pa.string()) for c in ("sensor", "quantity")]
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.array([f"sink {name}: {r}" for r in reasons]).dictionary_encode(),
-            pa.array([f"sink {name}"] * len(rows)),
-            rows["time"].combine_chunks(),
-            *text,
-            rows["forecast"].combine_chunks(),
-            pa.nulls(len(rows), pa.binary()),
-        ],
-        schema=DEAD,
-    )
+def _rejected(name: str, rows: pa.Table, reasons: list[str]) -> pa.RecordBatch:
+    known = {column: rows[column] for column in ("time", "sensor", "quantity")}
+    why = [f"sink {name}: {reason}" for reason in reasons]
+    return dead_letters(why, f"sink {name}", value=rows["forecast"], **known)

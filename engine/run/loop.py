@@ -226,7 +226,7 @@ def _stages(job: Job, backend: Backend) -> _Stages:
     for sink in job.sinks.values():
         sink.open(info, job.generation)
     dead_letters = DeadLetters(
-        job.run_dir / "dead",
+        job.run_dir / "dead_letters",
         job.sinks,
         job.stopping,
         resume.dead_letters if resume else 0,

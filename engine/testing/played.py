@@ -177,7 +177,7 @@ def _parts(folder: Path, stage: Stage) -> dict[str, list[str]]:
     for name in ("scores", "scores_by_gap"):
         file = folder / f"{name}.csv"
         parts[name] = file.read_text().splitlines() if file.exists() else []
-    for name in ("scores_by_window", "dead"):
+    for name in ("scores_by_window", "dead_letters"):
         there = (folder / name).exists()
         parts[name] = sorted(_rows(pq.read_table(folder / name))) if there else []
     return parts

@@ -34,7 +34,7 @@ from gapcast.engine.sink import (
     Delivery,
     JobInfo,
     Outcome,
-    Refused,
+    Rejected,
     Retry,
     Sink,
 )
@@ -155,7 +155,7 @@ class OpenTsdbParams(plugin.Params):
 class OpenTsdbSink(Sink):
     """Posts epochs to OpenTSDB's ``/api/put``, every point confirmed by its storage.
 
-    A point ends stored, posted again, or refused, in which case its row is a dead letter with the
+    A point ends stored, posted again, or rejected, in which case its row is a dead letter with the
     reason; points of that row that were stored stay. While an epoch is tried again, only what was
     not confirmed is posted; after a crash all of it, in the same bytes. Times are starts of steps,
     in seconds if the grid's interval is whole seconds, else in milliseconds. Runs that forecast
@@ -194,11 +194,7 @@ class OpenTsdbSink(Sink):
         self._work: _Work | None = None
         self._last: int | None = None
         self._told = -float("inf")
-        self.counts = {"stored": 0, "retried": 0, "refused": 0}
-
-    def last_committed(self) -> int | None:
-        """The last epoch this process stored; OpenTSDB itself remembers none."""
-        return self._last
+        self.counts = {"stored": 0, "retried": 0, "rejected": 0}
 
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Post what is not stored yet of the epoch."""
@@ -210,9 +206,9 @@ class OpenTsdbSink(Sink):
         reason = self._post(work)
         if reason:
             return Retry(reason)
-        if work.refused:
-            refused, work.refused = _spread(forecasts, work.refused), {}
-            return Refused(list(refused), list(refused.values()))
+        if work.rejected:
+            rejected, work.rejected = _spread(forecasts, work.rejected), {}
+            return Rejected(list(rejected), list(rejected.values()))
         self._last, self._work = epoch, None
         return Committed()
 
@@ -258,33 +254,33 @@ class OpenTsdbSink(Sink):
     def _take(self, work: _Work, sent: Sent) -> None:
         self.counts["stored"] += sent.stored
         self.counts["retried"] += sum(map(len, sent.again))
-        self.counts["refused"] += len(sent.refused)
+        self.counts["rejected"] += len(sent.rejected)
         work.again += sent.again
-        for row, reason in sent.refused:
+        for row, reason in sent.rejected:
             if row < 0:
                 log.warning("%s: a figure of the run: %s", self.params.url, reason)
             else:
-                work.refused.setdefault(row, reason)
+                work.rejected.setdefault(row, reason)
 
 
-def _spread(forecasts: pa.Table, refused: Mapping[int, str]) -> dict[int, str]:
-    """Rows refused and why, in order: a point that several rows share takes all of them."""
-    rows = {row: reason for row, reason in refused.items() if row < SHARED}
-    if len(rows) < len(refused):
+def _spread(forecasts: pa.Table, rejected: Mapping[int, str]) -> dict[int, str]:
+    """Rows rejected and why, in order: a point that several rows share takes all of them."""
+    rows = {row: reason for row, reason in rejected.items() if row < SHARED}
+    if len(rows) < len(rejected):
         group = alike(forecasts)
-        of = {group[row - SHARED]: reason for row, reason in refused.items() if row >= SHARED}
+        of = {group[row - SHARED]: reason for row, reason in rejected.items() if row >= SHARED}
         for row in np.flatnonzero(np.isin(group, list(of))).tolist():
             rows.setdefault(row, of[group[row]])
     return dict(sorted(rows.items()))
 
 
 class _Work:
-    """An epoch on its way: bodies left to post, rows refused so far with the reason."""
+    """An epoch on its way: bodies left to post, rows rejected so far with the reason."""
 
-    def __init__(self, epoch: int, left: Iterator[Body], refused: dict[int, str]) -> None:
+    def __init__(self, epoch: int, left: Iterator[Body], rejected: dict[int, str]) -> None:
         self.epoch = epoch
         self.again: deque[Body] = deque()
-        self.refused = refused  # or `SHARED` more than the row, for a point of several
+        self.rejected = rejected  # or `SHARED` more than the row, for a point of several
         self._left = left
 
     def next(self) -> Body | None:

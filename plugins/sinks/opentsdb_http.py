@@ -37,7 +37,7 @@ class Sent:
     """
 
     stored: int = 0
-    refused: list[tuple[int, str]] = field(default_factory=list)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
     again: list[Body] = field(default_factory=list)
     reason: str = ""
 
@@ -163,7 +163,7 @@ class Connections:
         errors = report.get("errors")
         reasons = [str(e.get("error")) for e in errors or () if isinstance(e, dict)]
         if report.get("timeouts") or any(re.search("(?i)timed ?out", r) for r in reasons):
-            # after a point refused, OpenTSDB names the wrong points as timed out
+            # after a point rejected, OpenTSDB names the wrong points as timed out
             sent.again.append(body)
             sent.reason = "writes timed out in OpenTSDB's storage"
             return
@@ -178,7 +178,7 @@ class Connections:
             sent.again.append(body.pick(later))
             sent.reason = f"{len(later)} points were not stored: {failed[later[0]]}"
         for i in failed.keys() - set(later):
-            sent.refused.append((int(body.rows[i]), f"OpenTSDB refuses {failed[i]}"))
+            sent.rejected.append((int(body.rows[i]), f"OpenTSDB rejects {failed[i]}"))
         sent.stored += len(body) - len(failed)
 
     def _as_a_whole(
@@ -187,7 +187,7 @@ class Connections:
         """A body too large, or one that OpenTSDB says it cannot read."""
         line = _line(answer, report)
         if len(body) == 1:
-            sent.refused.append((int(body.rows[0]), f"OpenTSDB refuses the point: {line}"))
+            sent.rejected.append((int(body.rows[0]), f"OpenTSDB rejects the point: {line}"))
             return
         if answer.status_code == 413 or "chunked" in line.lower():
             self._most = min(self._most, len(body.text) // 2 + 1)

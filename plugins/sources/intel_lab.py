@@ -74,10 +74,6 @@ class IntelLabSource(Source):
         """See `Source.read`."""
         return self._replay.read(partition, position, limit)
 
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
-        """See `Source.read_between`."""
-        return self._replay.read_between(partition, start, end)
-
     def close(self) -> None:
         """See `Source.close`."""
         self._replay.close()

@@ -105,12 +105,6 @@ class ReplaySource(Source):
             self._cursors.pop(partition).close()
         return read
 
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
-        """See `Source.read_between`. Never waits."""
-        cursor = Cursor(self._reader(self._files[partition]), None)
-        yield from cursor.until(start, end)
-        cursor.close()
-
     def close(self) -> None:
         """See `Source.close`."""
         for cursor in self._cursors.values():

@@ -104,13 +104,13 @@ def left_behind(folder: Path) -> dict[str, object]:
     forecasts = pq.read_table(folder / "forecasts", partitioning=None)
     order = [(name, "ascending") for name in KEY]
     windows = pq.read_table(folder / "scores_by_window")
-    dead = pq.read_table(folder / "dead")
+    letters = pq.read_table(folder / "dead_letters")
     return {
         "forecasts": forecasts.sort_by(order).to_pylist(),
         "scores": (folder / "scores.csv").read_text(),
         "gaps": (folder / "scores_by_gap.csv").read_text(),
         "windows": sorted(map(str, windows.to_pylist())),
-        "dead": sorted(map(str, dead.to_pylist())),
+        "dead letters": sorted(map(str, letters.to_pylist())),
         "counts": json.loads((folder / "manifest.json").read_text())["counts"],
     }
 

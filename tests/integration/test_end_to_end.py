@@ -50,9 +50,6 @@ class Striking(Sink):
     def open(self, job, generation):
         pass
 
-    def last_committed(self):
-        return None
-
     def write(self, epoch, forecasts):
         STRIKES.pop(epoch, lambda: None)()
         return Committed()

@@ -13,7 +13,7 @@ from gapcast.engine.grid.grid import Grid, GridSpec
 from gapcast.engine.grid.intake import Intake
 from gapcast.engine.grid.reading_order import ReadingOrder
 from gapcast.engine.network.series import Network
-from gapcast.engine.readings import DEAD, empty
+from gapcast.engine.readings import DEAD_LETTERS, empty
 from gapcast.engine.source import Read
 
 SENSORS = ("1", "2", "3")
@@ -36,7 +36,7 @@ class Live:
         rows = self.calls[partition][at] if at < len(self.calls[partition]) else []
         rows = [(minute, sensor, "t", 1.0, 0) for minute, sensor in rows]
         after = {"at": min(at + 1, len(self.calls[partition]))}
-        return Read(readings(rows), empty(DEAD), after)
+        return Read(readings(rows), empty(DEAD_LETTERS), after)
 
 
 def intake(source, idle=1e9, batch=100):

@@ -124,7 +124,7 @@ BROKEN = {
     "stranger": ("class Null: ...", "it does not extend gapcast.engine.sink.Sink"),
     "partly": (
         "from gapcast.engine.sink import Sink\nclass Null(Sink):\n def open(self, j, g): ...",
-        "it does not define last_committed, write",
+        "it does not define write",
     ),
     "loose": (ACME + "\nNull.Params = dict", "its Params does not extend"),
 }

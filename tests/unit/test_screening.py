@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from doubles import place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,11 +232,11 @@ def test_the_grid_counts_and_tells_each_reading_of_a_refused_cell():
     counts = grid.settled()
     cells = values.size
     assert (counts.read, counts.used, counts.duplicate) == (4 * cells, 3 * cells - 3, cells)
-    assert (counts.rejected, counts.late, counts.dead) == (3, 0, 0)
+    assert (counts.rejected, counts.late, counts.invalid) == (3, 0, 0)
     letters = pa.Table.from_batches(dead).to_pylist()
     assert len(letters) == 3
     offsets = [(150 * 4 + k) * SENSORS + 2 for k in range(3)]
-    assert [letter["where"] for letter in letters] == [f"data.txt:{o}" for o in offsets]
+    assert [place(letter) for letter in letters] == [f"data.txt:{o}" for o in offsets]
     assert {letter["sensor"] for letter in letters} == {"2"}
     assert all(letter["reason"].startswith("outlier: ") for letter in letters)
     ((frame, _),) = closed
