@@ -8,20 +8,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOON = {
-    "dead-letters": "dead",
-    "kafka-dead-letters": "kafka-dead",
-    "invalid": "dead",
-    "withheld": "hidden",
-    "Rejected": "Refused",
-    "require": "",
-    "dead_letters": "",
-    "engine/metrics.py": "",
-    "engine/horizon.py": "",
-}
+SOON = {"withheld": "hidden", "engine/metrics.py": "", "engine/horizon.py": ""}
 """Names that pages use and the code is about to get, each with the one that it has until then."""
-GONE = {"last_committed", "read_between"}
-"""Names that the code is about to lose, which pages do without."""
 
 
 def old(names):
