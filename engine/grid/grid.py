@@ -22,7 +22,7 @@ from gapcast.engine.forecaster import Floats
 from gapcast.engine.grid.counts import Counts
 from gapcast.engine.grid.frames import Closed, GridFrame
 from gapcast.engine.grid.kernels import cells as kernel
-from gapcast.engine.grid.screening import Refusals, Screen
+from gapcast.engine.grid.screening import Rejections, Screener
 from gapcast.engine.network.series import Network
 from gapcast.engine.readings import DEAD_LETTERS, dead_letters, empty
 from gapcast.engine.state import below, within
@@ -91,7 +91,7 @@ class Grid:
         partitions: list[str],
         network: Network,
         limits: dict[str, tuple[float, float]],
-        screen: Screen | None = None,
+        screen: Screener | None = None,
         most_cells: int = 2_000_000,
     ) -> None:
         self._most_cells = most_cells
@@ -281,27 +281,33 @@ class Grid:
                 a, b = np.searchsorted(ready.step, [start, stop])
                 piece = _Waiting(*(x[a:b] for x in ready.arrays()))
             values = np.empty((stop - start, len(self._series)))
-            refused = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
+            rejected_values = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
             how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
-            used, duplicates, rejected = kernel.fill(*piece.arrays(), start, how, values, refused)
-            if refused.size == 0:
-                refused = np.broadcast_to(np.nan, values.shape)
+            used, duplicates, rejected = kernel.fill(
+                *piece.arrays(), start, how, values, rejected_values
+            )
+            if rejected_values.size == 0:
+                rejected_values = np.broadcast_to(np.nan, values.shape)
             self.counts.used += used
             self.counts.duplicate += duplicates
             self.counts.rejected += rejected
             letters = empty(DEAD_LETTERS)
             if self.screen is not None:
-                refusals = self.screen.judge(start, values)
-                if len(refusals):
-                    refused = refused if refused.flags.writeable else refused.copy()
-                    refused[refusals.step, refusals.series] = refusals.value
-                    letters = self._refuse(piece, start, refusals)
-            yield Closed(GridFrame(start, values, refused), letters)
+                rejections = self.screen.judge(start, values)
+                if len(rejections):
+                    rejected_values = (
+                        rejected_values
+                        if rejected_values.flags.writeable
+                        else rejected_values.copy()
+                    )
+                    rejected_values[rejections.step, rejections.series] = rejections.value
+                    letters = self._reject(piece, start, rejections)
+            yield Closed(GridFrame(start, values, rejected_values), letters)
 
-    def _refuse(self, piece: _Waiting, start: int, refusals: Refusals) -> pa.RecordBatch:
-        """Count the readings that had been used for refused values as rejected; their letters."""
+    def _reject(self, piece: _Waiting, start: int, rejections: Rejections) -> pa.RecordBatch:
+        """Count the readings that had been used for rejected values as rejected; their letters."""
         S = len(self._series)
-        cells = refusals.step * S + refusals.series
+        cells = rejections.step * S + rejections.series
         cell = (piece.step - start) * S + piece.series
         place = np.searchsorted(cells, cell)
         here = np.flatnonzero(cells[np.minimum(place, len(cells) - 1)] == cell)
@@ -315,7 +321,7 @@ class Grid:
         self.counts.used -= len(mine)
         self.counts.rejected += len(mine)
         names = pa.array(self.partitions).take(pa.array(p.partition))
-        reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), refusals.reasons)
+        reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), rejections.reasons)
         known = list(self._series)
         sensor, quantity = ([known[s][i] for s in p.series] for i in range(2))
         return dead_letters(

@@ -130,7 +130,7 @@ class Intake:
         silent = self._order.silent_for(partition, time.monotonic())
         if silent > self.idle and self.grid.idle(partition):
             log.warning(
-                "partition %s silent for %.0f s: it no longer holds the others back",
+                "partition %s has been silent for %.0f s: steps no longer wait for it",
                 self.grid.partitions[partition], self.idle,
             )  # fmt: skip
         return letters

@@ -314,7 +314,7 @@ def test_a_stalled_client_is_replaced(kafka, closing, caplog):
     source._reader._consumer = Deaf(source._reader._consumer)
     with caplog.at_level(logging.WARNING):
         assert values + take(source, 5, position=position)[0] == list(map(float, range(10)))
-    assert "although the log goes on to offset 10; connecting anew" in caplog.text
+    assert "although the log goes on to offset 10; reconnecting" in caplog.text
 
 
 def test_a_stall_that_lasts_ends_the_run(kafka, closing, monkeypatch):
@@ -350,7 +350,7 @@ def test_what_cannot_be_reached_is_told_in_one_line(kafka, monkeypatch):
     topic = Topic(kafka)
     monkeypatch.setattr("gapcast.plugins.kafka.reader.CONNECT", 1.0)
 
-    def refused(words, **params):
+    def rejected(words, **params):
         source = KafkaSource(
             KafkaSource.Params(**{"brokers": kafka.address, "topic": topic.name, **params})
         )
@@ -359,11 +359,11 @@ def test_what_cannot_be_reached_is_told_in_one_line(kafka, monkeypatch):
         assert "\n" not in str(caught.value)
         assert "s3cret" not in str(caught.value)
 
-    refused(rf"no topic '{topic.name}x'; did you mean '{topic.name}'", topic=topic.name + "x")
-    refused("Connection refused", brokers="127.0.0.1:1")
-    refused("SASL", sasl={"mechanism": "PLAIN", "username": "u", "password": "s3cret"})
-    refused('No such configuration property: "nonsense"', settings={"nonsense": 1})
-    refused("SSL", tls={})
+    rejected(rf"no topic '{topic.name}x'; did you mean '{topic.name}'", topic=topic.name + "x")
+    rejected("Connection refused", brokers="127.0.0.1:1")
+    rejected("SASL", sasl={"mechanism": "PLAIN", "username": "u", "password": "s3cret"})
+    rejected('No such configuration property: "nonsense"', settings={"nonsense": 1})
+    rejected("SSL", tls={})
 
 
 def test_memory_is_bounded_while_one_partition_waits(kafka, closing, monkeypatch):

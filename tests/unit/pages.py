@@ -8,13 +8,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOON = {"withheld": "hidden", "engine/metrics.py": "", "engine/horizon.py": ""}
-"""Names that pages use and the code is about to get, each with the one that it has until then."""
-
-
-def old(names):
-    """Names of pages as the code has them as long as it has no new ones."""
-    return [SOON.get(name, name) for name in names]
+SOON = {"engine/metrics.py", "engine/horizon.py"}
+"""Files that pages name and that are about to come."""
 
 
 def printed(cell):

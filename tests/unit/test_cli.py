@@ -98,7 +98,7 @@ def test_a_command_that_was_shorter_once_names_the_one_of_today(gapcast):
 def test_check_of_a_right_config(gapcast):
     done = gapcast("check", "c.yaml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "c.yaml: right; run 'x', models one, two\n"
+    assert done.stdout == "c.yaml: valid; run 'x', models one, two\n"
 
 
 def test_check_of_a_wrong_config_is_one_line_a_mistake_and_exit_code_2(gapcast):

@@ -147,7 +147,7 @@ def test_a_checkpoint_knows_its_partitions_by_name():
     assert after.watermark == START + 5 * MINUTE
 
 
-def test_a_partition_that_is_gone_is_refused():
+def test_a_partition_that_is_gone_is_rejected():
     before = Grid(GridSpec(MINUTE), ["p", "q"], NETWORK, {})
     with pytest.raises(RunError, match="no partition 'q' any more"):
         Grid(GridSpec(MINUTE), ["p"], NETWORK, {}).restore(*before.snapshot())
