@@ -87,6 +87,7 @@ class Kafka(Service):
             "num.network.threads": 2,
             "num.io.threads": 4,
             "log.cleaner.dedupe.buffer.size": 8 << 20,
+            "log.cleaner.backoff.ms": 200,
         }
 
     def ready(self) -> bool:
