@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
+from services.jvm import QUICK
 from services.shared import NAMES
 
 LONGEST = ("tests/integration", "tests/faults", "tests/contract")
 """Begun first, so that at the end of the suite no worker is left alone with one of them."""
+
+for variable in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS"):
+    os.environ.setdefault(variable, " ".join(QUICK))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has what it starts in the background ignore Ctrl-C, and so all that tests start.

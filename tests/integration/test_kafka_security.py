@@ -65,8 +65,8 @@ class Guarded(Kafka):
         }
         self.at = dict(zip(self.listeners, free_ports(3), strict=True))
 
-    def _settings(self, i):
-        made = super()._settings(i)
+    def settings(self, i):
+        made = super().settings(i)
         for name, (protocol, pem) in self.listeners.items():
             place = f"{name.upper()}://{HOST}:{self.at[name]}"
             made["listeners"] += f",{place}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command import gapcast
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -300,12 +301,11 @@ def test_the_command_says_how_much_it_sent_and_fails_when_it_could_not(tmp_path)
     topic = make_topic()
     good, bad = production(tmp_path, topic), tmp_path / "bad.yaml"
     bad.write_text(good.read_text().replace(topic, "no-such-topic"))
-    gapcast = [str(Path(sys.executable).with_name("gapcast"))]
-    done = subprocess.run([*gapcast, "produce", good], capture_output=True, text=True)
+    done = gapcast("produce", good)
     assert done.returncode == 0, done.stderr
     assert "readings sent in" in done.stdout
     assert len(records(topic)) == 14_400
-    failed = subprocess.run([*gapcast, "produce", bad], capture_output=True, text=True)
+    failed = gapcast("produce", bad)
     assert failed.returncode == 1
     assert "failed: 0 readings sent" in failed.stdout
     assert "there is no topic 'no-such-topic'" in failed.stderr

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from command import gapcast
 from doubles import SCRIPTS
 
 from gapcast.engine import read_config, run
@@ -20,7 +21,6 @@ from gapcast.engine.checkpoint import Checkpoints, about, numbers
 from gapcast.engine.errors import RunError
 from gapcast.engine.savepoint import Requests, ask, claim, running
 
-MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"
 LIVE = """
 import json, sys, time
 from pathlib import Path
@@ -59,13 +59,6 @@ def until(true, seconds=120):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def gapcast(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", MAIN, *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture
