@@ -21,10 +21,11 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-from gapcast.engine import load_config, run
+from gapcast import load_config, run
 from gapcast.engine.forecaster import Frame, Model, Series
-from gapcast.engine.network import Network, lay_out
-from gapcast.plugins.forecasters.network_rls import NetworkRls
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
+from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "intel-lab-3days.txt.gz"

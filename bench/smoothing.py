@@ -17,7 +17,7 @@ import machine
 import numpy as np
 import pyarrow.dataset as ds
 
-from gapcast.engine import load_config, run
+from gapcast import load_config, run
 from gapcast.engine.data.simulate import Simulation, simulate
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from gapcast.engine.masking import mask
+from gapcast.engine.redaction import mask
 
 
 class Params(BaseModel):

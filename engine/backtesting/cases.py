@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from gapcast.engine.backtesting.patterns import Ground, defaults, hidden, length_of
 from gapcast.engine.config import RunConfig, redact
-from gapcast.engine.config.units import write_duration
-from gapcast.engine.delivery import DeadLetters
 from gapcast.engine.errors import RunError
-from gapcast.engine.flow import intake
-from gapcast.engine.job import Job
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.loop import intake
+from gapcast.engine.units import write_duration
 
 QUIET = {
     "sinks": {"nowhere": {"type": "gapcast.engine.backtesting.play:Nowhere"}},
@@ -85,10 +83,10 @@ def base(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def ground(config: RunConfig, job: Job, folder: Path) -> Ground:
+def ground(config: RunConfig, job: Job) -> Ground:
     """Where the gaps of `config` may be; reads the whole source if the config does not say.
 
-    job: `config` prepared. folder: for letters refused on the way. Raises RunError.
+    job: `config` prepared. Raises RunError.
     """
     interval, wanted, dark = job.grid.interval, config.backtest.span, config.evaluation.spans
     if wanted or dark:
@@ -96,7 +94,7 @@ def ground(config: RunConfig, job: Job, folder: Path) -> Ground:
         last = wanted.end if wanted else max(span.end for span in dark)
         start, stop = -(-first // interval), -(-last // interval)
     else:
-        begun, stop = _extent(job, folder)
+        begun, stop = _extent(job)
         start = stop - (stop - begun) // 3
     if start >= stop:
         raise RunError(f"backtest.span holds no step of {write_duration(interval)}")
@@ -104,11 +102,11 @@ def ground(config: RunConfig, job: Job, folder: Path) -> Ground:
     return Ground(interval, start, stop, sensors, job.network.positions)
 
 
-def _extent(job: Job, folder: Path) -> tuple[int, int]:
+def _extent(job: Job) -> tuple[int, int]:
     """First step of the source and the one after its last."""
     first = last = None
-    for turn in intake(job, DeadLetters(folder), 262_144, 0.0).turns():
-        for frame in turn.frames:
+    for turn in intake(job, 262_144).turns():
+        for frame, _ in turn.closed:
             first = frame.first if first is None else first
             last = frame.first + len(frame.values)
     if first is None or last is None:

@@ -17,12 +17,12 @@ from gapcast.engine.backtesting import scores
 from gapcast.engine.backtesting.cases import base, cases, ground, models
 from gapcast.engine.backtesting.play import play_all
 from gapcast.engine.config import RunConfig, read_config, redact
-from gapcast.engine.config.units import write_time
 from gapcast.engine.errors import RunError
-from gapcast.engine.manifest import versions
-from gapcast.engine.prepare import prepare
-from gapcast.engine.runs import new_folder
+from gapcast.engine.run.manifest import versions
+from gapcast.engine.run.prepare import prepare
+from gapcast.engine.run.run import new_folder
 from gapcast.engine.storage import replace
+from gapcast.engine.units import write_time
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def backtest(
     with TemporaryDirectory(prefix="gapcast-") as scratch:
         job = prepare(read_config(plain | {"evaluation": {}}), Path(scratch))
         try:
-            where = ground(config, job, Path(scratch) / "dead")
+            where = ground(config, job)
         finally:
             job.source.close()
     wanted = cases(config, where)

@@ -14,8 +14,8 @@ from random import Random
 from typing import Any
 
 from gapcast.engine.config.backtest import Pattern
-from gapcast.engine.config.units import MICROSECONDS, write_duration, write_time
 from gapcast.engine.errors import RunError
+from gapcast.engine.units import MICROSECONDS, write_duration, write_time
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.section import Name, Section, Span
-from gapcast.engine.config.units import MICROSECONDS, read_duration, refusal, write_duration
+from gapcast.engine.units import MICROSECONDS, read_duration, refusal, write_duration
 
 
 def _length(value: Any, info: ValidationInfo) -> int | None:

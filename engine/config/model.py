@@ -26,7 +26,9 @@ from pydantic import (
 
 from gapcast.engine.config.backtest import Backtest
 from gapcast.engine.config.section import DarkSpan, Name, Section, Sensors
-from gapcast.engine.config.units import (
+from gapcast.engine.sink import Delivery
+from gapcast.engine.storage import check_url
+from gapcast.engine.units import (
     MICROSECONDS,
     Duration,
     Sensor,
@@ -35,7 +37,6 @@ from gapcast.engine.config.units import (
     refusal,
     write_duration,
 )
-from gapcast.engine.storage import check_url
 
 DAY = MICROSECONDS["d"]
 
@@ -101,7 +102,7 @@ class Grid(Section):
     )
     earliest: Time = Field(
         default=631_152_000_000_000,
-        description="Readings from before are refused: a clock not set.",
+        description="Readings from before are invalid: a clock not set.",
     )
 
 
@@ -312,8 +313,19 @@ class ModelSection(PluginSection):
         return tuple(sorted(horizons))
 
 
+class SinkSection(PluginSection):
+    """A sink under a name of its own. The key here is one of every sink."""
+
+    require: Delivery | None = Field(
+        default=None,
+        description="What the sink must promise of its rows after a crash, or more; a run whose "
+        "sink promises less does not start. Default: nothing is required.",
+    )
+
+
 FORMS: Mapping[str, type[PluginSection]] = {
     "forecaster": ModelSection,
+    "sink": SinkSection,
     "derivation": DerivedSection,
 }
 """Sections of the kinds of plugins that have more keys than `PluginSection`."""
@@ -329,7 +341,7 @@ class Production(Section):
 
     name: Name = Field(default="produce", description="Names it in messages.")
     source: PluginSection = Field(description="Where readings come from.")
-    sinks: dict[Name, PluginSection] = Field(
+    sinks: dict[Name, SinkSection] = Field(
         min_length=1, description="Where they go, by name: sinks for readings."
     )
 
@@ -359,8 +371,8 @@ class Run(Section):
         min_length=1,
         description="The models, by name: all run at once, each is scored.",
     )
-    sinks: dict[Name, PluginSection] = Field(
-        default={"files": PluginSection(type="files")},
+    sinks: dict[Name, SinkSection] = Field(
+        default={"files": SinkSection(type="files")},
         min_length=1,
         description="Where forecasts go, by name.",
     )

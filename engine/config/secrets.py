@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gapcast.engine.config.positions import KeyPath, Mistake, Written
-from gapcast.engine.masking import remember
+from gapcast.engine.redaction import remember
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{[^}]*\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

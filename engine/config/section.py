@@ -16,8 +16,8 @@ from pydantic import (
     field_validator,
 )
 
-from gapcast.engine.config.units import Sensor, Time, refusal
-from gapcast.engine.masking import mask
+from gapcast.engine.redaction import mask
+from gapcast.engine.units import Sensor, Time, refusal
 
 
 class Section(BaseModel):

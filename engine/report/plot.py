@@ -15,7 +15,7 @@ from gapcast.engine.report.drawings import Drawing, draw, forecasts_of
 from gapcast.engine.report.page import label
 from gapcast.engine.report.scores import Run, Section, open_run, sections
 from gapcast.engine.sink import STATUSES
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 
 FORMATS = ("png", "svg")
 SHADES = {"hidden": "0.5", "missing": "tab:orange"}

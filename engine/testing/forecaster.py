@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.blocks import blocks
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
-from gapcast.engine.network import Network, lay_out, part
+from gapcast.engine.network.blocks import blocks
+from gapcast.engine.network.layouts import lay_out, part
+from gapcast.engine.network.series import Network
 from gapcast.engine.plugin import Params
 from gapcast.engine.testing.kit import suite
 
@@ -39,7 +40,7 @@ class Case:
         layout = lay_out(network, targets, Model("checked", forecaster, self.horizons), HALF_HOUR)
         if forecaster.needs().block is None:
             return layout
-        units, members = blocks(network, layout.targets, BLOCK)
+        units, members = blocks(network.series, network.positions, layout.targets, BLOCK)
         return replace(layout, units=units, members=members)
 
     def values(self, steps: int = STEPS, missing: float = 0.1) -> NDArray[np.float64]:

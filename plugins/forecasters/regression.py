@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from gapcast.engine import plugin
-from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.forecaster import Floats, Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.neighbours import Neighbours
 from gapcast.plugins.forecasters.leaves import Learner, primed, read, trial, write
 
 WARM_UP = 10

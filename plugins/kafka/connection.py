@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from gapcast.engine.config.units import MICROSECONDS, Duration, refusal
 from gapcast.engine.extras import extra
 from gapcast.engine.plugin import Params
+from gapcast.engine.units import MICROSECONDS, Duration, refusal
 
 log = logging.getLogger("gapcast.kafka")
 

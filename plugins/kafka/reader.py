@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from gapcast.engine.errors import SourceError
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 from gapcast.plugins.kafka.connection import Connection, Trouble, kafka, words
 
 log = logging.getLogger("gapcast.kafka")

@@ -8,7 +8,7 @@ from typing import Any
 
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import Retry
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 from gapcast.plugins.kafka.connection import DENIED, Connection, Trouble, kafka, words
 
 _AT_ONCE = 10_000

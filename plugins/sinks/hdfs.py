@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from gapcast.engine.config.units import refusal
 from gapcast.engine.sink import JobInfo
 from gapcast.engine.storage import Folder, check_url, open_folder
+from gapcast.engine.units import refusal
 from gapcast.plugins.sinks.parquet import ParquetParams, ParquetSink
 
 PATIENCE = {

@@ -92,10 +92,6 @@ class ParquetSink(Sink):
                 "be reached and written to"
             ) from error
 
-    def last_committed(self) -> int | None:
-        """The epoch before the one that the note names."""
-        return self._next - 1 if self._next else None
-
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Put one file a day, or several if it has too many rows for one, then the note.
 

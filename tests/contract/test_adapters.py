@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from gapcast.engine.config.neighbours import Neighbours
+from gapcast.engine.neighbours import Neighbours
 from gapcast.engine.testing import forecaster
 from gapcast.engine.testing.forecaster import Case
 from gapcast.plugins.forecasters.padasip import Padasip

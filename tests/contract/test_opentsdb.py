@@ -22,10 +22,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from proxy import FAULTS, Proxy
 
-from gapcast.engine.delivery import DeadLetters, Delivery
 from gapcast.engine.errors import SinkError
+from gapcast.engine.output.delivery import DeadLetters, Delivery
 from gapcast.engine.progress import Progress
-from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Refused, Retry
+from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Rejected, Retry
 from gapcast.engine.testing import sink as kit
 from gapcast.engine.testing.sink import epoch
 from gapcast.plugins.sinks.opentsdb import OpenTsdbSink
@@ -43,14 +43,14 @@ def opened(url, **params):
 
 
 def write(sink, number=0, table=None, attempts=400):
-    """Write as the engine does, without its pauses; the rows refused and the reasons."""
+    """Write as the engine does, without its pauses; the rows rejected and the reasons."""
     table = epoch(number) if table is None else table
     dead = {}
     for _ in range(attempts):
         left = pa.array([i for i in range(len(table)) if i not in dead], pa.int64())
         outcome = sink.write(number, table.take(left))
-        if isinstance(outcome, Refused):
-            assert not dead, "refused again"
+        if isinstance(outcome, Rejected):
+            assert not dead, "rejected again"
             dead = dict(zip(outcome.rows, outcome.reasons, strict=True))
         elif not isinstance(outcome, Retry):
             assert isinstance(outcome, Committed)
@@ -59,7 +59,7 @@ def write(sink, number=0, table=None, attempts=400):
 
 
 def complete(server, table, dead=()):
-    """Assert that all rows but the dead are stored, each once, every value bit for bit."""
+    """Assert that all rows but those of `dead` are stored, each once, every value bit for bit."""
     wanted = {tsdrows.key(r): r for i, r in enumerate(tsdrows.expected(table)) if i not in dead}
     found = {tsdrows.key(r): r for r in tsdrows.rows(server.series)}
     assert {k: found.get(k) for k in wanted} == wanted
@@ -111,7 +111,7 @@ def test_whatever_is_answered_stored_and_dead_is_what_was_sent(moods, poison, se
         assert poison <= dead.keys()
         assert dead.keys() == poison or {"unreadable", "unlisted"} & set(moods)
         complete(server, epoch(0), dead)
-        assert sink.counts["refused"] >= len(dead)
+        assert sink.counts["rejected"] >= len(dead)
 
 
 @settings(max_examples=10, deadline=None, phases=[Phase.reuse, Phase.generate])
@@ -164,13 +164,15 @@ def test_only_what_is_not_stored_is_sent_again():
         sink.close()
 
 
-def test_refused_rows_become_dead_letters_with_the_reason(tmp_path):
+def test_rejected_rows_become_dead_letters_with_the_reason(tmp_path):
     table = epoch(0)
     bad = table["truth"][8].as_py()
     refuses = lambda point: "Invalid tag value" if float(point["value"]) == bad else None  # noqa: E731
     with tsd.Tsd(["busy"], refuses) as server:
         sink = opened(server.url)
-        delivery = Delivery({"tsdb": sink}, DeadLetters(tmp_path), threading.Event())
+        stopping = threading.Event()
+        sinks = {"tsdb": sink}
+        delivery = Delivery(sinks, DeadLetters(tmp_path, sinks, stopping), stopping)
         delivery.write(table)
         delivery.close()
         complete(server, table, [8])
@@ -179,12 +181,12 @@ def test_refused_rows_become_dead_letters_with_the_reason(tmp_path):
         (table["sensor"][8].as_py(), table["time"][8].as_py())
     ]
     assert letters[0]["reason"] == (
-        "sink tsdb: OpenTSDB refuses temperature.truth: Invalid tag value"
+        "sink tsdb: OpenTSDB rejects temperature.truth: Invalid tag value"
     )
 
 
 @pytest.mark.parametrize(("series", "rows"), [("truth", {8, 48}), ("forecast", {8})])
-def test_rows_that_share_a_refused_truth_are_all_dead(series, rows):
+def test_rows_that_share_a_rejected_truth_are_all_dead_letters(series, rows):
     one = epoch(0)
     field = one.schema.field("model")
     other = one.set_column(3, field, pa.array(["n"] * 40).cast(field.type))
@@ -208,7 +210,6 @@ def test_killed_in_mid_epoch_a_new_process_stores_the_same():
         assert isinstance(dying.write(0, epoch(0)), Retry)
         before = dict(server.stored)
         after = opened(server.url, bytes=2048)
-        assert after.last_committed() is None
         assert write(after) == {}
         complete(server, epoch(0))
         kept = {k: v for k, v in server.stored.items() if k in before and "gapcast" not in k[0]}

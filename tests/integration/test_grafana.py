@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 
 ROOT = Path(__file__).parents[2]
 BOARDS = {

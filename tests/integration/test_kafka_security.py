@@ -14,7 +14,7 @@ from services.maven import classpath
 
 from gapcast.engine.config import load_production
 from gapcast.engine.errors import GapcastError
-from gapcast.engine.produce import produce
+from gapcast.engine.run.produce import produce
 from gapcast.plugins.sinks.kafka import KafkaSink
 from gapcast.plugins.sources.kafka import KafkaSource
 

@@ -28,7 +28,7 @@ from services.jvm import POLL, Service
 from services.programs import Failed, Missing
 from services.shared import NAMES, started
 
-TOPICS = ("readings", "refused", "forecasts")
+TOPICS = ("readings", "dead-letters", "forecasts")
 
 
 @contextmanager

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapcast.engine import backtest, read_config
+from gapcast import backtest, read_config
 from gapcast.engine.backtesting import Ground, defaults, hidden
 from gapcast.engine.backtesting.cases import cases, models
 from gapcast.engine.backtesting.scores import pool
 from gapcast.engine.config.backtest import Pattern
 from gapcast.engine.errors import ConfigError, RunError
-from gapcast.engine.evaluation import Evaluation, spans_of
 from gapcast.engine.forecaster import Series
-from gapcast.engine.prepare import _gaps
+from gapcast.engine.run.prepare import _gaps
+from gapcast.engine.shard.evaluation import Evaluation, spans_of
 
 ROOT = Path(__file__).parents[2]
 MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"

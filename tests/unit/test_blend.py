@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from gapcast.engine.described import created, describe
+from gapcast.engine.description import created, describe
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Model, Needs, Series
-from gapcast.engine.network import Network, lay_out, part
+from gapcast.engine.network.layouts import lay_out, part
+from gapcast.engine.network.series import Network
+from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params
-from gapcast.engine.shares import Shares
 from gapcast.engine.testing.forecaster import view
-from gapcast.plugins.forecasters.blend import Blend
+from gapcast.plugins.forecasters.blend.forecaster import Blend
 
 HALF_HOUR = 1_800_000_000
 HERE = f"{__name__}:"

@@ -94,8 +94,13 @@ def test_help_of_a_command_is_the_command_s_own(command):
 def test_an_unknown_command_names_the_nearest():
     done = gapcast("chekc")
     assert done.returncode == 2
-    assert "No such command 'chekc'" in done.stderr
-    assert "check" in done.stderr.partition("No such command")[2]
+    assert "No such command 'chekc'; did you mean 'check'?" in done.stderr
+
+
+def test_a_command_that_was_shorter_once_names_the_one_of_today():
+    done = gapcast("dead", "list", "runs/a")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such command 'dead'; did you mean 'dead-letters'?" in done.stderr
 
 
 def test_check_of_a_right_config(folder):
@@ -118,6 +123,20 @@ def test_run_of_a_wrong_config_says_the_same(folder):
     assert done.returncode == 2
     assert done.stderr.startswith("--set grid.interval  grid.interval: must be a duration")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_sink_that_promises_less_than_is_required_is_told_before_anything_starts(folder, command):
+    text = RIGHT + "sinks:\n  shown:\n    type: console\n    require: transactional\n"
+    (folder / "c.yaml").write_text(text)
+    done = gapcast(command, "c.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "c.yaml:9:5  sinks.shown.require: console promises only at-least-once, expected "
+        "transactional: choose another sink, or require less\n"
+    )
+    assert not (folder / "runs").exists()
+    assert gapcast("check", "c.yaml", "--set", "sinks.shown.require=at-least-once").returncode == 0
 
 
 def test_check_of_nothing_says_what_it_wants():

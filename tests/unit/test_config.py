@@ -28,7 +28,7 @@ from gapcast.engine.config.positions import parse
 from gapcast.engine.config.reference import render
 from gapcast.engine.config.schema import schema_of
 from gapcast.engine.errors import ConfigError
-from gapcast.engine.masking import mask
+from gapcast.engine.redaction import mask
 from gapcast.engine.registry import Registry
 from gapcast.engine.sink import Receives
 
@@ -58,7 +58,8 @@ models:
   a: {type: level, alpha: 1e-1, neighbours: {of: {1: [two], two: [1]}}, horizons: [1d, 0, -2],
       level: 0.5}
   b: {type: level, neighbours: all}
-sinks: {s: {type: tsdb, url: "http://${GAPCAST_USER}:${GAPCAST_PASS}@db"}, n: {type: 'null'}}
+sinks: {s: {type: tsdb, url: "http://${GAPCAST_USER}:${GAPCAST_PASS}@db"},
+        n: {type: 'null', require: idempotent}}
 checkpoint: {interval: 5s}
 backend: {type: here}
 """
@@ -111,7 +112,7 @@ def test_everything_that_can_be_written():
     assert (a.horizons, a.level, a.params.alpha) == ((-2, 0, 24), 0.5, 0.1)
     assert a.params.neighbours.of == {"1": ("two",), "two": ("1",)}
     assert b.params.neighbours == Neighbours(all=True)
-    assert list(config.sinks) == ["s", "n"]
+    assert {n: sink.require for n, sink in config.sinks.items()} == {"s": None, "n": "idempotent"}
 
 
 def test_a_chosen_plugin_is_made_with_its_parameters():

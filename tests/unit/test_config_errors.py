@@ -268,6 +268,21 @@ ONE = {
         "type: level", "type: levle",
         "c.yaml:8:5  models.level.type: unknown forecaster 'levle'; did you mean 'level'? known: ",
     ),
+    "a sink that promises less than is required": (
+        "type: 'null'", "type: 'null', require: transactional",
+        "c.yaml:10:24  sinks.keep.require: null promises only idempotent, expected transactional: "
+        "choose another sink, or require less",
+    ),
+    "a promise that there is not": (
+        "type: 'null'", "type: 'null', require: transaction",
+        "c.yaml:10:24  sinks.keep.require: must be 'at-least-once', 'idempotent' or "
+        "'transactional' (perhaps 'transactional'), got 'transaction'",
+    ),
+    "the old name of a plugin, the beginning of today's": (
+        "type: 'null'", "type: kafka-dead",
+        "c.yaml:10:10  sinks.keep.type: unknown sink 'kafka-dead'; "
+        "did you mean 'kafka-dead-letters'? known: ",
+    ),
     "a repeated key": (
         "  interval: 30min", "  interval: 30min\n  interval: 1h",
         "c.yaml:5:3  grid.interval: the same key stands on line 4",

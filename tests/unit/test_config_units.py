@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from gapcast.engine.config.neighbours import Neighbours
-from gapcast.engine.config.units import Duration, Sensor, Size, Speed, Time
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.units import Duration, Sensor, Size, Speed, Time
 
 TYPES = {t: TypeAdapter(t) for t in (Duration, Sensor, Size, Speed, Time)}
 HOUR = 3_600_000_000

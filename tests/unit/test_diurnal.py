@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from waves import dark, waves
 
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing.forecaster import view
-from gapcast.plugins.forecasters.diurnal import Diurnal
+from gapcast.plugins.forecasters.diurnal.forecaster import Diurnal
 
 HALF_HOUR = 1_800_000_000
 DAY = 48 * HALF_HOUR

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from doubles import place
 from pydantic import ValidationError
 
 from gapcast.engine.errors import SourceError
-from gapcast.engine.readings import DEAD, RAW_LIMIT, READINGS
+from gapcast.engine.readings import DEAD_LETTERS, RAW_LIMIT, READINGS
 from gapcast.plugins.sources.formats import FORMATS, guess, load
 from gapcast.plugins.sources.formats.format import TextFormat
 from gapcast.plugins.sources.formats.intel_lab import IntelLab
@@ -32,10 +33,10 @@ def everything(opened, limit=1 << 30):
     while True:
         read = opened.read(partition, position, limit)
         read.readings.validate(full=True)
-        read.dead.validate(full=True)
-        assert (read.readings.schema, read.dead.schema) == (READINGS, DEAD)
+        read.dead_letters.validate(full=True)
+        assert (read.readings.schema, read.dead_letters.schema) == (READINGS, DEAD_LETTERS)
         readings += read.readings.to_pylist()
-        dead += read.dead.to_pylist()
+        dead += read.dead_letters.to_pylist()
         position = read.position
         if read.ended:
             opened.close()
@@ -53,7 +54,7 @@ def short(readings):
 
 
 def reasons(dead):
-    return [(d["where"], d["reason"], d["raw"]) for d in dead]
+    return [(place(d), d["reason"], d["raw"]) for d in dead]
 
 
 # --- intel-lab ------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ def test_csv_wide_by_row(tmp_path):
         (2, "1", "temperature", 20.5), (2, "1", "RH", 40.0), (3, "2", "RH", None),
         (4, "3", "temperature", 7.0),
     ]  # fmt: skip
-    assert [(d["where"], d["sensor"], d["quantity"], d["raw"]) for d in dead] == [
+    assert [(place(d), d["sensor"], d["quantity"], d["raw"]) for d in dead] == [
         ("data:3", "2", "temperature", b"x")
     ]
     assert {r["time"] for r in readings} == {NOON}

@@ -9,11 +9,12 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.forecaster import Forecast, Frame, Model, Needs, Series
-from gapcast.engine.intervals import DARK, DOUBT, SEEN, Intervals
-from gapcast.engine.kernels.intervals import GREATEST, LEAST
-from gapcast.engine.network import Network, lay_out
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
+from gapcast.engine.shard.calibration import DARK, DOUBT, SEEN, Intervals
+from gapcast.engine.shard.kernels.calibration import GREATEST, LEAST
 from gapcast.plugins.forecasters.persistence import Persistence
 
 HOUR = 3_600_000_000

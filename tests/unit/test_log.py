@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from gapcast.engine.log import configure
-from gapcast.engine.masking import mask, remember
+from gapcast.engine.cli.log import configure
 from gapcast.engine.plugin import Params
+from gapcast.engine.redaction import mask, remember
 
 log = logging.getLogger("gapcast.test")
 other = logging.getLogger("elsewhere")

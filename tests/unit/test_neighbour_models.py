@@ -5,9 +5,10 @@ import pytest
 from waves import dark, stepped, waves
 
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.network import Network, lay_out
-from gapcast.plugins.forecasters.network_rls import NetworkRls
-from gapcast.plugins.forecasters.spatial_rls import SpatialRls
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
+from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
+from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 
 HALF_HOUR = 1_800_000_000
 

@@ -7,20 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Model, Needs, Series
-from gapcast.engine.kernels.nearest import nearest
-from gapcast.engine.network import (
-    CANDIDATES,
-    Network,
-    halo,
-    lay_out,
-    narrow,
-    natural,
-    part,
-    read_positions,
-)
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.network.layouts import halo, lay_out, narrow, part
+from gapcast.engine.network.nearest import nearest
+from gapcast.engine.network.neighbours import CANDIDATES
+from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.plugin import Params
 
 LINE = {str(i): (float(i), 0.0) for i in range(1, 101)}

@@ -8,9 +8,10 @@ from network_oracle import NetworkOracle
 from waves import dark, stepped, waves
 
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.network import Network, lay_out, part
+from gapcast.engine.network.layouts import lay_out, part
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing.forecaster import view
-from gapcast.plugins.forecasters.network_rls import NetworkRls
+from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 
 Params = NetworkRls.Params
 HALF_HOUR = 1_800_000_000

@@ -12,9 +12,9 @@ import pytest
 from command import gapcast
 from packages import install
 
+from gapcast.engine.cli.scaffold import KINDS, start
 from gapcast.engine.errors import PluginError
 from gapcast.engine.registry import Kind
-from gapcast.engine.starter import KINDS, start
 
 ROOT = Path(__file__).parents[2]
 

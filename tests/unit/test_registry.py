@@ -124,7 +124,7 @@ BROKEN = {
     "stranger": ("class Null: ...", "it does not extend gapcast.engine.sink.Sink"),
     "partly": (
         "from gapcast.engine.sink import Sink\nclass Null(Sink):\n def open(self, j, g): ...",
-        "it does not define last_committed, write",
+        "it does not define write",
     ),
     "loose": (ACME + "\nNull.Params = dict", "its Params does not extend"),
 }
@@ -157,6 +157,7 @@ def test_a_missing_extra_says_what_to_install(site):
     install(
         site, "crumbling", "9.9", {"gapcast.sources": {"mq": "mq:Mq"}}, {"mq": "import queue_9"},
         requires=("numpy", 'Queue.9>=2 ; extra == "mq"', 'crumbling[mq] ; extra == "all"'),
+        extras=("all", "mq"),
     )  # fmt: skip
     message = refused(BrokenPlugin, Kind.SOURCE, "mq")
     assert message.endswith("No module named 'queue_9'; pip install 'crumbling[mq]'")
@@ -170,6 +171,12 @@ def test_a_clash_is_listed_with_the_way_out(site):
         ("clash", "write acme-plugins:tsdb"),
         ("clash", "write other:tsdb"),
     ]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_has_its_contract_which_plugin_authors_import_by_its_name(kind):
+    contract = kind.contract()
+    assert f"{contract.__module__}.{contract.__name__}" == f"gapcast.engine.{kind}.{kind.title()}"
 
 
 def test_kinds_do_not_mix(site):

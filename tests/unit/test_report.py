@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from doubles import SCRIPTS
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 from gapcast.engine.cli.run import run as run_command
 from gapcast.engine.errors import RunError
 from gapcast.engine.report import report
 from gapcast.engine.report.plot import plot
-from gapcast.engine.scoring import GAP_SCORES, SCORES
+from gapcast.engine.shard.scoring import GAP_SCORES, SCORES
 from gapcast.engine.sink import STATUSES
 
 SECRET = "s3cr3t-scr1pt"

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Frame, Layout, Series
-from gapcast.engine.kernels.own_lags import PRIOR, SPREAD
 from gapcast.engine.kernels.packed import packed_identity
 from gapcast.engine.kernels.rls_reference import rls_reference
 from gapcast.engine.testing import forecaster
-from gapcast.plugins.forecasters.rls import Rls
+from gapcast.plugins.forecasters.rls.forecaster import Rls
+from gapcast.plugins.forecasters.rls.kernel import PRIOR, SPREAD
 
 HOUR = 3_600_000_000
 DAY = 24

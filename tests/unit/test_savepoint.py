@@ -16,16 +16,17 @@ import pytest
 from command import gapcast
 from doubles import SCRIPTS
 
-from gapcast.engine import read_config, run
-from gapcast.engine.checkpoint import Checkpoints, about, numbers
+from gapcast import read_config, run
+from gapcast.engine.checkpoint.format import about, numbers
+from gapcast.engine.checkpoint.savepoints import Requests, ask, claim, running
 from gapcast.engine.errors import RunError
-from gapcast.engine.savepoint import Requests, ask, claim, running
+from gapcast.engine.run.bounds import Bounds
 
 LIVE = """
 import json, sys, time
 from pathlib import Path
 import doubles
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 
 class Endless(list):
     def __len__(self):
@@ -121,15 +122,12 @@ def played():
     SCRIPTS.clear()
 
 
-def test_a_savepoint_stays_when_later_checkpoints_come(played, tmp_path, monkeypatch):
-    take = Checkpoints.take
-    monkeypatch.setattr(
-        Checkpoints, "take", lambda self, snapshot, wait: take(self, snapshot, True)
-    )
+def test_a_savepoint_stays_when_later_checkpoints_come(played, tmp_path):
     (tmp_path / "savepoint").mkdir()
     (tmp_path / "savepoint/me.wanted").touch()
     (tmp_path / "savepoint/you.wanted").touch()
-    result = run(read_config(config("test", interval="1us", keep=2)), tmp_path)
+    every_turn = Bounds(checkpoints_beside=False)
+    result = run(read_config(config("test", interval="1us", keep=2)), tmp_path, bounds=every_turn)
     assert result.complete
     found = numbers(tmp_path / "checkpoint")
     assert len(found) == 3

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from doubles import place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
-from gapcast.engine.grid import Grid, GridSpec
-from gapcast.engine.kernels.screen import median
-from gapcast.engine.network import Network
+from gapcast.engine.grid.grid import Grid, GridSpec
+from gapcast.engine.grid.kernels.screening import median
+from gapcast.engine.grid.screening import HOUR, Screen, Screening
+from gapcast.engine.network.series import Network
 from gapcast.engine.readings import READINGS
-from gapcast.engine.screening import HOUR, Screen, Screening
 
 ROOT = Path(__file__).parents[2]
 HALF = HOUR // 2
@@ -226,18 +227,19 @@ def test_the_grid_counts_and_tells_each_reading_of_a_refused_cell():
     )  # fmt: skip
     dead = [grid.add(0, readings(values), 10**17)]
     grid.end(0)
-    frames = list(grid.closed(dead.append))
+    closed = list(grid.closed())
+    dead += [letters for _, letters in closed]
     counts = grid.settled()
     cells = values.size
     assert (counts.read, counts.used, counts.duplicate) == (4 * cells, 3 * cells - 3, cells)
-    assert (counts.rejected, counts.late, counts.dead) == (3, 0, 0)
+    assert (counts.rejected, counts.late, counts.invalid) == (3, 0, 0)
     letters = pa.Table.from_batches(dead).to_pylist()
     assert len(letters) == 3
     offsets = [(150 * 4 + k) * SENSORS + 2 for k in range(3)]
-    assert [letter["where"] for letter in letters] == [f"data.txt:{o}" for o in offsets]
+    assert [place(letter) for letter in letters] == [f"data.txt:{o}" for o in offsets]
     assert {letter["sensor"] for letter in letters} == {"2"}
     assert all(letter["reason"].startswith("outlier: ") for letter in letters)
-    (frame,) = frames
+    ((frame, _),) = closed
     assert np.isnan(frame.values[150, 2])
     assert frame.refused[150, 2] == pytest.approx(values[150, 2])
     assert frame.truth(np.arange(SENSORS))[150, 2] == pytest.approx(values[150, 2])
@@ -255,13 +257,13 @@ def test_a_grid_goes_on_from_a_snapshot_with_its_screen():
     whole, one, other = made(), made(), made()
     whole.add(0, batch, 10**17)
     whole.end(0)
-    expected = np.concatenate([f.values for f in whole.closed()])
+    expected = np.concatenate([f.values for f, _ in whole.closed()])
     half = len(batch) // 2
     one.add(0, batch[:half], 10**17)
-    before = [f.values for f in one.closed()]
+    before = [f.values for f, _ in one.closed()]
     other.restore(*one.snapshot())
     other.add(0, batch[half:], 10**17)
     other.end(0)
-    found = np.concatenate([*before, *(f.values for f in other.closed())])
+    found = np.concatenate([*before, *(f.values for f, _ in other.closed())])
     assert np.array_equal(found, expected, equal_nan=True)
     assert other.counts == whole.counts

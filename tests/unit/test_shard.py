@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gapcast.engine.errors import ContractError
-from gapcast.engine.evaluation import Evaluation, Gaps, Segment, Span, spans_of
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
-from gapcast.engine.grid import GridFrame
-from gapcast.engine.plan import Plan
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.output.rows import Rows
+from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params
-from gapcast.engine.rows import Rows
-from gapcast.engine.shard import HIDDEN, MISSING, OBSERVED, REJECTED, Shard
-from gapcast.engine.shares import Shares
+from gapcast.engine.shard.evaluation import Evaluation, Gaps, Segment, Span, spans_of
+from gapcast.engine.shard.plan import Plan
+from gapcast.engine.shard.shard import HIDDEN, MISSING, OBSERVED, REJECTED, Shard
 from gapcast.engine.sink import FORECASTS
 
 HOUR = 3_600_000_000

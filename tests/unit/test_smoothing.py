@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Forecast
-from gapcast.engine.results import Steps
-from gapcast.engine.smoothing import Lagged, Smoother
+from gapcast.engine.shard.results import Steps
+from gapcast.engine.shard.smoothing import Lagged, Smoother
 
 HALF_HOUR = 1_800_000_000
 LAG = 6
@@ -56,7 +56,7 @@ def test_what_comes_later_than_the_lag_is_not_waited_for():
 def test_errors_that_fade_are_known_at_both_ends(gap, inside, a, seed):
     """Given the rate of fading, the estimate is the conditional mean of the process, its variance
     the conditional variance, from the covariances themselves."""
-    from gapcast.engine.kernels import smooth
+    from gapcast.engine.shard.kernels import smoothing as smooth
 
     inside = min(inside, gap - 1)
     steps = np.arange(gap + 2)

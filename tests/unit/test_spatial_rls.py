@@ -8,14 +8,15 @@ from numba import njit
 from spatial_oracle import SpatialOracle
 from waves import dark, stepped, waves
 
-from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.kernels.moments import at
-from gapcast.engine.network import Network, lay_out, part
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.network.layouts import lay_out, part
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing import forecaster
 from gapcast.engine.testing.forecaster import view
-from gapcast.plugins.forecasters.spatial_rls import SpatialRls
+from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 
 Params = SpatialRls.Params
 HALF_HOUR = 1_800_000_000

@@ -9,17 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gapcast.engine import wire
 from gapcast.engine.errors import BrokenPlugin
-from gapcast.engine.evaluation import Evaluation, Span
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.grid import GridFrame
-from gapcast.engine.kept import Kept
-from gapcast.engine.network import Network, lay_out
-from gapcast.engine.plan import Plan, of_parcel
-from gapcast.engine.results import Ending, ModelRows, StepResult, Steps
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
+from gapcast.engine.parallel import wire
+from gapcast.engine.shard.evaluation import Evaluation, Span
+from gapcast.engine.shard.plan import Plan, of_parcel
+from gapcast.engine.shard.results import Ending, ModelRows, StepResult, Steps
+from gapcast.engine.shard.withheld import Withheld
 from gapcast.plugins.forecasters.persistence import Persistence
-from gapcast.plugins.forecasters.spatial_rls import SpatialRls
+from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 
 arrays = st.dictionaries(
     st.text(max_size=5),
@@ -148,7 +149,7 @@ def test_a_narrow_plan_reads_the_same_series():
 
 
 def test_kept_frames_are_those_of_the_span_in_progress():
-    kept = Kept(Evaluation(spans=(Span(2, 5), Span(5, 7))))
+    kept = Withheld(Evaluation(spans=(Span(2, 5), Span(5, 7))))
     steps = np.arange(10.0)[:, None]
 
     def add(a, b):
@@ -158,11 +159,11 @@ def test_kept_frames_are_those_of_the_span_in_progress():
 
     assert add(0, 2) == []
     assert add(2, 4) == [2, 3]
-    again = Kept(kept.how)
+    again = Withheld(kept.how)
     again.restore(kept.snapshot())
     assert [f.first for f in again.frames] == [2]
     assert add(4, 6) == [5]
     assert add(6, 8) == []
-    never = Kept(Evaluation(release=False, spans=(Span(0, 9),)))
+    never = Withheld(Evaluation(release=False, spans=(Span(0, 9),)))
     never.add(GridFrame(0, steps[:4], steps[:4]))
     assert never.snapshot() == {}

@@ -401,7 +401,7 @@ function sensors() {
 
 /* Counts that add up; config and versions. */
 function counts() {
-  const names = ["used", "late", "duplicate", "rejected", "dead"];
+  const names = ["used", "late", "duplicate", "rejected", "invalid"];
   at("counts").replaceChildren(...data.runs.flatMap(run => {
     const title = data.runs.length > 1 ? [element("h3", {}, run.label)] : [];
     const parts = [];

@@ -84,7 +84,7 @@ def _fractions(column: pa.Array, unit: int) -> Times:
 
 
 def _names(column: pa.Array | None, state: NDArray[np.int8]) -> Names:
-    """The names in a column; a row with none, or one that is empty or too long, is dead."""
+    """The names in a column; a row with none, or one that is empty or too long, is not read."""
     if column is None:
         return Names.none(len(state))
     if not pa.types.is_dictionary(column.type):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from gapcast.engine.config.units import refusal
+from gapcast.engine.units import refusal
 from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels, table
 from gapcast.plugins.sources.formats.format import Parsed, TextFormat
 from gapcast.plugins.sources.formats.rows import (
@@ -96,7 +96,7 @@ class Csv(TextFormat):
         return state, time
 
     def _names(self, split: Fields, used: list[int], column: int, state: NDArray[np.int8]) -> Names:
-        """The names in a column, -1 where there is none; a row without its name is dead."""
+        """The names in a column, -1 where there is none; a row without its name is not read."""
         if column < 0:
             return Names.none(len(state))
         slot = used.index(column)
