@@ -118,7 +118,7 @@ class DaskBackend(Backend):
             client.wait_for_workers(wanted, timeout=self.params.timeout)
         except TimeoutError:
             raise RunError(
-                f"no Dask worker came to {client.scheduler.address} "
+                f"no Dask worker connected to {client.scheduler.address} "
                 f"within {self.params.timeout:g} s"
             ) from None
         found = client.scheduler_info(n_workers=-1)["workers"]

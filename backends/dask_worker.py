@@ -32,7 +32,7 @@ def find(run: str, number: int) -> RemoteShard:
     try:
         return _held[run, number]
     except KeyError:
-        raise ShardsLost("a Dask worker has come back without its shards") from None
+        raise ShardsLost("a Dask worker has restarted and lost its shards") from None
 
 
 class Step:

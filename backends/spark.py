@@ -291,7 +291,7 @@ def _gone_is_lost() -> Iterator[None]:
         yield
     except (Py4JError, OSError) as error:
         reason = str(error).strip().replace("\n", " ")[:300]
-        raise ShardsLost(f"Spark gave a call up: {reason}") from error
+        raise ShardsLost(f"a call to Spark failed: {reason}") from error
 
 
 @contextlib.contextmanager

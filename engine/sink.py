@@ -38,7 +38,7 @@ model or since the run began, 1 where there is no gap. `regressors`: from how ma
 series the forecast was made; `experts`: which of a blend's had a say, parted by spaces; null where
 the model does not say. Values in the units of the readings, times are starts of steps."""
 
-STATUSES = ("observed", "missing", "hidden", "rejected")
+STATUSES = ("observed", "missing", "withheld", "rejected")
 
 
 class Receives(enum.StrEnum):

@@ -29,7 +29,7 @@ def within(part: str, arrays: Mapping[str, T]) -> dict[str, T]:
     return {f"{part}/{name}": array for name, array in arrays.items()}
 
 
-def step_part(forecaster: Forecaster, state: State, part: str, frame: Frame) -> Forecast:
+def step_nested(forecaster: Forecaster, state: State, part: str, frame: Frame) -> Forecast:
     """Step a forecaster whose arrays are one part of another's `state`; they stay there."""
     own = below(state, part)
     forecast = forecaster.step(own, frame)

@@ -75,7 +75,7 @@ class DropsAFrame(Good):
         def step(self, frame):
             if self.steps == 20:
                 self.steps += 1
-                strangers = [Shard(self.work.plan.part(t)) for t in self.shares.targets]
+                strangers = [Shard(self.work.plan.for_targets(t)) for t in self.shares.targets]
                 result = self.join([shard.step(frame) for shard in strangers])
                 return lambda: result
             return super().step(frame)
@@ -111,7 +111,7 @@ class ForgetsTheHalo(Good):
             for shard in self.shards:
                 values = np.full_like(frame.values, np.nan)
                 values[:, shard.targets] = frame.values[:, shard.targets]
-                results.append(shard.step(GridFrame(frame.first, values, frame.refused)))
+                results.append(shard.step(GridFrame(frame.first, values, frame.rejected)))
             result = self.join(results)
             return lambda: result
 
@@ -138,7 +138,7 @@ class MindsTheBatches(Good):
         def step(self, frame):
             short = frame.values.copy()
             short[40:] = np.nan
-            return super().step(GridFrame(frame.first, short, frame.refused))
+            return super().step(GridFrame(frame.first, short, frame.rejected))
 
 
 class IgnoresTheCheckpoint(Good):
@@ -232,7 +232,7 @@ class BeginsAfresh(Good):
     class made(TwoShards):  # noqa: N801
         def lose(self):
             self.backend.killed.clear()
-            self.shards = [Shard(self.work.plan.part(t)) for t in self.shares.targets]
+            self.shards = [Shard(self.work.plan.for_targets(t)) for t in self.shares.targets]
 
 
 class BuriesTheLoss(Good):

@@ -3,7 +3,7 @@
 ``00000012/`` holds the bytes of all arrays end to end, cut into parts ``0000.bin``, ``0001.bin``,
 …, and ``meta.json``: what the arrays are called and look like, and the checksum of every part. The
 parts are written first and the meta last; it goes first when a checkpoint is removed. So a
-checkpoint is there once its meta is, on any filesystem. The last few are kept, so that a torn or
+checkpoint is there once its meta is, on any filesystem. The last few stay, so that a torn or
 flipped one costs only the work since the one before; savepoints stay until someone removes them.
 """
 
@@ -97,7 +97,7 @@ def write(
 
 
 def numbers(folder: Place) -> list[int]:
-    """Numbers of the checkpoints in `folder`, ascending; what was left half-written is no one."""
+    """Numbers of the checkpoints in `folder`, ascending; incomplete ones are not listed."""
     folder = open_folder(folder)
     try:
         return [n for n in _numbered(folder) if META in (folder / f"{n:08d}").names()]
@@ -138,7 +138,7 @@ def newest(folder: Place) -> tuple[int, Snapshot] | None:
         except _OtherVersion:
             raise
         except CheckpointError as error:
-            log.error("checkpoint passed over: %s", error)
+            log.error("checkpoint skipped: %s", error)
     return None
 
 

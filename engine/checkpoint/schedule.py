@@ -19,7 +19,7 @@ from gapcast.engine.storage import Folder, open_folder
 
 
 @dataclass(frozen=True)
-class Schedule:
+class CheckpointSchedule:
     """Where the checkpoints of a run go, seconds between two by the clock, how many are kept."""
 
     folder: Folder
@@ -44,7 +44,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: CheckpointSchedule,
         run_dir: Path,
         log: EpochLog,
         durable: Callable[[Mapping[str, Position]], None],

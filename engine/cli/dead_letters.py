@@ -66,7 +66,7 @@ def redrive(
     if out.suffix not in (".parquet", ".csv"):
         raise typer.BadParameter("--out must end in .parquet or .csv")
     if out.exists():
-        raise RunError(f"{out} is there already; choose another name or remove it")
+        raise RunError(f"{out} already exists; choose another name or remove it")
     every = pa.concat_tables([LETTERS.empty_table(), *_letters(run_dir)])
     chosen = _chosen(every, reason or [])
     read = chosen["offset"].is_valid()

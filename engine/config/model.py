@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.backtest import Backtest
-from gapcast.engine.config.section import DarkSpan, Name, Section, Sensors
+from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan
 from gapcast.engine.sink import Delivery
 from gapcast.engine.storage import check_url
 from gapcast.engine.units import (
@@ -33,8 +33,8 @@ from gapcast.engine.units import (
     Duration,
     Sensor,
     Time,
+    expecting,
     read_duration,
-    refusal,
     write_duration,
 )
 
@@ -46,16 +46,16 @@ def _horizon(value: Any, info: ValidationInfo) -> int:
         return value
     expected = "a whole number of steps or a duration such as 1h"
     if not isinstance(value, str):
-        raise refusal(expected)
+        raise expecting(expected)
     try:
         duration = read_duration(value.removeprefix("-"))
     except ValueError:
-        raise refusal(expected) from None
+        raise expecting(expected) from None
     interval = (info.context or {}).get("interval")
     if not interval:
         return 0
     if duration % interval:
-        raise refusal(f"a multiple of grid.interval, {write_duration(interval)}")
+        raise expecting(f"a multiple of grid.interval, {write_duration(interval)}")
     return int(duration // interval) * (-1 if value.startswith("-") else 1)
 
 
@@ -127,9 +127,9 @@ class Limit(Section):
     @model_validator(mode="after")
     def _some_range(self) -> Self:
         if self.min is None and self.max is None:
-            raise refusal("a range with min, max or both")
+            raise expecting("a range with min, max or both")
         if self.min is not None and self.max is not None and self.min >= self.max:
-            raise refusal("a range whose min is below its max")
+            raise expecting("a range whose min is below its max")
         return self
 
 
@@ -137,7 +137,7 @@ def _all_none_or_list(value: Any) -> Any:
     if value in ("all", "none"):
         return None if value == "all" else ()
     if not isinstance(value, list) or not value:
-        raise refusal("all, none or a list of quantities")
+        raise expecting("all, none or a list of quantities")
     return value
 
 
@@ -158,7 +158,7 @@ Quantities = Annotated[
 """``all`` (held as None), ``none`` (an empty tuple) or a list of quantities."""
 
 
-class Screen(Section):
+class ScreenSection(Section):
     """Which readings are not believed though within `limits`: reported, not learnt from."""
 
     quantities: Quantities = Field(default=None, description="Quantities to screen.")
@@ -179,7 +179,7 @@ class Screen(Section):
     trust: Duration = Field(
         default=DAY,
         gt=0,
-        description="A sensor that has kept to another level for so long is believed again.",
+        description="A sensor that has stayed at another level for so long is used again.",
     )
 
 
@@ -191,9 +191,9 @@ class Targets(Section):
 
 
 class Gaps(Section):
-    """Random gaps within the dark spans, each target in gaps of its own."""
+    """Random gaps within the withheld spans, each target in gaps of its own."""
 
-    share: float = Field(gt=0, lt=1, description="Share of the steps that are dark.")
+    share: float = Field(gt=0, lt=1, description="Share of the steps that are withheld.")
     steps: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
         default=(1, 10), description="Least and greatest length of a gap, in steps of the grid."
     )
@@ -203,7 +203,7 @@ class Gaps(Section):
     @classmethod
     def _ascending(cls, steps: tuple[int, int]) -> tuple[int, int]:
         if steps[0] > steps[1]:
-            raise refusal("two numbers, the greater one last")
+            raise expecting("two numbers, the greater one last")
         return steps
 
 
@@ -217,18 +217,18 @@ class Evaluation(Section):
     )
     hide: Literal["each", "each-sensor", "together"] = Field(
         default="each",
-        description="What is dark within a span: each target from itself alone, each target's "
+        description="What is withheld within a span: each target from itself alone, each target's "
         "whole sensor from that target, or all targets at once.",
     )
-    spans: tuple[DarkSpan, ...] = Field(
-        default=(), validate_default=True, description="The dark spans."
+    spans: tuple[WithheldSpan, ...] = Field(
+        default=(), validate_default=True, description="The spans in which truth is withheld."
     )
     release: Literal["end", "never"] = Field(
         default="end",
         description="Whether withheld truth is handed over for learning at its span's end.",
     )
     sensors: Sensors = Field(
-        default=None, description="Whose targets are dark within a span: all, or a list."
+        default=None, description="Whose targets are withheld within a span: all, or a list."
     )
     gaps: Gaps | None = Field(
         default=None, description="Dark only in random gaps, not throughout a span."
@@ -236,14 +236,16 @@ class Evaluation(Section):
 
     @field_validator("spans")
     @classmethod
-    def _fit(cls, spans: tuple[DarkSpan, ...], info: ValidationInfo) -> tuple[DarkSpan, ...]:
+    def _fit(
+        cls, spans: tuple[WithheldSpan, ...], info: ValidationInfo
+    ) -> tuple[WithheldSpan, ...]:
         blackout = info.data.get("mode", "blackout") == "blackout"
         if bool(spans) != blackout and "mode" in info.data:
-            raise refusal("given for 'mode: blackout' and only then")
+            raise expecting("given for 'mode: blackout' and only then")
         ordered = sorted(spans, key=lambda span: span.start)
         for before, after in pairwise(ordered):
             if after.start < before.end:
-                raise refusal("spans that do not overlap")
+                raise expecting("spans that do not overlap")
         return spans
 
 
@@ -309,7 +311,7 @@ class ModelSection(PluginSection):
     def _each_once(cls, horizons: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         known = not info.context or info.context.get("interval")
         if known and len(set(horizons)) < len(horizons):
-            raise refusal("different horizons")
+            raise expecting("different horizons")
         return tuple(sorted(horizons))
 
 
@@ -356,8 +358,8 @@ class Run(Section):
     limits: dict[str, Limit] = Field(
         default={}, description="Believable range of each quantity; readings outside are rejected."
     )
-    screen: Screen = Field(
-        default=Screen(), description="Outliers and faulty sensors, found by comparison."
+    screen: ScreenSection = Field(
+        default=ScreenSection(), description="Outliers and faulty sensors, found by comparison."
     )
     targets: Targets = Field(description="The series to forecast.")
     derive: dict[Name, DerivedSection] | None = Field(

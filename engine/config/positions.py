@@ -29,7 +29,7 @@ _TAGS = {
     for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
 }
 MOST_KEYS = 100_000
-"""A config that holds more, with its aliases written out, is refused."""
+"""A config that holds more, with its aliases written out, is rejected."""
 
 
 @dataclass(frozen=True, order=True)

@@ -12,7 +12,7 @@ from gapcast.engine.config.model import (
     Evaluation,
     Grid,
     Limit,
-    Screen,
+    ScreenSection,
     Sites,
     Targets,
 )
@@ -86,7 +86,7 @@ class RunConfig:
     grid: Grid
     network: Sites
     limits: Mapping[str, Limit]
-    screen: Screen
+    screen: ScreenSection
     targets: Targets
     evaluation: Evaluation
     models: Mapping[str, ChosenModel[Forecaster]]

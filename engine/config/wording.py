@@ -137,7 +137,7 @@ def _message(detail: ErrorDetails, part: Checked, below: KeyPath) -> str:
         close = nearest(str(_value(part.data, below)), words)
         return f"must be {context['expected']}" + (f" (perhaps {close[0]!r})" if close else "")
     if kind == "too_short" and context.get("min_length") == 1:
-        return "must be not empty"
+        return "must not be empty"
     if kind in _LIMITS:
         return f"must {_LIMITS[kind].format_map(_figures(context))}"
     bare = next((kind.removesuffix(end) for end in _ENDINGS if kind.endswith(end)), "")

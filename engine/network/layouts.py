@@ -33,7 +33,7 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
     )  # fmt: skip
 
 
-def part(layout: Layout, targets: Ints | slice) -> Layout:
+def for_targets(layout: Layout, targets: Ints | slice) -> Layout:
     """The layout of a shard that owns some of the targets (ascending indices), in the same
     columns."""
     owned, units = np.unique(layout.units[targets], return_inverse=True)

@@ -18,7 +18,7 @@ from gapcast.engine.sink import Receives, Rejected, Sink
 log = logging.getLogger("gapcast.delivery")
 
 
-class Delivery:
+class SinkWriter:
     """Writes epochs to the sinks that receive forecasts, each until its outcome is final.
 
     epoch, rows: how many epochs and rows were delivered before.

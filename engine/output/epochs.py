@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from gapcast.engine.output.delivery import Delivery
+from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.output.epoch_log import EpochLog
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.shard.results import StepResult
@@ -25,7 +25,7 @@ class Epochs:
     """
 
     def __init__(
-        self, delivery: Delivery, rows: Rows, log: EpochLog, most: int, seconds: float
+        self, delivery: SinkWriter, rows: Rows, log: EpochLog, most: int, seconds: float
     ) -> None:
         self._delivery = delivery
         self._rows = rows

@@ -39,7 +39,7 @@ class Remote(Workers):
     def __init__(self, work: Work, count: int) -> None:
         self.work = work
         self.shares = work.shares(count)
-        self.plans = [work.plan.part(mine) for mine in self.shares.targets]
+        self.plans = [work.plan.for_targets(mine) for mine in self.shares.targets]
 
     @abstractmethod
     def ask(self, what: Literal["snapshot", "finish"]) -> list[Parcel]:
@@ -87,7 +87,7 @@ class RemoteShard:
         """Step the frame in a parcel. Raises ShardsLost unless it is the next one."""
         frame = wire.to_frame(parcel)
         if self.next is not None and frame.first != self.next:
-            raise ShardsLost(f"a shard stands at step {self.next}, not {frame.first}")
+            raise ShardsLost(f"a shard expects step {self.next}, not {frame.first}")
         result = self.shard.step(frame)
         self.next = frame.first + len(frame.values)
         return wire.of_result(result)

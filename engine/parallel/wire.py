@@ -57,10 +57,10 @@ def unpack(blob: Blob) -> Parcel:
 
 
 def of_frame(frame: GridFrame) -> Parcel:
-    """A frame; refused values only where there are some."""
+    """A frame; rejected values only where there are some."""
     arrays = {"values": frame.values}
-    if 0 not in frame.refused.strides:
-        arrays["refused"] = frame.refused
+    if 0 not in frame.rejected.strides:
+        arrays["rejected"] = frame.rejected
     return {"first": frame.first}, arrays
 
 
@@ -69,7 +69,7 @@ def to_frame(parcel: Parcel) -> GridFrame:
     meta, arrays = parcel
     values = np.require(arrays["values"], requirements=["C", "W"])  # kernels are compiled for these
     return GridFrame(
-        meta["first"], values, arrays.get("refused", np.broadcast_to(np.nan, values.shape))
+        meta["first"], values, arrays.get("rejected", np.broadcast_to(np.nan, values.shape))
     )
 
 

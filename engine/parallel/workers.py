@@ -41,7 +41,7 @@ class Work:
 
     def begin(self, shares: Shares) -> list[Shard]:
         """A shard for each share, in this process, as fresh or as the checkpoint has it."""
-        begun = [Shard(self.plan.part(targets)) for targets in shares.targets]
+        begun = [Shard(self.plan.for_targets(targets)) for targets in shares.targets]
         if self.shards:
             for i, shard in enumerate(begun):
                 shard.restore(shares.share(self.shards, i), self.withheld.frames)

@@ -57,7 +57,7 @@ class Run:
     @property
     def scored(self) -> str:
         """The status of the steps that count."""
-        return "hidden" if self.config["evaluation"].get("spans") else "observed"
+        return "withheld" if self.config["evaluation"].get("spans") else "observed"
 
 
 @dataclass(frozen=True)

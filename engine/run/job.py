@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gapcast.engine.checkpoint.contents import Contents
-from gapcast.engine.checkpoint.schedule import Schedule
+from gapcast.engine.checkpoint.schedule import CheckpointSchedule
 from gapcast.engine.forecaster import Layout, Model, Series
 from gapcast.engine.grid.grid import GridSpec
-from gapcast.engine.grid.screening import Screening
+from gapcast.engine.grid.screening import ScreeningSpec
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.workers import Work
 from gapcast.engine.progress import Progress
@@ -51,8 +51,8 @@ class Job:
     evaluation: Evaluation
     window: int
     sinks: dict[str, Sink]
-    checkpoint: Schedule
-    screen: Screening | None = None
+    checkpoint: CheckpointSchedule
+    screen: ScreeningSpec | None = None
     bounds: Bounds = field(default_factory=Bounds)
     resume: Contents | None = None
     stopping: threading.Event = field(default_factory=threading.Event)

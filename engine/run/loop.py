@@ -23,9 +23,9 @@ from gapcast.engine.grid.counts import Counts
 from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.intake import Intake
-from gapcast.engine.grid.screening import Screen
+from gapcast.engine.grid.screening import Screener
 from gapcast.engine.output.dead_letters import DeadLetters
-from gapcast.engine.output.delivery import Delivery
+from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.output.epoch_log import EpochLog
 from gapcast.engine.output.epochs import Epochs
 from gapcast.engine.output.rows import Rows
@@ -102,7 +102,7 @@ class _Stages:
     withheld: Withheld
     scores: ScoreFiles
     epochs: Epochs
-    delivery: Delivery
+    delivery: SinkWriter
     dead_letters: DeadLetters
     checkpoints: Checkpoints
     on_their_way: deque[Callable[[], StepResult]] = field(default_factory=deque)
@@ -182,7 +182,7 @@ def _end(stages: _Stages, ending: Ending) -> pa.Table:
 
 
 def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
-    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermark
+    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermarks.lowest
     rate = meter.rate(readings)
     lag = None if mark is None else time.time() - mark / 1e6
     return Progress(readings, rate, mark, lag, stages.delivery.rows, *workers.alive())
@@ -233,7 +233,7 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         bounds.dead_letters,
     )
     delivered = (resume.epoch, resume.rows) if resume else (0, 0)
-    delivery = Delivery(job.sinks, dead_letters, job.stopping, *delivered)
+    delivery = SinkWriter(job.sinks, dead_letters, job.stopping, *delivered)
     log = EpochLog(job.checkpoint.folder / "epochs")
     checkpoints = Checkpoints(
         job.checkpoint, job.run_dir, log, job.source.checkpointed, bounds.checkpoints_beside
@@ -254,7 +254,7 @@ def _stages(job: Job, backend: Backend) -> _Stages:
 
 def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
     """What `job` reads, from the beginning or from where its checkpoint stands."""
-    screen = Screen(job.network, job.grid.interval, job.screen) if job.screen else None
+    screen = Screener(job.network, job.grid.interval, job.screen) if job.screen else None
     grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
     positions = None
     if job.resume:

@@ -12,13 +12,13 @@ from uuid import uuid4
 
 from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.format import newest
-from gapcast.engine.checkpoint.schedule import Schedule, folder_of
+from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig
-from gapcast.engine.config.model import Screen
+from gapcast.engine.config.model import ScreenSection
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid.grid import GridSpec
-from gapcast.engine.grid.screening import Screening
+from gapcast.engine.grid.screening import ScreeningSpec
 from gapcast.engine.network.layouts import lay_out
 from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.run import derivations as deriving
@@ -33,7 +33,7 @@ from gapcast.engine.units import MICROSECONDS
 log = logging.getLogger("gapcast.prepare")
 
 WINDOW = MICROSECONDS["d"]
-"""Scores are also kept for windows of this length, in microseconds."""
+"""Scores are also given for windows of this length, in microseconds."""
 
 
 def prepare(
@@ -83,7 +83,7 @@ def prepare(
             _gaps(config),
         ),
         window=WINDOW,
-        checkpoint=Schedule(
+        checkpoint=CheckpointSchedule(
             folder_of(run_dir, config.checkpoint.path, config.name, own),
             config.checkpoint.interval / MICROSECONDS["s"],
             config.checkpoint.keep,
@@ -111,10 +111,10 @@ def _limits(config: RunConfig) -> dict[str, tuple[float, float]]:
     }
 
 
-def _screening(how: Screen) -> Screening | None:
+def _screening(how: ScreenSection) -> ScreeningSpec | None:
     if how.quantities == ():
         return None
-    return Screening(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
+    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
 
 
 def _resume(job: Job) -> Contents | None:
@@ -122,7 +122,7 @@ def _resume(job: Job) -> Contents | None:
     folder = job.checkpoint.folder
     found = newest(folder)
     if found is None:
-        log.warning("no whole checkpoint in %s: starting from the beginning", folder.url)
+        log.warning("no intact checkpoint in %s: starting from the beginning", folder.url)
         return None
     number, contents = found[0], Contents.of(found[1])
     then, now = contents.job, job.description()

@@ -52,7 +52,7 @@ def run(
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}") from None
     if job.resume:
-        progress("going on from the newest checkpoint")
+        progress("continuing from the newest checkpoint")
     manifest = Manifest(folder, redact(config), job.generation)
     try:
         progress("compiling kernels (the first run only)")
@@ -88,7 +88,7 @@ def _carried_through(config: RunConfig, job: Job) -> RunResult:
                             f"workers were lost {losses} times without a checkpoint in between; "
                             f"the last time: {error}"
                         ) from error
-                    log.warning("%s; going on from the newest checkpoint", error)
+                    log.warning("%s; continuing from the newest checkpoint", error)
                 stops.watch(prepare(config, job.run_dir, job.generation, job.bounds))
     finally:
         backend.close()
@@ -136,7 +136,7 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
         return None
     if not resume:
         raise RunError(
-            f"{folder} holds a run already; go on with it by --resume, choose another --run-dir "
+            f"{folder} already holds a run; continue it with --resume, choose another --run-dir "
             "or remove it"
         )
     manifest = json.loads((folder / NAME).read_text())
@@ -148,7 +148,7 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
     if then["checkpoint"].get("path") != now["checkpoint"]["path"]:
         changed.append("checkpoint.path")
     if changed:
-        raise RunError(f"{folder} was begun with another {', '.join(changed)}: cannot be resumed")
+        raise RunError(f"{folder} was started with another {', '.join(changed)}: cannot be resumed")
     generation: str = manifest["generation"]
     return generation
 

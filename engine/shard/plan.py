@@ -13,7 +13,7 @@ import numpy as np
 from gapcast.engine.description import created, describe, modules
 from gapcast.engine.errors import BrokenPlugin
 from gapcast.engine.forecaster import Ints, Layout, Model, Series
-from gapcast.engine.network.layouts import halo, narrow, part
+from gapcast.engine.network.layouts import for_targets, halo, narrow
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, Span
 from gapcast.engine.state import Parcel, within
 
@@ -34,9 +34,9 @@ class Plan:
     window: int
     job_targets: Ints
 
-    def part(self, targets: Ints) -> Plan:
+    def for_targets(self, targets: Ints) -> Plan:
         """The plan of a shard that owns these of the targets (ascending indices)."""
-        return replace(self, layouts=tuple(part(layout, targets) for layout in self.layouts))
+        return replace(self, layouts=tuple(for_targets(layout, targets) for layout in self.layouts))
 
     def columns(self) -> Ints:
         """Columns of the frames that any of the models reads, ascending."""

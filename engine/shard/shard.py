@@ -29,7 +29,7 @@ from gapcast.engine.state import Arrays, below, within
 if TYPE_CHECKING:
     from gapcast.engine.shard.plan import Plan
 
-OBSERVED, MISSING, HIDDEN, REJECTED = range(4)
+OBSERVED, MISSING, WITHHELD, REJECTED = range(4)
 
 
 class Shard:
@@ -124,14 +124,14 @@ class Shard:
             self.withheld = []
             for intervals in self.intervals:
                 intervals.open()
-        dark = self._dark(segment)
-        views = self._views(frame, dark)
+        mask = self._withheld_mask(segment)
+        views = self._views(frame, mask)
         own = views[0].own
-        steps = self._steps(frame, own, dark)
+        steps = self._steps(frame, own, mask)
         lagged = self.lagged.push(steps)
         result = StepResult(frame.first, steps, [], [], lagged)
         past = dict(zip(self.lagged.lags, lagged, strict=True))
-        withheld = np.where(steps.status == HIDDEN, steps.truth, np.nan)
+        withheld = np.where(steps.status == WITHHELD, steps.truth, np.nan)
         for m, view in enumerate(views):
             started = time.perf_counter()
             forecast = self.intervals[m].calibrate(self._run(m, view), view, withheld)
@@ -140,7 +140,7 @@ class Shard:
             result.rows.append(rows)
             done = self.scorers[m].add(frame.first, rows, steps, past, self.how.scored)
             result.windows += [(m, *window) for window in done]
-        if segment.hidden and self._saved is not None:
+        if segment.withheld and self._saved is not None:
             self.withheld.append(frame)
             if segment.closes:
                 self._release()
@@ -148,8 +148,8 @@ class Shard:
 
     def _release(self) -> None:
         """The end of a span: models go back to its beginning and learn it with its truths, so
-        that they go on as if it had never been dark. What they forecast on the way is discarded;
-        what they forecast in the dark tells how wide intervals have to be there."""
+        that they go on as if it had never been mask. What they forecast on the way is discarded;
+        what they forecast in the mask tells how wide intervals have to be there."""
         assert self._saved is not None
         self.states, self._saved = self._saved, None
         for intervals in self.intervals:
@@ -172,42 +172,42 @@ class Shard:
                 )
         return forecast
 
-    def _dark(self, segment: Segment) -> NDArray[np.bool_] | None:
+    def _withheld_mask(self, segment: Segment) -> NDArray[np.bool_] | None:
         """(T, targets of the job in sight) what is withheld in a segment; None: nothing."""
-        if not segment.hidden:
+        if not segment.withheld:
             return None
         span = self.how.span_at(segment.start)
         if self._within is None or self._within[0] != span:
             series = self.layouts[0].series
-            self._within = span, self.how.dark([series[c] for c in self.job_targets], span)
+            self._within = span, self.how.withheld([series[c] for c in self.job_targets], span)
         return self._within[1][segment.start - span.start : segment.stop - span.start]
 
-    def _mine(self, dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _mine(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(T, N) of what is withheld, this shard's targets."""
-        return dark[:, np.searchsorted(self.job_targets, self.targets)]
+        return mask[:, np.searchsorted(self.job_targets, self.targets)]
 
-    def _views(self, frame: GridFrame, dark: NDArray[np.bool_] | None) -> list[Frame]:
+    def _views(self, frame: GridFrame, mask: NDArray[np.bool_] | None) -> list[Frame]:
         """The frame as each model may see it."""
         values = frame.values
         own = np.take(values, self.targets, axis=1)
         masked = None
-        if dark is not None:
-            mine = self._mine(dark)
+        if mask is not None:
+            mine = self._mine(mask)
             own = np.where(mine, np.nan, own)
             masked = mine if self.how.hide == "each-sensor" else None
             if self.how.hide == "together":
                 values = values.copy()
-                values[:, self.job_targets] = np.where(dark, np.nan, values[:, self.job_targets])
+                values[:, self.job_targets] = np.where(mask, np.nan, values[:, self.job_targets])
         return [
             Frame(layout, frame.first, values, own, _companions(layout, values, masked))
             for layout in self.layouts
         ]
 
-    def _steps(self, frame: GridFrame, own: Floats, dark: NDArray[np.bool_] | None) -> Steps:
+    def _steps(self, frame: GridFrame, own: Floats, mask: NDArray[np.bool_] | None) -> Steps:
         truth = frame.truth(self.targets)
         status = np.full(truth.shape, OBSERVED, np.uint8)
-        if dark is not None:
-            status[self._mine(dark)] = HIDDEN
+        if mask is not None:
+            status[self._mine(mask)] = WITHHELD
         missing = np.isnan(np.take(frame.values, self.targets, axis=1))
         status[missing] = MISSING
         status[missing & ~np.isnan(truth)] = REJECTED

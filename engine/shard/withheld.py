@@ -15,7 +15,7 @@ from gapcast.engine.shard.evaluation import Evaluation, Segment
 def cut(frame: GridFrame, segment: Segment) -> GridFrame:
     """The steps of `frame` that lie in `segment`."""
     steps = slice(segment.start - frame.first, segment.stop - frame.first)
-    return GridFrame(segment.start, frame.values[steps], frame.refused[steps])
+    return GridFrame(segment.start, frame.values[steps], frame.rejected[steps])
 
 
 class Withheld:
@@ -33,7 +33,7 @@ class Withheld:
         for segment in self.how.segments(frame.first, frame.first + len(frame.values)):
             if segment.opens or segment.closes:
                 self.frames = []
-            if segment.hidden and not segment.closes:
+            if segment.withheld and not segment.closes:
                 self.frames.append(cut(frame, segment))
 
     def narrow(self, columns: NDArray[np.int64]) -> Withheld:
@@ -49,7 +49,7 @@ class Withheld:
         return {
             "first": np.array([self.frames[0].first]),
             "values": np.concatenate([f.values for f in self.frames]),
-            "refused": np.concatenate([f.refused for f in self.frames]),
+            "rejected": np.concatenate([f.rejected for f in self.frames]),
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -57,4 +57,4 @@ class Withheld:
         self.frames = []
         if arrays:
             first = int(arrays["first"][0])
-            self.frames = [GridFrame(first, arrays["values"], arrays["refused"])]
+            self.frames = [GridFrame(first, arrays["values"], arrays["rejected"])]

@@ -119,7 +119,7 @@ def _full(epoch: int) -> None:
 
 def results_are_the_references(case: Case, tmp_path: Path) -> None:
     """Forecasts, scores (whole, by gap, by window), dead letters and counts are, byte for byte,
-    those of one shard of all targets in one process, whatever is hidden from whom."""
+    those of one shard of all targets in one process, whatever is withheld from which models."""
     for how in EVALUATIONS:
         same(case.reference(how, tmp_path), case.straight(how, tmp_path), how)
 
@@ -139,7 +139,7 @@ def batches_change_nothing(case: Case, tmp_path: Path) -> None:
 
 
 def a_stopped_run_goes_on_anywhere(case: Case, tmp_path: Path) -> None:
-    """Stopped at any moment, within a dark span too, a run goes on from its checkpoint with
+    """Stopped at any moment, within a withheld span too, a run goes on from its checkpoint with
     another number of workers or on another backend as if it had never stopped."""
     wanted, last = case.reference("each", tmp_path), len(case.configs) - 1
     epochs: dict[int, Any] = {}

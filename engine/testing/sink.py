@@ -202,7 +202,7 @@ def _countdown() -> _Countdown:
 
 
 def another_generation_is_not_mixed_up(case: Case, tmp_path: Path) -> None:
-    """Epochs of another run are never taken for this one's: they are refused or kept apart."""
+    """Epochs of another run are never taken for this one's: they are rejected or stored apart."""
     from gapcast.engine.errors import GapcastError
 
     case.open(tmp_path, "g1").write(0, epoch(0))

@@ -75,7 +75,7 @@ class OpenTsdbParams(plugin.Params):
     series: list[Series] = Field(
         default=list(_ALL),
         min_length=1,
-        description="What becomes a series. status: 0 observed, 1 missing, 2 hidden, 3 rejected. "
+        description="What becomes a series. status: 0 observed, 1 missing, 2 withheld, 3 rejected. "
         "squared_error: of what is scored; its mean over any span is the MSE.",
     )
     user: str | None = Field(default=None, description="For basic authentication.")
@@ -96,7 +96,7 @@ class OpenTsdbParams(plugin.Params):
         default=1_000_000,
         ge=1024,
         description="Most bytes of JSON in a post. tsd.http.request.max_chunk must allow it; "
-        "halved by itself when the server refuses.",
+        "halved by itself when the server rejects.",
     )
     gzip: bool = Field(default=True, description="Compress posts.")
     progress: Duration = Field(
@@ -120,14 +120,14 @@ class OpenTsdbParams(plugin.Params):
     @classmethod
     def _metric(cls, metric: str) -> str:
         if wrong := Template(metric).fields - {"quantity", "series", "run"}:
-            raise ValueError(f"{{{min(wrong)}}} belongs into tags")
+            raise ValueError(f"{{{min(wrong)}}} belongs in tags")
         return metric
 
     @field_validator("tags")
     @classmethod
     def _tags(cls, tags: dict[str, str]) -> dict[str, str]:
         if len(tags) > _MOST_TAGS:
-            raise ValueError(f"OpenTSDB keeps at most {_MOST_TAGS} tags")
+            raise ValueError(f"OpenTSDB stores at most {_MOST_TAGS} tags")
         for name, text in tags.items():
             Template(text)
             if escape(name) != name:
@@ -167,10 +167,10 @@ class OpenTsdbSink(Sink):
     delivery = Delivery.IDEMPOTENT
 
     def open(self, job: JobInfo, generation: str) -> None:
-        """Look at the server; it may be down, but a wrong password or certificate is refused."""
+        """Look at the server; it may be down, but a wrong password or certificate is rejected."""
         if job.interval % 1000:
             raise SinkError(
-                f"OpenTSDB keeps milliseconds; grid.interval, {job.interval} µs, is finer"
+                f"OpenTSDB stores milliseconds; grid.interval, {job.interval} µs, is finer"
             )
         p = self.params
         headers = {name: value.get_secret_value() for name, value in p.headers.items()}

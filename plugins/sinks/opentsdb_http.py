@@ -73,7 +73,7 @@ class Connections:
         self._most = 1 << 62
 
     def check(self) -> None:
-        """Raise SinkError if the server must be refused or refuses us; it may be down."""
+        """Raise SinkError if the server must be rejected or rejects us; it may be down."""
         try:
             answer = self._call("GET", "/api/version")
             self._allowed(answer)
@@ -86,7 +86,7 @@ class Connections:
         """Post the points of `body`, in several posts if need be.
 
         Raises SinkError where no repetition could help: a certificate that does not hold, a
-        password refused, an address that is not OpenTSDB's.
+        password rejected, an address that is not OpenTSDB's.
         """
         sent = Sent()
         waiting = deque([body])
@@ -209,7 +209,8 @@ class Connections:
             raise SinkError(f"{self.url} answers {status} {answer.reason}: {advice[status]}")
         if 300 <= status < 400:
             raise SinkError(
-                f"{self.url} answers {status} {answer.reason}: url must be where that leads to"
+                f"{self.url} answers {status} {answer.reason}: "
+                "set url to the address it redirects to"
             )
 
     def _broken(self, error: RequestException) -> str:
@@ -218,7 +219,7 @@ class Connections:
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise SinkError(
-                    f"{self.url}: its certificate is refused: {cause.verify_message}; "
+                    f"{self.url}: its certificate is rejected: {cause.verify_message}; "
                     "name the authority that signed it in ca, or mend the certificate"
                 ) from None
             if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":

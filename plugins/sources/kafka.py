@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.source import Position, Read, Source
-from gapcast.engine.units import MICROSECONDS, Duration, refusal
+from gapcast.engine.units import MICROSECONDS, Duration, expecting
 from gapcast.plugins.kafka.connection import Connection
 from gapcast.plugins.kafka.decoders import ArrowStreams, Beside, Columns, Decoder, Lines
 from gapcast.plugins.kafka.json_values import JsonObjects
@@ -80,10 +80,10 @@ class KafkaParams(CsvOptions, Connection):
             return self
         reader = load(self.format)
         if not issubclass(reader, TextFormat):
-            raise ValueError(f"format {self.format!r} is no format of lines")
+            raise ValueError(f"format {self.format!r} is not a line format")
         if beside and reader is not Csv:
             raise ValueError(
-                f"{self.format} lines have their sensor and time in themselves: neither "
+                f"{self.format} lines contain their sensor and time: neither "
                 "key_is_sensor nor timestamp_is_time"
             )
         return self
@@ -91,7 +91,7 @@ class KafkaParams(CsvOptions, Connection):
     @model_validator(mode="after")
     def _group_by_name(self) -> Self:
         if self.group == "":
-            raise refusal("a group's name, or left out")
+            raise expecting("a group's name, or left out")
         return self
 
     @property
@@ -184,8 +184,8 @@ class KafkaSource(Source):
 
     def _unknown(self, why: str) -> SourceError:
         return SourceError(
-            f"topic {self.params.topic!r}: its sensors cannot be found out, since {why}; name them "
-            "in network.sensors, or give network.positions"
+            f"topic {self.params.topic!r}: its sensors cannot be discovered, since {why}; name "
+            "them in network.sensors, or give network.positions"
         )
 
     def _until(self, reader: Reader, number: int, end: int) -> Iterable[Read]:

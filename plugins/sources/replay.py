@@ -114,7 +114,9 @@ class ReplaySource(Source):
     def _reader(self, file: File) -> Format:
         name = self.params.format or guess(file.path)
         if name is None:
-            raise SourceError(f"{file.path}: the name does not tell the format; say `format: csv`")
+            raise SourceError(
+                f"{file.path}: the file name does not show the format; say `format: csv`"
+            )
         try:
             reader = load(name)
             options = self.params.of(reader)

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from proxy import FAULTS, Proxy
 
 from gapcast.engine.errors import SinkError
-from gapcast.engine.output.delivery import DeadLetters, Delivery
+from gapcast.engine.output.dead_letters import DeadLetters
+from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.progress import Progress
 from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Rejected, Retry
 from gapcast.engine.testing import sink as kit
@@ -101,10 +102,10 @@ TestOpenTsdb = kit(
 def test_whatever_is_answered_stored_and_dead_is_what_was_sent(moods, poison, seed, compress):
     bad = {epoch(0)["forecast"][i].as_py() for i in poison}
 
-    def refuses(point):
+    def rejects(point):
         return "Invalid tag value" if float(point["value"]) in bad else None
 
-    with tsd.Tsd(moods, refuses, seed) as server:
+    with tsd.Tsd(moods, rejects, seed) as server:
         sink = opened(server.url, bytes=2048, connections=2, gzip=compress)
         dead = write(sink)
         sink.close()
@@ -118,8 +119,8 @@ def test_whatever_is_answered_stored_and_dead_is_what_was_sent(moods, poison, se
 @given(seed=st.integers(0, 1 << 30), poison=st.integers(0, 39))
 def test_late_answers_are_tried_again(seed, poison):
     bad = epoch(0)["forecast"][poison].as_py()
-    refuses = lambda point: "no" if float(point["value"]) == bad else None  # noqa: E731
-    with tsd.Tsd(["slow", "honest", "slow"], refuses, seed, late=0.3) as server:
+    rejects = lambda point: "no" if float(point["value"]) == bad else None  # noqa: E731
+    with tsd.Tsd(["slow", "honest", "slow"], rejects, seed, late=0.3) as server:
         sink = opened(server.url, bytes=8000, connections=2, timeout="100ms")
         assert write(sink).keys() == {poison}
         sink.close()
@@ -134,13 +135,13 @@ def test_bodies_too_large_are_halved_until_they_pass(over, caplog):
         complete(server, epoch(0))
         assert sink.counts["stored"] == POINTS
         if over != "close":
-            refused = [p for mood, p in server.puts if mood == "large"]
-            assert len(refused) <= 6, "the limit is learnt, not found again for each body"
+            rejected = [p for mood, p in server.puts if mood == "large"]
+            assert len(rejected) <= 6, "the limit is learnt, not found again for each body"
             assert "raise tsd.http.request.max_chunk" in caplog.text
         sink.close()
 
 
-def test_one_point_too_large_is_refused():
+def test_one_point_too_large_is_rejected():
     with tsd.Tsd(limit=10) as server:
         sink = opened(server.url)
         dead = write(sink, table=epoch(0, rows=4))
@@ -167,12 +168,12 @@ def test_only_what_is_not_stored_is_sent_again():
 def test_rejected_rows_become_dead_letters_with_the_reason(tmp_path):
     table = epoch(0)
     bad = table["truth"][8].as_py()
-    refuses = lambda point: "Invalid tag value" if float(point["value"]) == bad else None  # noqa: E731
-    with tsd.Tsd(["busy"], refuses) as server:
+    rejects = lambda point: "Invalid tag value" if float(point["value"]) == bad else None  # noqa: E731
+    with tsd.Tsd(["busy"], rejects) as server:
         sink = opened(server.url)
         stopping = threading.Event()
         sinks = {"tsdb": sink}
-        delivery = Delivery(sinks, DeadLetters(tmp_path, sinks, stopping), stopping)
+        delivery = SinkWriter(sinks, DeadLetters(tmp_path, sinks, stopping), stopping)
         delivery.write(table)
         delivery.close()
         complete(server, table, [8])
@@ -193,11 +194,11 @@ def test_rows_that_share_a_rejected_truth_are_all_dead_letters(series, rows):
     both = pa.concat_tables([one, other.set_column(5, one.field(5), one["truth"].fill_null(1.25))])
     bad = one[series][8].as_py()
 
-    def refuses(point):
+    def rejects(point):
         of = point["metric"] == f"temperature.{series}"
         return "Invalid tag value" if of and float(point["value"]) == bad else None
 
-    with tsd.Tsd([], refuses) as server:
+    with tsd.Tsd([], rejects) as server:
         sink = opened(server.url)
         assert write(sink, table=both).keys() == rows
         sink.close()
@@ -254,7 +255,7 @@ def test_figures_of_the_run_come_with_its_epochs():
             assert list(only.values()) == [value]
 
 
-def test_a_grid_finer_than_milliseconds_is_refused():
+def test_a_grid_finer_than_milliseconds_is_rejected():
     sink = OpenTsdbSink(OpenTsdbSink.Params(url="http://127.0.0.1:1"))
     with pytest.raises(SinkError, match=r"keeps milliseconds; grid.interval, 1500 µs, is finer"):
         sink.open(JobInfo("kit", None, 1500, ("m",), 2, ()), "g")
@@ -274,13 +275,13 @@ def quiet(caplog):
 
 
 @pytest.mark.parametrize("wrong", [{}, {"user": "guest", "password": SECRET}])
-def test_a_wrong_password_is_refused_in_one_line(wrong, quiet):
+def test_a_wrong_password_is_rejected_in_one_line(wrong, quiet):
     with (
         tsd.Tsd(token="Basic bWU6cmlnaHQ=") as server,
-        pytest.raises(SinkError) as refused,
+        pytest.raises(SinkError) as rejected,
     ):
         opened(server.url, **wrong)
-    assert str(refused.value) == (
+    assert str(rejected.value) == (
         f"{server.url} answers 401 Unauthorized: check user and password, or headers"
     )
 
@@ -344,24 +345,24 @@ PAST = datetime.now(UTC) - timedelta(days=1)
         (["elsewhere.example"], {}, True, "Hostname mismatch"),
     ],
 )
-def test_a_certificate_that_does_not_hold_is_refused_in_one_line(
+def test_a_certificate_that_does_not_hold_is_rejected_in_one_line(
     authority, names, options, trusted, words, quiet
 ):
     ca, file = authority
-    with served(ca, *names, **options) as server, pytest.raises(SinkError) as refused:
+    with served(ca, *names, **options) as server, pytest.raises(SinkError) as rejected:
         opened(server.url, **LOGIN, **({"ca": file} if trusted else {}))
-    said = str(refused.value)
-    assert said.startswith(f"{server.url}: its certificate is refused: ")
+    said = str(rejected.value)
+    assert said.startswith(f"{server.url}: its certificate is rejected: ")
     assert words in said
     assert "\n" not in said
 
 
-def test_tls_spoken_to_a_plain_server_is_refused(quiet):
+def test_tls_spoken_to_a_plain_server_is_rejected(quiet):
     with tsd.Tsd() as server, pytest.raises(SinkError, match="does not speak TLS"):
         opened(server.url.replace("http:", "https:"))
 
 
-def test_a_file_that_holds_no_authority_is_refused(tmp_path, quiet):
+def test_a_file_that_holds_no_authority_is_rejected(tmp_path, quiet):
     file = tmp_path / "ca.pem"
     for content in (None, "no certificate\n"):
         if content:
@@ -371,9 +372,9 @@ def test_a_file_that_holds_no_authority_is_refused(tmp_path, quiet):
 
 
 def test_a_header_that_cannot_be_sent_is_not_shown(quiet):
-    with tsd.Tsd() as server, pytest.raises(SinkError, match="not sent: InvalidHeader") as refused:
+    with tsd.Tsd() as server, pytest.raises(SinkError, match="not sent: InvalidHeader") as rejected:
         opened(server.url, headers={"Authorization": f"{SECRET}\nx"})
-    assert SECRET not in str(refused.value)
+    assert SECRET not in str(rejected.value)
 
 
 CONFIG = """

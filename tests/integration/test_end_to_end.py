@@ -161,7 +161,7 @@ def test_every_key_once_and_every_value_bit_for_bit(
 ):
     mark, source, sinks = places(kafka, hdfs, opentsdb, topic)
     result = run(config(source, sinks, backend), tmp_path / "run")
-    counts = result.counts  # screening, on by default, may refuse one
+    counts = result.counts  # screening, on by default, may reject one
     assert (counts.used + counts.rejected, counts.late) == (7_200, 0)
     assert counts.rejected <= 1
     compare(hdfs, opentsdb, mark, tmp_path / "run", expected)

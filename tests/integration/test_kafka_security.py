@@ -127,7 +127,7 @@ def test_who_is_known_is_let_in(guarded, tmp_path):
         ("old", {}, "certificate"),
     ],
 )
-def test_what_is_wrong_is_refused_in_one_line(guarded, listener, changes, words, caplog, capfd):
+def test_what_is_wrong_is_rejected_in_one_line(guarded, listener, changes, words, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     source = KafkaSource(KafkaSource.Params(**keys(guarded, listener, **changes)))
     with pytest.raises(GapcastError, match=words) as caught:

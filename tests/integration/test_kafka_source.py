@@ -326,7 +326,7 @@ def test_a_stalled_client_is_replaced(kafka, closing, clients, caplog):
     topic.send(map(value, range(5, 10)))
     with caplog.at_level(logging.WARNING):
         assert values + take(source, 5, position=position)[0] == list(map(float, range(10)))
-    assert "although the log goes on to offset 10; connecting anew" in caplog.text
+    assert "although the log goes on to offset 10; reconnecting" in caplog.text
     assert len(clients.made) == 2
 
 
@@ -361,7 +361,7 @@ def test_no_answer_for_too_long_ends_the_run(kafka, closing):
 def test_what_cannot_be_reached_is_told_in_one_line(kafka):
     topic = Topic(kafka)
 
-    def refused(words, **params):
+    def rejected(words, **params):
         where = {"brokers": kafka.address, "topic": topic.name, "connect": "1s"}
         source = KafkaSource(KafkaSource.Params(**where | params))
         with pytest.raises(SourceError, match=words) as caught:
@@ -369,11 +369,11 @@ def test_what_cannot_be_reached_is_told_in_one_line(kafka):
         assert "\n" not in str(caught.value)
         assert "s3cret" not in str(caught.value)
 
-    refused(rf"no topic '{topic.name}x'; did you mean '{topic.name}'", topic=topic.name + "x")
-    refused("Connection refused", brokers="127.0.0.1:1")
-    refused("SASL", sasl={"mechanism": "PLAIN", "username": "u", "password": "s3cret"})
-    refused('No such configuration property: "nonsense"', settings={"nonsense": 1})
-    refused("SSL", tls={})
+    rejected(rf"no topic '{topic.name}x'; did you mean '{topic.name}'", topic=topic.name + "x")
+    rejected("Connection refused", brokers="127.0.0.1:1")
+    rejected("SASL", sasl={"mechanism": "PLAIN", "username": "u", "password": "s3cret"})
+    rejected('No such configuration property: "nonsense"', settings={"nonsense": 1})
+    rejected("SSL", tls={})
 
 
 def test_memory_is_bounded_while_one_partition_waits(kafka, clients):

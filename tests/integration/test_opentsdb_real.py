@@ -97,7 +97,7 @@ def test_bodies_over_the_limit_are_halved(tmp_path):
     stored(back(tmp_path), table)
 
 
-def test_points_that_the_daemon_refuses_are_told_from_those_it_stores(tmp_path, monkeypatch):
+def test_points_that_the_daemon_rejects_are_told_from_those_it_stores(tmp_path, monkeypatch):
     from gapcast.plugins.sinks import opentsdb_points
 
     monkeypatch.setattr(opentsdb_points, "escape", lambda name: name)

@@ -83,10 +83,10 @@ def test_every_flipped_bit_and_every_torn_byte_is_found(tmp_path, caplog):
     number, found = newest(tmp_path)
     assert number == 1
     assert same(found, SNAPSHOT)
-    assert "checkpoint passed over" in caplog.text
+    assert "checkpoint skipped" in caplog.text
 
 
-def test_another_version_is_refused(tmp_path, monkeypatch):
+def test_another_version_is_rejected(tmp_path, monkeypatch):
     newer = checkpoint.VERSION + 1
     write(tmp_path, 0, SNAPSHOT)
     monkeypatch.setattr(checkpoint, "VERSION", newer)
@@ -99,7 +99,7 @@ def test_another_version_is_refused(tmp_path, monkeypatch):
             reading()
 
 
-def test_a_checkpoint_of_version_1_is_refused_not_passed_over(tmp_path):
+def test_a_checkpoint_of_version_1_is_rejected_not_passed_over(tmp_path):
     content = {"version": 1, "meta": {}, "arrays": {}}
     crc = zlib.crc32(json.dumps(content, sort_keys=True).encode())
     (tmp_path / "00000004").mkdir()
@@ -201,7 +201,7 @@ def test_parts_torn_or_flipped_on_a_remote_filesystem_are_found(faulty, caplog):
         place.put(name, lambda file, content=whole: file.write(content))
     place.remove("0000.bin")
     assert newest(faulty)[0] == 1
-    assert "checkpoint passed over: faulty://states/00000002/0000.bin" in caplog.text
+    assert "checkpoint skipped: faulty://states/00000002/0000.bin" in caplog.text
 
 
 def test_a_run_that_cannot_write_one_stops_and_goes_on_later(stops, tmp_path, monkeypatch):
@@ -369,7 +369,7 @@ def test_a_run_goes_on_from_an_older_one_when_the_newest_are_damaged(
     for number in numbers(tmp_path / "r/checkpoint")[-damaged:]:
         (tmp_path / f"r/checkpoint/{number:08d}/0000.bin").write_bytes(b"torn")
     assert run(config(**often), tmp_path / "r", resume=True, bounds=EVERY_TURN).complete
-    assert caplog.text.count("checkpoint passed over") == damaged
+    assert caplog.text.count("checkpoint skipped") == damaged
     assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
 
 
@@ -390,10 +390,10 @@ def test_what_cannot_be_resumed_says_why(stops, tmp_path):
         run(config(), tmp_path / "none", resume=True)
     stops(300)
     run(config(), tmp_path / "r")
-    with pytest.raises(RunError, match="begun with another models"):
+    with pytest.raises(RunError, match="started with another models"):
         run(config(models={"last": {"type": "persistence"}}), tmp_path / "r", resume=True)
     elsewhere = {"checkpoint": {"path": str(tmp_path / "elsewhere")}}
-    with pytest.raises(RunError, match=r"begun with another checkpoint\.path"):
+    with pytest.raises(RunError, match=r"started with another checkpoint\.path"):
         run(config(**elsewhere), tmp_path / "r", resume=True)
     run(config(), tmp_path / "r", resume=True)
     with pytest.raises(RunError, match="is complete"):
@@ -420,7 +420,7 @@ def test_an_older_state_is_migrated(stops, tmp_path, monkeypatch):
     assert "last" in seen[0][1]
 
 
-def test_a_changed_network_is_refused(stops, tmp_path):
+def test_a_changed_network_is_rejected(stops, tmp_path):
     stops(300)
     run(config(), tmp_path / "r")
     SCRIPTS["test"] = {"a": [r for r in wave() if r[1] != "4"]}

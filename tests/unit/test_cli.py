@@ -21,7 +21,7 @@ grid: {interval: 30min}
 targets: {quantities: [temperature]}
 models: {one: {type: level}, two: {type: level}}
 """
-SAID = "c.yaml: right; run 'x', models one, two\n"
+SAID = "c.yaml: valid; run 'x', models one, two\n"
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ def changed(path, value):
         (("models", "m", "derive"), "perhaps"),
     ],
 )
-def test_schema_and_reader_refuse_the_same(path, value):
+def test_schema_and_reader_reject_the_same(path, value):
     assert not valid(changed(path, value))
     with pytest.raises(ConfigError):
         read_config(changed(path, value))
@@ -336,7 +336,7 @@ anything = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
-def test_whatever_stands_anywhere_is_read_or_refused_with_reasons(data):
+def test_whatever_stands_anywhere_is_read_or_rejected_with_reasons(data):
     whole = redact(load(FULL))
     path = data.draw(st.sampled_from(sorted(paths(whole), key=str)))
     inside = whole

@@ -232,7 +232,7 @@ ONE = {
     ),
     "an empty list": (
         "[temperature]", "[]",
-        "c.yaml:5:11  targets.quantities: must be not empty, got an empty list",
+        "c.yaml:5:11  targets.quantities: must not be empty, got an empty list",
     ),
     "an item of a list": (
         "[temperature]", "[temperature, 7]",
@@ -262,7 +262,7 @@ ONE = {
     ),
     "no model at all": (
         "models:\n  level:\n    type: level", "models: {}",
-        "c.yaml:6:1  models: must be not empty, got an empty section",
+        "c.yaml:6:1  models: must not be empty, got an empty section",
     ),
     "an unknown plugin": (
         "type: level", "type: levle",

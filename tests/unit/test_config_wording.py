@@ -98,7 +98,7 @@ def test_a_value_of_another_kind(kind, value, expected):
         (str, {"min_length": 2}, "x", "must have at least 2 characters"),
         (str, {"max_length": 1}, "xy", "must have at most 1 character"),
         (str, {"pattern": "^a$"}, "b", "must match pattern '^a$'"),
-        (list[int], {"min_length": 1}, [], "must be not empty, got an empty list"),
+        (list[int], {"min_length": 1}, [], "must not be empty, got an empty list"),
         (list[int], {"min_length": 3}, [1], "must have at least 3 items"),
         (list[int], {"max_length": 1}, [1, 2], "must have at most 1 item"),
         (Cat | Dog, {"discriminator": "kind"}, {"kind": "s3cr3t"},

@@ -16,7 +16,7 @@ from typer.main import get_group
 import gapcast
 from gapcast.engine.cli import app
 from gapcast.engine.config import load_production, read_config
-from gapcast.engine.config.model import Run, Screen
+from gapcast.engine.config.model import Run, ScreenSection
 from gapcast.engine.config.reference import render
 from gapcast.engine.errors import ConfigError
 from gapcast.engine.grid.screening import REASONS
@@ -195,8 +195,8 @@ def test_the_page_on_backtests_shows_the_config_that_ships():
 
 def test_the_defaults_of_screening_are_those_shown():
     shown, off = (part["screen"] for part in fragments(text("docs/screening.md")))
-    assert read_config(BASE | {"screen": shown}).screen == Screen()
-    assert read_config(BASE | {"screen": off}).screen != Screen()
+    assert read_config(BASE | {"screen": shown}).screen == ScreenSection()
+    assert read_config(BASE | {"screen": off}).screen != ScreenSection()
 
 
 def is_key(key):

@@ -80,6 +80,6 @@ def test_rows_of_lagged_steps_stand_at_their_own_time():
     result = StepResult(100, now, [rows], [], [past])
     (late, row) = Rows([Series("1", "t")], [model], 60_000_000).table(result).to_pylist()
     shown = ("horizon", "forecast", "truth", "status", "gap_age")
-    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "hidden", 4]
+    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "withheld", 4]
     assert [row[k] for k in shown] == [0, 2.0, 7.0, "observed", 1]
     assert (row["time"] - late["time"]).total_seconds() == 12 * 60

@@ -338,15 +338,15 @@ def test_parquet_wide(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [(LONG | {"time": [1.5] * 4}, "column 'time' is of type double"),
-     (LONG | {"value": ["x"] * 4}, "values that are no numbers"),
+     (LONG | {"value": ["x"] * 4}, "values that are not numbers"),
      ({"time": LONG["time"]}, "no column 'sensor'")],
 )  # fmt: skip
-def test_parquet_of_the_wrong_types_is_refused(tmp_path, columns, message):
+def test_parquet_of_the_wrong_types_is_rejected(tmp_path, columns, message):
     with pytest.raises(SourceError, match=message):
         everything(source(table(tmp_path, columns)))
 
 
-def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+def test_a_file_that_is_no_parquet_is_rejected(tmp_path):
     with pytest.raises(SourceError, match=r"x\.parquet: cannot be read"):
         of(tmp_path, "time,sensor", name="x.parquet")
 
@@ -383,7 +383,7 @@ def test_names_that_tell_their_format(path, name):
      ({"format": "csv", "options": {"x": 1}}, "x\n  Extra"),
      ({"path": "a.csv", "delimeter": ";"}, "delimeter")],
 )  # fmt: skip
-def test_wrong_parameters_are_refused_before_anything_is_read(params, message):
+def test_wrong_parameters_are_rejected_before_anything_is_read(params, message):
     with pytest.raises(ValidationError) as caught:
         ReplaySource.Params(**({"path": "data.txt"} | params))
     assert message in str(caught.value)

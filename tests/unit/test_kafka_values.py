@@ -262,7 +262,7 @@ def test_a_stream_that_is_none_costs_only_itself():
     assert [r[4] for r in rows] == [7, 19]
     assert [place(d) for d in dead] == ["t-0:13", "t-0:15", "t-0:9", "t-0:11", "t-0:17"]
     assert "no column 'quantity'" in dead[0]["reason"]
-    assert "values that are no numbers" in dead[1]["reason"]
+    assert "values that are not numbers" in dead[1]["reason"]
     assert all("not an Arrow IPC stream" in d["reason"] for d in dead[2:])
 
 
@@ -322,7 +322,7 @@ def test_one_bad_record_does_not_make_all_of_a_block_slow(monkeypatch):
     ("params", "words"),
     [
         ({"format": "jsno"}, "unknown format 'jsno'"),
-        ({"format": "parquet"}, "is no format of lines"),
+        ({"format": "parquet"}, "is not a line format"),
         ({"format": "intel-lab", "key_is_sensor": True}, "in themselves"),
         ({"settings": {"group.id": "x"}}, "group.id is not to be set here"),
         ({"sasl": {"mechanism": "PLAIN", "username": "u"}}, "username and password"),
@@ -368,7 +368,7 @@ def test_what_is_encoded_is_decoded_bit_for_bit(rows):
         assert sorted(map(repr, (r[:4] for r in found))) == sorted(map(repr, rows))
 
 
-def test_what_a_value_cannot_hold_is_null_or_refused():
+def test_what_a_value_cannot_hold_is_null_or_rejected():
     columns = {
         "a": pa.array([float("nan"), float("inf"), None]),
         "b": pa.array([b"\xff", None, b""]),

@@ -137,7 +137,7 @@ def test_a_failed_compaction_is_made_up_for_and_delays_no_epoch(eager, monkeypat
     )
     for e in range(4):
         assert isinstance(sink.write(e, epoch(e)), Committed)
-    assert "stays uncompacted: ZeroDivisionError" in caplog.text
+    assert "was not compacted: ZeroDivisionError" in caplog.text
     assert seen().equals(wanted(range(4)))
     assert len(seen(all_of_them=True)) > len(seen())
     monkeypatch.setattr(Faulty, "rm_file", merged)
@@ -161,7 +161,7 @@ def test_a_damaged_file_is_left_alone(eager, caplog, cut):
     for e in range(1, 8):
         assert isinstance(sink.write(e, epoch(e)), Committed)
     sink.close()
-    assert "stays uncompacted" in caplog.text
+    assert "was not compacted" in caplog.text
     assert Faulty.store[path].getvalue() == before
 
 
@@ -218,7 +218,7 @@ def test_an_epoch_without_rows_is_an_epoch():
     assert isinstance(opened().write(0, epoch(0)), AlreadyCommitted)
 
 
-def test_a_folder_of_another_run_is_refused_unless_it_wrote_nothing():
+def test_a_folder_of_another_run_is_rejected_unless_it_wrote_nothing():
     opened("one")
     opened("two").write(0, epoch(0))
     with pytest.raises(SinkError, match=r"another run \(in day=2004-03-03\); choose another"):
@@ -247,7 +247,7 @@ def test_a_name_node_that_is_not_there_is_told_in_one_line(monkeypatch):
         sink.open(JOB, "g")
 
 
-def refusal(**section):
+def expecting(**section):
     with pytest.raises(ConfigError) as caught:
         read_config(
             {
@@ -272,7 +272,7 @@ def refusal(**section):
     ],
 )
 def test_an_address_that_cannot_be_is_told_before_the_run(section, told):
-    assert told in refusal(**section)
+    assert told in expecting(**section)
 
 
 def test_settings_reach_the_driver_as_it_wants_them(monkeypatch):

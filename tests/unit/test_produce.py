@@ -14,7 +14,8 @@ from gapcast import run
 from gapcast.engine.checkpoint.schedule import Checkpoints
 from gapcast.engine.config import load_production
 from gapcast.engine.errors import SinkError
-from gapcast.engine.output.delivery import DeadLetters, Delivery
+from gapcast.engine.output.dead_letters import DeadLetters
+from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.readings import READINGS, dead_letters
 from gapcast.engine.run.produce import produce
 from gapcast.engine.sink import Committed, Receives, Rejected, Retry, Sink
@@ -62,7 +63,7 @@ def deliver(tmp_path, stopping=None):
     stopping = stopping or threading.Event()
     sinks = {"dead": Dead(Dead.Params())}
     dead = DeadLetters(tmp_path / "dead", sinks, stopping)
-    return dead, Delivery(sinks, dead, stopping)
+    return dead, SinkWriter(sinks, dead, stopping)
 
 
 def test_dead_letters_are_delivered_with_the_file_that_holds_them(tmp_path):

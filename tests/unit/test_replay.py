@@ -97,7 +97,7 @@ def test_no_file_is_an_error_that_names_the_path(tmp_path, path, monkeypatch):
 def test_a_name_that_does_not_tell_its_format_is_an_error(tmp_path):
     (tmp_path / "data.txt").write_text(line(0))
     source = opened(str(tmp_path), format=None)
-    with pytest.raises(SourceError, match="the name does not tell the format"):
+    with pytest.raises(SourceError, match="the file name does not show the format"):
         source.read("data.txt", None, 1)
 
 

@@ -98,7 +98,7 @@ def test_a_run_in_another_process_takes_one_when_asked(live, monkeypatch):
     ]  # fmt: skip
     again = gapcast("checkpoint", "save", folder)
     assert again.returncode == 1
-    assert f"no process is running {folder}" in again.stderr
+    assert f"{folder} is not running" in again.stderr
 
 
 def test_whoever_waits_is_told_that_the_run_was_killed(live):

@@ -245,7 +245,7 @@ def test_the_command_writes_a_file_and_says_so(tmp_path):
      ("--start", "soon", "must be a time"), ("--start", "1960-01-01", "not be before 1970"),
      ("--motes", "0", "--motes"), ("--format", "csv", "csv")],
 )  # fmt: skip
-def test_the_command_refuses_what_makes_no_sense(tmp_path, option, value, message):
+def test_the_command_rejects_what_makes_no_sense(tmp_path, option, value, message):
     arguments = ["simulate", "--out", str(tmp_path / "x"), option, value]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2

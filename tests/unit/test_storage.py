@@ -126,7 +126,7 @@ def config(**checkpoint):
         ({"keep": 0}, "", "must be greater than or equal to 1"),
     ],
 )
-def test_a_path_that_cannot_work_is_refused_with_what_to_do(
+def test_a_path_that_cannot_work_is_rejected_with_what_to_do(
     monkeypatch, checkpoint, missing, message
 ):
     if missing:
@@ -148,10 +148,10 @@ def test_local_paths_are_held_absolute(tmp_path, monkeypatch):
 
 
 def test_a_filesystem_that_cannot_be_reached_is_one_line(monkeypatch):
-    def refuses(self, **more):
+    def rejects(self, **more):
         raise ConnectionRefusedError(111, "Connection refused")
 
-    monkeypatch.setattr(Faulty, "__init__", refuses)
+    monkeypatch.setattr(Faulty, "__init__", rejects)
     with pytest.raises(RunError, match=r"faulty://a cannot be opened: .*Connection refused"):
         open_folder("faulty://a")
 
@@ -167,11 +167,11 @@ def test_a_filesystem_that_cannot_be_reached_is_one_line(monkeypatch):
     ],
 )
 def test_what_kind_of_error_it_is_is_not_lost(monkeypatch, raised, kind, told):
-    def refuses(*arguments, **more):
+    def rejects(*arguments, **more):
         raise raised
 
     Faulty.clear()
-    monkeypatch.setattr(Faulty, "makedirs", refuses)
+    monkeypatch.setattr(Faulty, "makedirs", rejects)
     with pytest.raises(kind) as caught:
         open_folder("faulty://a").put("x", holding(b"1"))
     assert type(caught.value) is kind

@@ -57,7 +57,7 @@ def test_a_blob_is_an_arrow_stream_that_anyone_can_open():
     assert (batch.num_rows, batch.schema.names) == (1, ["a"])
 
 
-def test_a_frame_carries_refused_values_only_where_there_are_some():
+def test_a_frame_carries_rejected_values_only_where_there_are_some():
     values = np.arange(6.0).reshape(2, 3)
     none = GridFrame(5, values, np.broadcast_to(np.nan, values.shape))
     some = GridFrame(5, values, np.full((2, 3), 7.0))
@@ -67,7 +67,7 @@ def test_a_frame_carries_refused_values_only_where_there_are_some():
         assert back.values.flags.writeable
         assert back.values.flags.c_contiguous
         same(back.values, values)
-        same(np.array(back.refused), np.array(frame.refused))
+        same(np.array(back.rejected), np.array(frame.rejected))
     assert wire.of_frame(none)[1].keys() == {"values"}
 
 
@@ -76,8 +76,8 @@ def test_results_and_endings_arrive_as_they_were():
     windows = [(1, 12, np.ones((4, 1, 6))), (0, 13, np.zeros((4, 1, 6)))]
     status = np.ones((2, 4), np.uint8)
     values = np.array([[1, np.nan, 3, 4, 5], [np.nan, 2, 3, 4, 5]])
-    refused = np.where(np.isnan(values), 9.0, np.nan)
-    frame, targets = GridFrame(9, values, refused), np.array([0, 2, 3, 4])
+    rejected = np.where(np.isnan(values), 9.0, np.nan)
+    frame, targets = GridFrame(9, values, rejected), np.array([0, 2, 3, 4])
     steps = Steps(frame.truth(targets), status, np.arange(8, dtype=np.int32).reshape(2, 4))
     past = Steps(steps.truth - 1, status + 1, steps.age + 1)
     rows[1] = ModelRows(*list(rows[1].given().values()), experts=status[..., None].astype(np.int32))
@@ -139,7 +139,7 @@ def test_a_forecaster_that_is_not_on_the_worker_says_so():
 
 
 def test_a_narrow_plan_reads_the_same_series():
-    part = plan().part(np.array([1]))
+    part = plan().for_targets(np.array([1]))
     columns = part.columns()
     narrow = part.narrow(columns)
     assert list(narrow.layouts[0].series) == [part.layouts[0].series[c] for c in columns]

@@ -105,7 +105,7 @@ def _values(
     try:
         numbers = column.cast(pa.float64(), safe=False)
     except pa.ArrowException as error:
-        raise SourceError(f"{where}: values that are no numbers: {error}") from error
+        raise SourceError(f"{where}: values that are not numbers: {error}") from error
     values[:] = pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
     if not np.isfinite(values).all():
         cells[np.isnan(values)] = NULL
