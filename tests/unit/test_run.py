@@ -214,7 +214,7 @@ def test_a_signal_stops_early_with_valid_files(script, tmp_path, number):
 def test_a_folder_is_used_once(script, tmp_path):
     script(a=wave())
     run(config(), tmp_path / "r")
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         run(config(), tmp_path / "r")
 
 
