@@ -26,8 +26,8 @@ import naive_spark
 import numpy as np
 import psutil
 
-from gapcast.engine import read_config, run
-from gapcast.engine.flow import RunResult
+from gapcast import read_config, run
+from gapcast.engine.run.loop import RunResult
 
 BACKENDS: dict[str, dict[str, object]] = {
     "local, 2 threads": {"type": "local", "threads": 2},

@@ -12,9 +12,10 @@ import machine
 import numpy as np
 
 from gapcast.engine.forecaster import Forecaster, Frame, Model, Series
-from gapcast.engine.network import Network, lay_out
-from gapcast.plugins.forecasters.blend import Blend
-from gapcast.plugins.forecasters.spatial_rls import SpatialRls
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
+from gapcast.plugins.forecasters.blend.forecaster import Blend
+from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 
 HALF_HOUR = 1_800_000_000
 SPATIAL = {"type": "spatial-rls"}

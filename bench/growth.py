@@ -21,7 +21,7 @@ import machine
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 path, folder = sys.argv[1:]
 config = read_config({
     "name": "growth",

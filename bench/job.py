@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 
 STEP = 1_800_000_000
 START = 1_078_099_200_000_000

@@ -26,9 +26,9 @@ import machine
 import numpy as np
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 from gapcast.engine.config import load_production
-from gapcast.engine.produce import produce
+from gapcast.engine.run.produce import produce
 
 # In the place of this folder, in which `services` would be this file.
 sys.path[0] = str(Path(__file__).parents[1] / "tests")

@@ -2,8 +2,8 @@
 
 A sensor's temperature hangs on its place; its dew point hardly does, since air that mixes has the
 same water everywhere. A series that neighbours share more of is a better one to forecast.
-`gapcast.engine.through` forecasts the derived quantity and turns it back into the first with the
-companion's value of the step.
+`gapcast.engine.shard.derived` forecasts the derived quantity and turns it back into the first with
+the companion's value of the step.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gapcast.engine.plugin import Plugin
 
 if TYPE_CHECKING:
-    from gapcast.engine.config.neighbours import Neighbours
+    from gapcast.engine.neighbours import Neighbours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -129,7 +129,7 @@ class Frame:
         target's own values from `own` and its sensor's other quantities from `companions`,
         never from `values`.
     own: (T, N) truth of each target as its own model may see it, NaN where missing, rejected
-        or hidden.
+        or withheld.
     companions: (T, N, Q - 1) the target sensor's other quantities of the same step; as many as
         ``Layout.companions``.
     """
@@ -218,7 +218,7 @@ class Forecaster(Plugin):
 
     derives: ClassVar[bool] = False
     """Whether a config that does not say ``derive`` means it to be true: what can be derived is
-    forecast through it (see `gapcast.engine.through`)."""
+    forecast through it (see `gapcast.engine.shard.derived`)."""
 
     def needs(self) -> Needs:
         """What the models read besides their target's own past. Default: nothing."""

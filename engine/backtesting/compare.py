@@ -17,12 +17,12 @@ from gapcast.engine.backtesting import scores
 from gapcast.engine.backtesting.cases import base, cases, ground, models
 from gapcast.engine.backtesting.play import play_all
 from gapcast.engine.config import RunConfig, read_config, redact
-from gapcast.engine.config.units import write_time
 from gapcast.engine.errors import RunError
-from gapcast.engine.manifest import versions
-from gapcast.engine.prepare import prepare
-from gapcast.engine.runs import new_folder
+from gapcast.engine.run.manifest import versions
+from gapcast.engine.run.prepare import prepare
+from gapcast.engine.run.run import new_folder
 from gapcast.engine.storage import replace
+from gapcast.engine.units import write_time
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def backtest(
     """
     folder = out or new_folder(f"{config.name}-backtest")
     if (folder / "backtest.csv").exists():
-        raise RunError(f"{folder} holds a backtest already; choose another folder or remove it")
+        raise RunError(f"{folder} already holds a backtest; choose another folder or remove it")
     plain, names = base(config), list(models(config))
     with TemporaryDirectory(prefix="gapcast-") as scratch:
         job = prepare(read_config(plain | {"evaluation": {}}), Path(scratch))
         try:
-            where = ground(config, job, Path(scratch) / "dead")
+            where = ground(config, job)
         finally:
             job.source.close()
     wanted = cases(config, where)

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 
 from gapcast.engine.config import read_config
-from gapcast.engine.runs import run
-from gapcast.engine.scoring import GAP_SCORES
+from gapcast.engine.run.run import run
+from gapcast.engine.shard.scoring import GAP_SCORES
 from gapcast.engine.sink import Committed, Delivery, JobInfo, Sink
 
 Plain = Mapping[str, Any]
@@ -32,10 +32,6 @@ class Nowhere(Sink):
 
     def open(self, job: JobInfo, generation: str) -> None:
         """Nothing to open."""
-
-    def last_committed(self) -> int | None:
-        """Nothing was."""
-        return None
 
     def write(self, epoch: int, forecasts: pa.Table) -> Committed:
         """Let them go."""

@@ -19,7 +19,7 @@ ERRORS = ("mse", "mae", "bias", "coverage")
 _FIELDS = [("n", pa.int64()), *((name, pa.float64()) for name in ERRORS)]
 BACKTEST = pa.schema([*_CASE, *_KEY, *_FIELDS])
 BACKTEST_BY_GAP = pa.schema([*_CASE, *_KEY, ("gap", pa.string()), *_FIELDS])
-"""The files' columns. Errors are means over all hidden values of a case that were forecast."""
+"""The files' columns. Errors are means over all withheld values of a case that were forecast."""
 
 Row = dict[str, Any]
 

@@ -43,7 +43,7 @@ def simulate(
     import numpy as np
 
     from gapcast.engine.data.simulate import Simulation, simulate
-    from gapcast.engine.network import read_positions
+    from gapcast.engine.network.series import read_positions
 
     known = list(read_positions(positions).values()) if positions else []
     what = Simulation(
@@ -68,7 +68,7 @@ def fetch(
 ) -> None:
     """Fetch a public data set and check it; run again to go on after a cut."""
     from gapcast.engine.data.fetch import DATA_SETS, fetch
-    from gapcast.engine.words import meant
+    from gapcast.engine.spelling import meant
 
     if name not in DATA_SETS:
         known = ", ".join(DATA_SETS)
@@ -79,7 +79,7 @@ def fetch(
 
 
 def _duration(text: str) -> int:
-    from gapcast.engine.config.units import read_duration
+    from gapcast.engine.units import read_duration
 
     try:
         found = read_duration(text)
@@ -93,7 +93,7 @@ def _duration(text: str) -> int:
 def _time(text: str) -> int:
     from pydantic import TypeAdapter, ValidationError
 
-    from gapcast.engine.config.units import Time
+    from gapcast.engine.units import Time
 
     try:
         found: int = TypeAdapter(Time).validate_python(text)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gapcast.engine.cli.scaffold import start
 from gapcast.engine.registry import Kind
-from gapcast.engine.starter import start
 
 
 def new(

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from gapcast.engine.config import load_production
-from gapcast.engine.produce import Produced
-from gapcast.engine.produce import produce as send
+from gapcast.engine.run.produce import Produced
+from gapcast.engine.run.produce import produce as send
 
 INTERRUPTED = 130
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gapcast.engine.config import load_config
-from gapcast.engine.flow import RunResult
-from gapcast.engine.masking import mask
-from gapcast.engine.runs import run as run_config
+from gapcast.engine.redaction import mask
+from gapcast.engine.run.loop import RunResult
+from gapcast.engine.run.run import run as run_config
 
 INTERRUPTED = 130
 MOST_REPORTED = 20_000_000
@@ -106,13 +106,14 @@ def _tell(out: Console, config: Path, result: RunResult) -> None:
     lines = [
         "",
         f"{c.read:,} readings in {result.seconds:.1f} s ({rate:,.0f}/s): {c.used:,} used, "
-        f"{c.late:,} late, {c.duplicate:,} duplicate, {c.rejected:,} rejected, {c.dead:,} dead",
+        f"{c.late:,} late, {c.duplicate:,} duplicate, {c.rejected:,} rejected, "
+        f"{c.invalid:,} invalid",
         "MSE, MAE and bias are means over the series; readings/s counts a model's own time.",
         "",
         f"{result.run_dir}/",
         f"  forecasts/     {result.forecasts:,} rows of Parquet, partitioned by day",
         "  scores.csv     by series; also scores_by_window/, scores_by_gap.csv",
-        "  dead/          readings refused, why and where (none if it is not there)",
+        "  dead_letters/  readings not used, why and where (none if it is not there)",
         "  report.html    all of it to look at, in any browser",
         "  manifest.json  the config as run, versions, counts",
         "",

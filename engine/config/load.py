@@ -13,7 +13,7 @@ from gapcast.engine.config.positions import KeyPath, Mistake, Written, hold, par
 from gapcast.engine.config.runconfig import Chosen, ProductionConfig, RunConfig
 from gapcast.engine.config.secrets import fill
 from gapcast.engine.errors import ConfigError, Problem
-from gapcast.engine.masking import SHORTEST, mask
+from gapcast.engine.redaction import SHORTEST, mask
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:

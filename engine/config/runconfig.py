@@ -12,19 +12,19 @@ from gapcast.engine.config.model import (
     Evaluation,
     Grid,
     Limit,
-    Screen,
+    ScreenSection,
     Sites,
     Targets,
 )
 from gapcast.engine.config.positions import KeyPath
-from gapcast.engine.masking import mask
+from gapcast.engine.redaction import mask
 
 if TYPE_CHECKING:
     from gapcast.engine.backend import Backend
     from gapcast.engine.derivation import Derivation
     from gapcast.engine.forecaster import Forecaster
     from gapcast.engine.plugin import Params, Plugin
-    from gapcast.engine.sink import Sink
+    from gapcast.engine.sink import Delivery, Sink
     from gapcast.engine.source import Source
 
 P = TypeVar("P", bound="Plugin")
@@ -60,6 +60,13 @@ def derives(model: ChosenModel[Forecaster]) -> bool:
 
 
 @dataclass(frozen=True)
+class ChosenSink(Chosen[P]):
+    """A sink's section. require: what it has to promise at least, if anything."""
+
+    require: Delivery | None = None
+
+
+@dataclass(frozen=True)
 class ChosenDerivation(Chosen[P]):
     """A derivation's section. inputs: the quantity to forecast and its companion."""
 
@@ -79,11 +86,11 @@ class RunConfig:
     grid: Grid
     network: Sites
     limits: Mapping[str, Limit]
-    screen: Screen
+    screen: ScreenSection
     targets: Targets
     evaluation: Evaluation
     models: Mapping[str, ChosenModel[Forecaster]]
-    sinks: Mapping[str, Chosen[Sink]]
+    sinks: Mapping[str, ChosenSink[Sink]]
     checkpoint: Checkpoint
     backend: Chosen[Backend]
     derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
@@ -127,6 +134,8 @@ def _section(chosen: Chosen[Any]) -> dict[str, Any]:
     if isinstance(chosen, ChosenModel):
         section |= {"horizons": list(chosen.horizons), "level": chosen.level}
         section |= {"derive": chosen.derive}
+    if isinstance(chosen, ChosenSink):
+        section |= {"require": chosen.require}
     if isinstance(chosen, ChosenDerivation):
         section |= {"from": list(chosen.inputs)}
     return section

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gapcast.engine.data import text
 from gapcast.engine.data.faults import Faults, disorder, fields_kept, strangers
 from gapcast.engine.data.field import DAY, Lab
 from gapcast.engine.errors import DataError
-from gapcast.engine.kernels import text
 from gapcast.engine.readings import NAME, TIME
 
 Ints = NDArray[np.int64]

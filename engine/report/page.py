@@ -15,7 +15,7 @@ import yaml
 
 from gapcast.engine.report.drawings import Drawing, Drawings
 from gapcast.engine.report.scores import Entry, Run, Section
-from gapcast.engine.scoring import GAP_AGES
+from gapcast.engine.shard.scoring import GAP_AGES
 from gapcast.engine.sink import STATUSES
 
 MOST_ROWS = 20_000

@@ -1,4 +1,4 @@
-"""One sensor as a picture: truth, forecasts, interval, dark spans, the error in the title."""
+"""One sensor as a picture: truth, forecasts, interval, withheld spans, the error in the title."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gapcast.engine.report.drawings import Drawing, draw, forecasts_of
 from gapcast.engine.report.page import label
 from gapcast.engine.report.scores import Run, Section, open_run, sections
 from gapcast.engine.sink import STATUSES
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 
 FORMATS = ("png", "svg")
-SHADES = {"hidden": "0.5", "missing": "tab:orange"}
+SHADES = {"withheld": "0.5", "missing": "tab:orange"}
 
 
 def plot(

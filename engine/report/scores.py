@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-from gapcast.engine.config.units import read_duration
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Floats, Ints
-from gapcast.engine.manifest import NAME
-from gapcast.engine.network import natural, read_positions
-from gapcast.engine.scoring import GAP_AGES, GAP_SCORES, SCORES
+from gapcast.engine.network.series import natural, read_positions
+from gapcast.engine.run.manifest import NAME
+from gapcast.engine.shard.scoring import GAP_AGES, GAP_SCORES, SCORES
+from gapcast.engine.units import read_duration
 
 ERRORS = ("n", "mse", "mae", "bias", "coverage")
 LOCATIONS = "mote_locs.txt"
@@ -57,7 +57,7 @@ class Run:
     @property
     def scored(self) -> str:
         """The status of the steps that count."""
-        return "hidden" if self.config["evaluation"].get("spans") else "observed"
+        return "withheld" if self.config["evaluation"].get("spans") else "observed"
 
 
 @dataclass(frozen=True)

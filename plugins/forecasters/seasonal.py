@@ -7,8 +7,8 @@ from numba import njit
 from pydantic import Field
 
 from gapcast.engine import plugin, spread
-from gapcast.engine.config.units import Duration
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, State
+from gapcast.engine.units import Duration
 
 
 class Seasonal(Forecaster):

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from gapcast.engine.config.units import refusal
 from gapcast.engine.extras import extra
 from gapcast.engine.plugin import Params
+from gapcast.engine.units import MICROSECONDS, Duration, expecting
 
 log = logging.getLogger("gapcast.kafka")
 
@@ -44,7 +44,7 @@ class Tls(Params):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.certificate is None) != (self.key is None):
-            raise refusal("certificate and key together")
+            raise expecting("certificate and key together")
         return self
 
 
@@ -63,14 +63,14 @@ class Sasl(Params):
     def _whole(self) -> Self:
         by_name = self.mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
         if by_name and not (self.username and self.password):
-            raise refusal(f"username and password, which {self.mechanism} needs")
+            raise expecting(f"username and password, which {self.mechanism} needs")
         return self
 
 
 def _others(settings: dict[str, Any]) -> dict[str, Any]:
     for name in settings:
         if name in OWN:
-            raise ValueError(f"{name} is not to be set here: gapcast sets it itself")
+            raise ValueError(f"{name} must not be set here: gapcast sets it")
     return settings
 
 
@@ -85,11 +85,21 @@ class Connection(Params):
         default=None, description="Encryption; `{}` trusts whom the system trusts."
     )
     sasl: Sasl | None = Field(default=None, description="Who we are, where brokers ask.")
+    connect: Duration = Field(
+        default=20 * MICROSECONDS["s"],
+        gt=0,
+        description="How long brokers may take to answer at the start.",
+    )
     settings: Annotated[dict[str, str | int | float | bool], AfterValidator(_others)] = Field(
         default_factory=dict,
         description="Further settings of librdkafka, by its own names, e.g. `client.rack`; "
         "secrets among them as `${NAME}` only.",
     )
+
+    @property
+    def seconds(self) -> float:
+        """`connect` as clients take it."""
+        return self.connect / MICROSECONDS["s"]
 
     def client(self, trouble: Trouble, **own: Any) -> dict[str, Any]:
         """The settings of a client; `own` are librdkafka's with ``_`` for a dot."""
@@ -119,7 +129,7 @@ class Connection(Params):
                 "sasl.password": _plain(self.sasl.password),
             }
             if self.sasl.mechanism == "PLAIN" and not self.tls:
-                log.warning("%s: the password goes in clear; give `tls` too", self.brokers)
+                log.warning("%s: the password is sent unencrypted; set `tls` too", self.brokers)
         made |= {name.replace("_", "."): value for name, value in own.items()}
         return {name: value for name, value in made.items() if value is not None}
 

@@ -15,17 +15,14 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from gapcast.engine.errors import SourceError
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 from gapcast.plugins.kafka.connection import Connection, Trouble, kafka, words
 
 log = logging.getLogger("gapcast.kafka")
 
 WAIT = 0.2
 """Seconds that one call waits for a partition with nothing to give."""
-CONNECT = 20.0
-"""Seconds within which some broker must answer at the start."""
 HELD = 64 << 20
-"""Bytes that wait here at most, and as many again in the client; shared by the partitions."""
 _AT_ONCE = 20_000
 
 
@@ -91,15 +88,19 @@ class Reader:
     """Reads the partitions of a topic, each from any offset. Calls may come from any thread.
 
     patience: seconds without any progress, although records are there or no broker answers,
-    before it gives up; at half of it it connects anew.
+    before it gives up; at half of it it connects anew. held: bytes that wait here at most, and as
+    many again in the client; shared by the partitions, of which each may have 1 MiB.
     """
 
-    def __init__(self, connection: Connection, group: str | None, patience: float) -> None:
+    def __init__(
+        self, connection: Connection, group: str | None, patience: float, held: int = HELD
+    ) -> None:
         self._kafka = kafka()
         self._connection = connection
         self._group = group or "gapcast"
         self._topic = connection.topic
         self._patience = patience
+        self._held = held
         self._lock = threading.RLock()
         self._lanes: dict[int, _Lane] = {}
         self._rounds = 0
@@ -109,7 +110,7 @@ class Reader:
 
     def partitions(self, seconds: float | None = None) -> int:
         """How many partitions the topic has. Raises SourceError when that cannot be found out."""
-        seconds = CONNECT if seconds is None else seconds
+        seconds = self._connection.seconds if seconds is None else seconds
         with self._lock:
             until = time.monotonic() + seconds
             while True:
@@ -187,7 +188,7 @@ class Reader:
             with self._lock:
                 self._consumer.commit(offsets=places, asynchronous=not wait)
         except self._kafka.KafkaException as error:
-            log.info("offsets cannot be noted in group %s: %s", self._group, words(error))
+            log.info("offsets cannot be recorded in group %s: %s", self._group, words(error))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -197,7 +198,7 @@ class Reader:
     @property
     def _share(self) -> int:
         """Bytes that may wait of each partition."""
-        return max(1 << 20, HELD // self._partitions)
+        return max(1 << 20, self._held // self._partitions)
 
     def _connect(self) -> Any:
         settings = self._connection.client(
@@ -275,7 +276,7 @@ class Reader:
         elif error.name() in ("UNKNOWN_TOPIC_OR_PART", "TOPIC_AUTHORIZATION_FAILED"):
             raise SourceError(f"{self._topic}: {error.str()}")
         elif error.fatal():
-            raise SourceError(f"{self._topic}: the client cannot go on: {error.str()}")
+            raise SourceError(f"{self._topic}: the client cannot continue: {error.str()}")
         else:
             self._trouble.note(error)
 
@@ -292,8 +293,8 @@ class Reader:
                 "records were lost with a broker"
             )
         return SourceError(
-            f"{lane.name}: {what}; a run cannot go on over a hole nobody asked for. Begin a new "
-            "run in another --run-dir, and keep records longer than runs may stand still "
+            f"{lane.name}: {what}; so the run cannot continue without a gap. Start a new run "
+            "in another --run-dir, and retain records for longer than runs may be stopped "
             "(retention.ms)"
         )
 
@@ -322,7 +323,7 @@ class Reader:
         if silent > self._patience or self._trouble.denied:
             raise SourceError(f"{message}; see whether brokers {self._connection.brokers} are well")
         if silent > self._patience / 2 and not lane.again:
-            log.warning("%s; connecting anew", message)
+            log.warning("%s; reconnecting", message)
             self._anew()
 
     def _anew(self) -> None:

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from gapcast.engine.sink import (
     Sink,
 )
 from gapcast.engine.storage import Folder
-from gapcast.plugins.sinks.parts import DAYS, QUIET, Part, due, parts, superseded
+from gapcast.plugins.sinks.parts import DAYS, Part, due, parts, superseded
 
 log = logging.getLogger("gapcast.sinks")
 
@@ -67,13 +67,17 @@ class ParquetSink(Sink):
 
     delivery = Delivery.TRANSACTIONAL
     params: ParquetParams
+    many: ClassVar = 64
+    """So many small files at the end of a day that still grows are merged."""
+    quiet: ClassVar = 16
+    """A day is thought finished when so many epochs have brought nothing to it."""
 
     @abstractmethod
     def place(self, job: JobInfo) -> Folder:
         """The folder to write to."""
 
     def open(self, job: JobInfo, generation: str) -> None:
-        """Remove what a crash left; refuse a folder that holds another run's forecasts."""
+        """Remove what a crash left; reject a folder that holds another run's forecasts."""
         self.folder = self.place(job)
         self._notes = self.folder / "_epochs"
         self._generation = generation
@@ -91,10 +95,6 @@ class ParquetSink(Sink):
                 f"{self.folder.url} cannot be used: {_reason(error)}; expected a folder that can "
                 "be reached and written to"
             ) from error
-
-    def last_committed(self) -> int | None:
-        """The epoch before the one that the note names."""
-        return self._next - 1 if self._next else None
 
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Put one file a day, or several if it has too many rows for one, then the note.
@@ -122,7 +122,7 @@ class ParquetSink(Sink):
 
     def close(self) -> None:
         """Merge the small files that are left, as far as that can be done now."""
-        self._compact(self._next + QUIET + 1)
+        self._compact(self._next + self.quiet + 1)
 
     def _begin(self, days: Sequence[str]) -> None:
         """Find the next epoch by the note of this generation, which is made if there is none."""
@@ -171,13 +171,16 @@ class ParquetSink(Sink):
             try:
                 if day in self._doubtful:
                     self._look(day)
-                for group in due(self._days[day], following, self.params.rows):
+                for group in self._due(day, following):
                     self._merge(day, group)
             except (OSError, pa.ArrowException) as error:
                 self._doubtful.add(day)
-                self._rest = following + QUIET
-                log.warning("%s/%s stays uncompacted: %s", self.folder.url, day, _reason(error))
+                self._rest = following + self.quiet
+                log.warning("%s/%s was not compacted: %s", self.folder.url, day, _reason(error))
                 return
+
+    def _due(self, day: str, following: int) -> Iterator[list[Part]]:
+        return due(self._days[day], following, self.params.rows, self.many, self.quiet)
 
     def _merge(self, day: str, group: Sequence[Part]) -> None:
         folder = self.folder / day

@@ -8,7 +8,7 @@ import pytest
 from gapcast.engine.derivation import Derivation
 from gapcast.engine.testing import derivation
 from gapcast.engine.testing.derivation import CHECKS
-from gapcast.plugins.derivations.dew_point import DewPoint
+from gapcast.plugins.derivations.dew_point.derivation import DewPoint
 
 TestDewPoint = derivation(DewPoint)
 

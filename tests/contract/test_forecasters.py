@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gapcast.engine.config.neighbours import Neighbours
+from gapcast.engine.neighbours import Neighbours
 from gapcast.engine.testing import forecaster
-from gapcast.plugins.forecasters.blend import Blend
-from gapcast.plugins.forecasters.diurnal import Diurnal
-from gapcast.plugins.forecasters.ema import Ema
-from gapcast.plugins.forecasters.network_rls import NetworkRls
+from gapcast.plugins.forecasters.blend.forecaster import Blend
+from gapcast.plugins.forecasters.diurnal.forecaster import Diurnal
+from gapcast.plugins.forecasters.ema.forecaster import Ema
+from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 from gapcast.plugins.forecasters.persistence import Persistence
 from gapcast.plugins.forecasters.seasonal import Seasonal
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from doubles import SCRIPTS
 
-from gapcast.engine import read_config, run
-from gapcast.engine.checkpoint import numbers, read
+from gapcast import read_config, run
+from gapcast.engine.checkpoint.format import numbers, read
 from gapcast.engine.errors import CheckpointError
 from gapcast.engine.storage import open_folder
 

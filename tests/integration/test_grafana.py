@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 
 ROOT = Path(__file__).parents[2]
 BOARDS = {
@@ -26,7 +26,7 @@ PANELS = [
 
 
 def config(url):
-    """Ten sensors of the sample, the last day dark for each; lasts some seconds."""
+    """Ten sensors of the sample, the last day withheld for each; lasts some seconds."""
     return read_config(
         {
             "name": "grafana",

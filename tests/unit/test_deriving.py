@@ -9,11 +9,11 @@ import pytest
 from doubles import SCRIPTS
 from packages import install
 
-from gapcast.engine import read_config, run
+from gapcast import read_config, run
 from gapcast.engine.errors import RunError, SourceError
-from gapcast.engine.prepare import prepare
-from gapcast.engine.through import Through
-from gapcast.plugins.derivations.dew_point import DewPoint
+from gapcast.engine.run.prepare import prepare
+from gapcast.engine.shard.derived import Through
+from gapcast.plugins.derivations.dew_point.derivation import DewPoint
 
 NAMED = {"sensors": ["1", "2", "3"]}
 OTHERS = """

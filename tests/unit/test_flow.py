@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from gapcast.engine.backend import Backend
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.results import ModelRows, StepResult, Steps
-from gapcast.engine.rows import Rows
-from gapcast.engine.testing.backend import MODELS
-from gapcast.engine.testing.played import config, play
-from gapcast.engine.testing.stage import Stage
+from gapcast.engine.output.rows import Rows
+from gapcast.engine.shard.results import ModelRows, StepResult, Steps
+from gapcast.engine.sink import STATUSES
 from gapcast.plugins.forecasters.persistence import Persistence
+
+START = datetime(1970, 1, 1, tzinfo=UTC)
+HALF_HOUR = timedelta(minutes=30)
+
+
+def expected(result, models, names):
+    """The rows of a result, one after the other, as their contract has them."""
+    for model, rows in zip(models, result.rows, strict=True):
+        for i, horizon in enumerate(sorted(model.horizons)):
+            steps = result.lagged[0] if horizon < 0 else result.steps
+            for t, n in np.ndindex(steps.truth.shape):
+                if np.isnan(rows.mean[t, n, i]):
+                    continue
+                yield {
+                    "time": START + HALF_HOUR * (result.first + t + min(horizon, 0)),
+                    "sensor": names[n],
+                    "quantity": "temperature",
+                    "model": model.name,
+                    "horizon": horizon,
+                    "forecast": rows.mean[t, n, i],
+                    "lower": rows.lower[t, n, i],
+                    "upper": rows.upper[t, n, i],
+                    "truth": steps.truth[t, n],
+                    "status": STATUSES[steps.status[t, n]],
+                    "gap_age": steps.age[t, n],
+                    "regressors": None,
+                    "experts": None,
+                }
 
 
 def test_rows_do_not_depend_on_where_frames_are_cut():
@@ -32,10 +56,20 @@ def test_rows_do_not_depend_on_where_frames_are_cut():
     whole = StepResult(100, steps(), [rows(3), rows(1)], [], [steps()])
     plain = Persistence(Persistence.Params())
     models = [Model("a", plain, (-2, 0, 3)), Model("b", plain, (0,))]
-    make = Rows([Series(str(i), "temperature") for i in range(4)], models, 1_800_000_000).table
+    series = [Series(name, "temperature") for name in "abcd"]
+    make = Rows(series, models, 1_800_000_000).table
+    table, wanted = make(whole), list(expected(whole, models, "abcd"))
+    assert table.to_pylist() == wanted
     for at in range(1, 7):
-        parts = whole.cut(at)
-        assert make(StepResult.joined(parts, np.concatenate)).equals(make(whole))
+        head, tail = whole.cut(at)
+        assert make(StepResult.joined((head, tail), np.concatenate)).equals(table)
+        assert make(head).to_pylist() == [r for r in wanted if made_at(r) < 100 + at]
+        assert make(tail).to_pylist() == [r for r in wanted if made_at(r) >= 100 + at]
+
+
+def made_at(row):
+    """The step of a frame in which a row was made."""
+    return (row["time"] - START) // HALF_HOUR - min(row["horizon"], 0)
 
 
 def test_rows_of_lagged_steps_stand_at_their_own_time():
@@ -46,30 +80,6 @@ def test_rows_of_lagged_steps_stand_at_their_own_time():
     result = StepResult(100, now, [rows], [], [past])
     (late, row) = Rows([Series("1", "t")], [model], 60_000_000).table(result).to_pylist()
     shown = ("horizon", "forecast", "truth", "status", "gap_age")
-    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "hidden", 4]
+    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "withheld", 4]
     assert [row[k] for k in shown] == [0, 2.0, 7.0, "observed", 1]
     assert (row["time"] - late["time"]).total_seconds() == 12 * 60
-
-
-class StoppedInBetween(Backend):
-    """Is asked to stop when the flow has just looked whether it should, once."""
-
-    def run(self, job):
-        with job.flow(100_000) as flow:
-            flow.checkpoints.due = lambda: self.stop()
-            (shard,) = job.shards(job.shares(1))
-            for frame in flow.frames(lambda: None, shard.snapshot):
-                flow.add(shard.step(frame))
-            return flow.finish(shard.finish())
-
-    def stop(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        self.stop = bool
-        return False
-
-
-def test_a_run_is_never_stopped_without_a_checkpoint(tmp_path):
-    backend = {"type": "test_flow:StoppedInBetween"}
-    run = play(config(backend, MODELS, "each", tmp_path, "1h"), tmp_path, Stage(15)).sound()
-    assert run.manifest["state"] == "interrupted"
-    assert len(run.states) == 1

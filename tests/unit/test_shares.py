@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Layout, Series
-from gapcast.engine.results import Ending, ModelRows, StepResult, Steps
-from gapcast.engine.shares import Shares, together
+from gapcast.engine.parallel.shares import Shares, together
+from gapcast.engine.shard.results import Ending, ModelRows, StepResult, Steps
 
 
 def layout(units):

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapcast.engine.config.neighbours import Neighbours
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.kernels.neighbours import choose, compare
-from gapcast.engine.network import Network, lay_out
+from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing import forecaster as conformance
 from gapcast.engine.testing.forecaster import view
-from gapcast.plugins.forecasters.ema import Ema
+from gapcast.plugins.forecasters.ema.forecaster import Ema
+from gapcast.plugins.forecasters.ema.kernel import choose, compare
 from gapcast.plugins.forecasters.persistence import Persistence
 from gapcast.plugins.forecasters.seasonal import Seasonal
 

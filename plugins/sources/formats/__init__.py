@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
 from gapcast.plugins.sources.formats.format import Format
 
 FORMATS = {

@@ -16,10 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gapcast.engine.config.units import Sensor, refusal
 from gapcast.engine.errors import SourceError
 from gapcast.engine.plugin import Params
-from gapcast.engine.words import meant
+from gapcast.engine.spelling import meant
+from gapcast.engine.units import Sensor, expecting
 from gapcast.plugins.sources.formats.rows import Labels
 from gapcast.plugins.sources.text.patterns import reader
 
@@ -45,7 +45,7 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise refusal("a time zone such as UTC or Europe/Berlin") from None
+        raise expecting("a time zone such as UTC or Europe/Berlin") from None
     return value
 
 

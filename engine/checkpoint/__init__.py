@@ -1,0 +1,1 @@
+"""To go on after anything: checkpoints and savepoints."""

@@ -1,0 +1,1 @@
+"""From readings to frames: intake, watermarks, open steps, screening."""

@@ -1,0 +1,238 @@
+"""The grid: readings in arrival order go in, frames of closed steps come out.
+
+A reading is judged once, against its own partition's watermark as it stood when it arrived, so
+that neither batch boundaries nor the interleaving of partitions can change a verdict. Readings of
+open steps wait in `OpenSteps`; a step closes when every partition that it waits for has passed it
+(`Watermarks`), and only then are its readings sorted, freed of duplicates and aggregated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gapcast.engine.grid.columns import Columns
+from gapcast.engine.grid.counts import Counts
+from gapcast.engine.grid.frames import Closed, GridFrame
+from gapcast.engine.grid.kernels import cells as kernel
+from gapcast.engine.grid.open_steps import OpenSteps, Waiting
+from gapcast.engine.grid.screening import Rejections, Screener
+from gapcast.engine.grid.watermarks import UNSET, Watermarks
+from gapcast.engine.network.series import Network
+from gapcast.engine.readings import DEAD_LETTERS, dead_letters, empty
+from gapcast.engine.state import below, within
+
+CLOCK_SKEW = 86_400_000_000
+"""A reading may be this much (µs, one day) ahead of the clock of this machine."""
+
+REASONS = {
+    kernel.LATE: "late: its step had been closed",
+    kernel.REJECTED: "rejected: outside the limits",
+    kernel.UNKNOWN: "unknown series",
+    kernel.EARLY: "time before grid.earliest",
+    kernel.FUTURE: "time too far in the future",
+    kernel.ABSURD: "not a number any measurement can have",
+}
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """How event time is cut. Durations and times in microseconds (since 1970, UTC)."""
+
+    interval: int
+    lateness: int = 0
+    aggregate: str = "mean"
+    future: int = 30 * 86_400_000_000
+    earliest: int = 631_152_000_000_000
+
+
+class Grid:
+    """Judges, holds and grids the readings of a job.
+
+    partitions: names of the source's partitions; network: its series are the columns of the
+    frames to come; limits: (lowest, highest) of a quantity; screen: judges the values of closed
+    steps, if anything does; most_cells: greatest steps × series of one frame, so that work is done
+    in pieces of bounded size.
+    """
+
+    def __init__(
+        self,
+        spec: GridSpec,
+        partitions: list[str],
+        network: Network,
+        limits: dict[str, tuple[float, float]],
+        screen: Screener | None = None,
+        most_cells: int = 2_000_000,
+    ) -> None:
+        self._most_cells = most_cells
+        self.spec = spec
+        self.screen = screen
+        self.counts = Counts()
+        self.watermarks = Watermarks(partitions)
+        self._columns = Columns(network)
+        self._series = len(network.series)
+        self._lowest, self._highest = np.tile([[-np.inf], [np.inf]], self._series)
+        for quantity, bounds in limits.items():
+            these = (s.quantity == quantity for s in network.series)
+            here = np.fromiter(these, bool, self._series)
+            self._lowest[here], self._highest[here] = bounds
+        self._open = OpenSteps()
+
+    @property
+    def partitions(self) -> list[str]:
+        """Names of the partitions, those that were there first, first."""
+        return self.watermarks.partitions
+
+    @property
+    def waiting(self) -> int:
+        """Readings held in steps that are still open."""
+        return len(self._open)
+
+    def add(self, partition: int, batch: pa.RecordBatch, now: int) -> pa.RecordBatch:
+        """Take readings (schema `READINGS`) in arrival order; returns the dead letters.
+
+        now: the clock, µs since 1970; nothing but the bound on future times depends on it.
+        """
+        if len(batch):
+            self.watermarks.speaks(partition)
+        time = batch["time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+        value = batch["value"].to_numpy(zero_copy_only=False).astype(float, copy=False)
+        series = self._columns.of(batch["sensor"], batch["quantity"])
+        offset = batch["offset"].to_numpy()
+        step, verdict = np.empty(len(batch), np.int64), np.empty(len(batch), np.uint8)
+        spec, closed = self.spec, UNSET if self._open.next is None else self._open.next
+        counts = np.zeros(len(REASONS) + 1, np.int64)
+        kernel.judge(
+            time, value, series, self._lowest, self._highest, spec.interval, spec.lateness,
+            spec.earliest, now + CLOCK_SKEW, spec.future, closed, self.watermarks.marks[partition],
+            counts, step, verdict,
+        )  # fmt: skip
+        where, rejected = np.full(len(batch), partition), verdict == kernel.REJECTED
+        waiting = Waiting(step, series, time, value, where, offset, rejected)
+        if counts[kernel.USED] < len(batch):
+            waiting = waiting.where((verdict == kernel.USED) | rejected)
+        self._open.add(waiting)
+        self.counts.read += len(batch)
+        self.counts.late += int(counts[kernel.LATE])
+        self.counts.invalid += int(counts[kernel.UNKNOWN :].sum())
+        return self._dead_letters(partition, batch, verdict)
+
+    def unreadable(self, records: int) -> None:
+        """Count records that the source could not make readings of."""
+        self.counts.read += records
+        self.counts.invalid += records
+
+    def closed(self) -> Iterator[Closed]:
+        """The steps closed since the last call, as frames of bounded size, without holes."""
+        until, mark = None, self.watermarks.lowest
+        if not self.watermarks.ended:
+            until = UNSET
+            if mark is not None:
+                until = (mark - self.spec.lateness) // self.spec.interval
+        closed = self._open.close(until)
+        if closed is not None:
+            first, until, readings = closed
+            yield from self._frames(readings, first, until)
+
+    def settled(self) -> Counts:
+        """The counts without the readings that still wait in open steps: these add up."""
+        return replace(self.counts, read=self.counts.read - self.waiting)
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """All that changes, as JSON values and arrays; `restore` takes it back."""
+        meta, waiting = self._open.snapshot()
+        meta |= {"partitions": list(self.partitions), "counts": asdict(self.counts)}
+        screen = self.screen.snapshot() if self.screen is not None else {}
+        arrays = self.watermarks.snapshot() | within("waiting", waiting)
+        return meta, arrays | within("screen", screen)
+
+    def restore(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot` of a grid over the same series.
+
+        Partitions that the snapshot does not know come after those it does. Raises RunError when
+        one of its own that had not ended is there no more.
+        """
+        self.watermarks.restore(meta["partitions"], arrays)
+        self.counts = Counts(**meta["counts"])
+        self._open.restore(meta, below(arrays, "waiting"))
+        screen = below(arrays, "screen")
+        if self.screen is not None and screen:
+            self.screen.restore(screen)
+
+    def compile(self) -> None:
+        """Compile the kernels that the first frame would otherwise wait for."""
+        list(self._frames(Waiting.none(), 0, 1))
+
+    def _frames(self, ready: Waiting, first: int, until: int) -> Iterator[Closed]:
+        most = max(1, self._most_cells // max(1, self._series))
+        pieces = range(first, until, most)
+        if len(pieces) > 1:
+            order = np.argsort(ready.step, kind="stable")
+            ready = ready.where(order)
+        for start in pieces:
+            stop = min(start + most, until)
+            piece = ready
+            if len(pieces) > 1:
+                a, b = np.searchsorted(ready.step, [start, stop])
+                piece = ready.where(slice(a, b))
+            values = np.empty((stop - start, self._series))
+            rejected_values = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
+            how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
+            used, duplicates, rejected = kernel.fill(
+                *piece.arrays(), start, how, values, rejected_values
+            )
+            if rejected_values.size == 0:
+                rejected_values = np.broadcast_to(np.nan, values.shape)
+            self.counts.used += used
+            self.counts.duplicate += duplicates
+            self.counts.rejected += rejected
+            letters = empty(DEAD_LETTERS)
+            if self.screen is not None:
+                rejections = self.screen.judge(start, values)
+                if len(rejections):
+                    if not rejected_values.flags.writeable:
+                        rejected_values = rejected_values.copy()
+                    rejected_values[rejections.step, rejections.series] = rejections.value
+                    letters = self._reject(piece, start, rejections)
+            yield Closed(GridFrame(start, values, rejected_values), letters)
+
+    def _reject(self, piece: Waiting, start: int, rejections: Rejections) -> pa.RecordBatch:
+        """Count the readings that had been used for rejected values as rejected; their letters."""
+        S = self._series
+        cells = rejections.step * S + rejections.series
+        cell = (piece.step - start) * S + piece.series
+        place = np.searchsorted(cells, cell)
+        here = np.flatnonzero(cells[np.minimum(place, len(cells) - 1)] == cell)
+        p = piece.where(here)
+        order = np.lexsort((p.offset, p.partition, p.time, place[here]))
+        p, place = p.where(order), place[here][order]
+        # As in the kernel: the first of each time counts, whatever became of it.
+        distinct = np.append(True, (np.diff(place) != 0) | (np.diff(p.time) != 0))
+        mine = np.flatnonzero(distinct & ~p.rejected & ~np.isnan(p.value))
+        p, place = p.where(mine), place[mine]
+        self.counts.used -= len(mine)
+        self.counts.rejected += len(mine)
+        names = pa.array(self.partitions).take(pa.array(p.partition))
+        reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), rejections.reasons)
+        known = self._columns.series
+        sensor, quantity = ([known[s][i] for s in p.series] for i in range(2))
+        return dead_letters(
+            reasons, names, p.offset, time=p.time, sensor=sensor, quantity=quantity, value=p.value
+        )
+
+    def _dead_letters(
+        self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]
+    ) -> pa.RecordBatch:
+        bad = np.flatnonzero(verdict != kernel.USED)
+        rows = batch.take(pa.array(bad))
+        reasons = pa.DictionaryArray.from_arrays(
+            pa.array(verdict[bad].astype(np.int32)),
+            pa.array([REASONS.get(v, "") for v in range(7)]),
+        )
+        known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}
+        return dead_letters(reasons, self.partitions[partition], rows["offset"], **known)

@@ -1,0 +1,1 @@
+"""From results to sinks: rows, epochs, delivery, dead letters, score files."""

@@ -1,0 +1,124 @@
+"""Epochs: results of frames gathered, made rows and delivered, a bounded number on their way."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+
+import numpy as np
+
+from gapcast.engine.output.delivery import SinkWriter
+from gapcast.engine.output.epoch_log import EpochLog
+from gapcast.engine.output.rows import Rows
+from gapcast.engine.shard.results import StepResult
+
+
+class Epochs:
+    """Gathers results into epochs and hands them to a writer thread, at most two epochs ahead.
+
+    Rows are made of a whole epoch, so that they do not depend on how it was cut into frames. The
+    bound is what pushes back: when the sinks are slow, `add` waits and nothing is read. An epoch
+    ends when it has `most` rows or is `seconds` old, or when the source pauses; where the log has
+    ends of epochs that a crash cut short, at these.
+    """
+
+    def __init__(
+        self, delivery: SinkWriter, rows: Rows, log: EpochLog, most: int, seconds: float
+    ) -> None:
+        self._delivery = delivery
+        self._rows = rows
+        self._log = log
+        self._most = most
+        self._seconds = seconds
+        self._fixed = deque(log.since(delivery.epoch))
+        self._logged = max((epoch for epoch, _ in self._fixed), default=-1)
+        self._gathered: list[StepResult] = []
+        self._count = 0
+        self._since = time.monotonic()
+        self._queue: queue.Queue[list[StepResult] | None] = queue.Queue(maxsize=2)
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._writer = threading.Thread(target=self._write, name="gapcast-write", daemon=True)
+        self._writer.start()
+
+    def add(self, result: StepResult) -> None:
+        """Take the joined result of one frame. Raises what a sink raised."""
+        while self._fixed and self._fixed[0][1] <= result.first + len(result):
+            _, until = self._fixed.popleft()
+            head, result = result.cut(until - result.first)
+            self._gather(head)
+            self._end()
+        if len(result):
+            self._gather(result)
+        if self._count >= self._most or time.monotonic() - self._since >= self._seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """End the epoch in progress, if it has rows and its end was not fixed before a crash."""
+        if not self._fixed:
+            self._end()
+
+    def settle(self) -> bool:
+        """Deliver everything added so far.
+
+        False while epochs that a crash cut short are being made again: their ends are fixed.
+        """
+        if self._fixed:
+            return False
+        self._end()
+        self._queue.join()
+        if self._failure is not None:
+            raise self._failure
+        return True
+
+    def close(self, deliver: bool) -> None:
+        """Wait until every epoch has its outcome; `deliver` what is gathered, or drop it.
+
+        Does nothing the second time. Raises what a sink raised, if asked to deliver.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if deliver:
+                self.flush()
+        finally:
+            self._hand_over(None)
+            self._writer.join()
+        if deliver and self._failure is not None:
+            raise self._failure
+
+    def _gather(self, result: StepResult) -> None:
+        self._gathered.append(result)
+        self._count += sum(rows.mean.size for rows in result.rows)
+
+    def _end(self) -> None:
+        if self._count:
+            self._hand_over(self._gathered)
+        self._gathered, self._count = [], 0
+        self._since = time.monotonic()
+
+    def _hand_over(self, epoch: list[StepResult] | None) -> None:
+        self._queue.put(epoch)
+        if epoch is not None and self._failure is not None:
+            raise self._failure
+
+    def _write(self) -> None:
+        while (epoch := self._queue.get()) is not None:
+            try:
+                if self._failure is None:
+                    self._deliver(StepResult.joined(epoch, np.concatenate))
+            except BaseException as error:
+                self._failure = error
+            finally:
+                self._queue.task_done()
+
+    def _deliver(self, epoch: StepResult) -> None:
+        table = self._rows.table(epoch)
+        if not len(table):
+            return
+        if self._delivery.epoch > self._logged:
+            self._log.append(self._delivery.epoch, epoch.first + len(epoch))
+        self._delivery.write(table)

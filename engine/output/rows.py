@@ -1,0 +1,108 @@
+"""From the arrays of the shards to the rows that sinks receive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.shard.results import ModelRows, StepResult, Steps
+from gapcast.engine.sink import FORECASTS, STATUSES
+
+
+class Rows:
+    """Makes tables of schema `FORECASTS`: by model, horizon, time and target, in this order.
+
+    The order depends on nothing but the steps, so that a repeated epoch repeats its rows.
+    """
+
+    def __init__(self, targets: Sequence[Series], models: Sequence[Model], interval: int) -> None:
+        self.interval = interval
+        self.models = [(m.name, sorted(m.horizons)) for m in models]
+        self._sensor = _encode([t.sensor for t in targets])
+        self._quantity = _encode([t.quantity for t in targets])
+        self._names = pa.array([m.name for m in models], pa.string())
+        self._statuses = pa.array(STATUSES)
+        self._experts = [_combinations(m.forecaster.experts) for m in models]
+        self._lags = sorted({-h for m in models for h in m.horizons if h < 0})
+
+    def table(self, result: StepResult) -> pa.Table:
+        """All models' rows of the steps of a result; a forecast of NaN makes no row."""
+        T, N = result.steps.truth.shape
+        first = result.first
+        shared = {0: self._shared(first, result.steps)}
+        for lag, steps in zip(self._lags, result.lagged, strict=True):
+            shared[lag] = self._shared(first - lag, steps)
+        pieces = []
+        for m, (_, horizons) in enumerate(self.models):
+            code = pa.array(np.full(T * N, m, np.int32))
+            names = {"model": pa.DictionaryArray.from_arrays(code, self._names)}
+            for i, horizon in enumerate(horizons):
+                names["horizon"] = pa.array(np.full(T * N, horizon, np.int32))
+                columns = shared[max(0, -horizon)] | names
+                pieces.append(_rows(columns, result.rows[m], i, self._experts[m]))
+        return pa.concat_tables(pieces)
+
+    def _shared(self, first: int, steps: Steps) -> dict[str, pa.Array]:
+        """The columns that are the same for all models."""
+        T, N = steps.truth.shape
+        times = (first + np.arange(T)) * self.interval
+        return {
+            "time": pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type),
+            "sensor": _tile(self._sensor, T),
+            "quantity": _tile(self._quantity, T),
+            "truth": pa.array(steps.truth.ravel(), from_pandas=True),
+            "status": pa.DictionaryArray.from_arrays(
+                pa.array(steps.status.ravel().astype(np.int32)), self._statuses
+            ),
+            "gap_age": pa.array(steps.age.ravel()),
+        }
+
+
+def _rows(
+    shared: dict[str, pa.Array], rows: ModelRows, i: int, experts: pa.Array | None
+) -> pa.Table:
+    mean = rows.mean[..., i].ravel()
+    own = {
+        "forecast": pa.array(mean),
+        "lower": pa.array(rows.lower[..., i].ravel(), from_pandas=True),
+        "upper": pa.array(rows.upper[..., i].ravel(), from_pandas=True),
+        "regressors": _known(rows.regressors, i, len(mean)),
+        "experts": pa.nulls(len(mean), FORECASTS.field("experts").type),
+    }
+    if experts is not None:
+        codes = _known(rows.experts, i, len(mean))
+        own["experts"] = pa.DictionaryArray.from_arrays(codes, experts)
+    columns = shared | own
+    table = pa.table([columns[f.name] for f in FORECASTS], schema=FORECASTS)
+    known = ~np.isnan(mean)
+    return table if known.all() else table.filter(pa.array(known))
+
+
+def _known(column: NDArray[np.int32] | None, i: int, rows: int) -> pa.Array:
+    """One horizon's numbers, null where they are below 0 or not given."""
+    if column is None:
+        return pa.nulls(rows, pa.int32())
+    of = column[..., i].ravel()
+    return pa.array(of, mask=of < 0)
+
+
+def _combinations(experts: Sequence[str]) -> pa.Array | None:
+    """Names of every set of experts, in the order of the numbers whose bits stand for them."""
+    if not experts:
+        return None
+    sets = range(1 << len(experts))
+    return pa.array([" ".join(e for b, e in enumerate(experts) if s >> b & 1) for s in sets])
+
+
+def _encode(names: list[str]) -> tuple[NDArray[np.int32], pa.Array]:
+    encoded = pa.array(names, pa.string()).dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int32), encoded.dictionary
+
+
+def _tile(encoded: tuple[NDArray[np.int32], pa.Array], times: int) -> pa.DictionaryArray:
+    codes, names = encoded
+    return pa.DictionaryArray.from_arrays(pa.array(np.tile(codes, times)), names)

@@ -1,0 +1,1 @@
+"""Shards somewhere else: how targets are shared out, and what travels."""

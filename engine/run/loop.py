@@ -1,0 +1,263 @@
+"""The loop of a run: turns of the source in, frames to the workers, their results to the sinks.
+
+Everything that happens in a run happens here, in this order, on one thread; reading ahead,
+stepping and writing are beside it and tell it nothing but results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from gapcast.engine.backend import Backend
+from gapcast.engine.checkpoint.contents import Contents
+from gapcast.engine.checkpoint.schedule import Checkpoints
+from gapcast.engine.grid.counts import Counts
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.intake import Intake
+from gapcast.engine.grid.screening import Screener
+from gapcast.engine.output.dead_letters import DeadLetters
+from gapcast.engine.output.delivery import SinkWriter
+from gapcast.engine.output.epoch_log import EpochLog
+from gapcast.engine.output.epochs import Epochs
+from gapcast.engine.output.rows import Rows
+from gapcast.engine.output.score_files import ScoreFiles
+from gapcast.engine.parallel.workers import Workers
+from gapcast.engine.progress import Meter, Progress
+from gapcast.engine.run.job import Job
+from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.withheld import Withheld
+from gapcast.engine.sink import JobInfo
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    counts: what became of every reading. scores: the whole run's, schema `SCORES`. forecasts:
+    rows delivered. seconds: wall time from the first read to the last write. model_seconds: time
+    spent in each model's steps, summed over shards. complete: whether every source had ended.
+    stopped_by: the signal that ended it before, if one did.
+    """
+
+    run_dir: Path
+    counts: Counts
+    scores: pa.Table
+    forecasts: int
+    seconds: float
+    model_seconds: dict[str, float]
+    complete: bool
+    stopped_by: int | None = None
+
+
+class Act(NamedTuple):
+    """What is done after a turn: wait for the results on their way, end the epoch, take a
+    checkpoint."""
+
+    settle: bool
+    end_epoch: bool
+    checkpoint: bool
+
+
+def decide(paused: bool, due: bool) -> Act:
+    """What a turn asks for. paused: the source has nothing just now. due: a checkpoint is."""
+    return Act(settle=paused or due, end_epoch=paused, checkpoint=due)
+
+
+def carry(job: Job, backend: Backend) -> RunResult:
+    """Carry a job from its source through the backend's workers to its sinks.
+
+    Until the source ends or the job is stopping; then everything read so far is delivered, and a
+    stopped one leaves a checkpoint. Raises `GapcastError`; ShardsLost when workers are gone.
+    """
+    began = time.monotonic()
+    with _opened(job, backend) as stages, backend.workers(job.work()) as workers:
+        complete = _follow(job, stages, workers)
+        ending = workers.finish()
+        scores = _end(stages, ending)
+        return RunResult(
+            job.run_dir,
+            stages.intake.grid.settled(),
+            scores,
+            stages.delivery.rows,
+            time.monotonic() - began,
+            {m.name: s for m, s in zip(job.models, ending.seconds, strict=True)},
+            complete,
+        )
+
+
+@dataclass
+class _Stages:
+    """What a reading passes through outside the workers, in this order."""
+
+    intake: Intake
+    withheld: Withheld
+    scores: ScoreFiles
+    epochs: Epochs
+    delivery: SinkWriter
+    dead_letters: DeadLetters
+    checkpoints: Checkpoints
+    on_their_way: deque[Callable[[], StepResult]] = field(default_factory=deque)
+
+    def add(self, result: StepResult) -> None:
+        """Take the joined result of the shards for one frame; waits when the sinks are slow."""
+        self.scores.add(result)
+        self.epochs.add(result)
+
+    def settle(self) -> None:
+        """Wait for the results that are on their way, and take them."""
+        while self.on_their_way:
+            self.add(self.on_their_way.popleft()())
+
+
+def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
+    """Turn after turn, until the source ends (True) or the job is stopping (False)."""
+    meter = Meter(stages.intake.grid.counts.read)
+    for turn in stages.intake.turns():
+        for letters in turn.dead_letters:
+            stages.dead_letters.add(letters)
+        for frame, letters in turn.closed:
+            stages.dead_letters.add(letters)
+            _send(frame, stages, workers)
+        if meter.due():
+            job.latest = _progress(stages, meter, workers)
+            job.progress(job.latest)
+        act = decide(turn.paused, stages.checkpoints.due())
+        if act.settle:
+            stages.settle()
+        if act.end_epoch:
+            stages.epochs.flush()
+        if act.checkpoint:
+            _checkpoint(job, stages, workers)
+    stages.settle()
+    stopped = job.stopping.is_set()
+    if stopped:
+        _checkpoint(job, stages, workers, wait=True)
+    return not stopped
+
+
+def _send(frame: GridFrame, stages: _Stages, workers: Workers) -> None:
+    """Send a frame to the workers; take the oldest result while they step it."""
+    stages.withheld.add(frame)
+    waiting = stages.on_their_way
+    done = waiting.popleft()() if len(waiting) >= workers.ahead else None
+    waiting.append(workers.step(frame))
+    if done is not None:
+        stages.add(done)
+
+
+def _checkpoint(job: Job, stages: _Stages, workers: Workers, wait: bool = False) -> None:
+    """Take a checkpoint, unless epochs that a crash cut short are still being made again."""
+    if not stages.epochs.settle():
+        return
+    stages.dead_letters.flush()
+    contents = Contents(
+        job=job.description(),
+        positions=list(stages.intake.positions),
+        grid=stages.intake.grid.snapshot(),
+        shards=workers.snapshot(),
+        withheld=stages.withheld.snapshot(),
+        epoch=stages.delivery.epoch,
+        rows=stages.delivery.rows,
+        scores=stages.scores.settle(),
+        dead_letters=stages.dead_letters.files,
+    )
+    stages.checkpoints.take(contents, wait)
+
+
+def _end(stages: _Stages, ending: Ending) -> pa.Table:
+    """Deliver what waits and finish the scores; those of the whole run."""
+    stages.scores.write_windows(ending.windows)
+    stages.epochs.close(deliver=True)
+    stages.scores.close()
+    return stages.scores.write_whole(ending.totals, ending.by_gap)
+
+
+def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
+    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermarks.lowest
+    rate = meter.rate(readings)
+    lag = None if mark is None else time.time() - mark / 1e6
+    return Progress(readings, rate, mark, lag, stages.delivery.rows, *workers.alive())
+
+
+@contextmanager
+def _opened(job: Job, backend: Backend) -> Iterator[_Stages]:
+    """The stages of a job, its sinks open, from the beginning or from where its checkpoint stands.
+
+    Leaving it closes files, sinks and threads; what is gathered is delivered unless it is left by
+    an error.
+    """
+    stages = _stages(job, backend)
+    delivered = False
+    try:
+        yield stages
+        delivered = True
+    finally:
+        job.stopping.set()
+        try:
+            stages.epochs.close(deliver=delivered)
+            stages.scores.close()
+        finally:
+            stages.checkpoints.close()
+            stages.delivery.close()
+            job.source.close()
+
+
+def _stages(job: Job, backend: Backend) -> _Stages:
+    resume, bounds = job.resume, job.bounds
+    info = JobInfo(
+        job.name,
+        job.run_dir,
+        job.grid.interval,
+        tuple(m.name for m in job.models),
+        len(job.targets),
+        (job.evaluation.scored,),
+        lambda: job.latest,
+    )
+    taken = intake(job, backend.batch, backend.linger)
+    for sink in job.sinks.values():
+        sink.open(info, job.generation)
+    dead_letters = DeadLetters(
+        job.run_dir / "dead_letters",
+        job.sinks,
+        job.stopping,
+        resume.dead_letters if resume else 0,
+        bounds.dead_letters,
+    )
+    delivered = (resume.epoch, resume.rows) if resume else (0, 0)
+    delivery = SinkWriter(job.sinks, dead_letters, job.stopping, *delivered)
+    log = EpochLog(job.checkpoint.folder / "epochs")
+    checkpoints = Checkpoints(
+        job.checkpoint, job.run_dir, log, job.source.checkpointed, bounds.checkpoints_beside
+    )
+    scores = ScoreFiles(
+        job.targets,
+        job.models,
+        job.grid.interval,
+        job.window,
+        job.run_dir,
+        resume.scores if resume else None,
+        bounds.scores,
+    )
+    rows = Rows(job.targets, job.models, job.grid.interval)
+    epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
+    return _Stages(taken, job.withheld(), scores, epochs, delivery, dead_letters, checkpoints)
+
+
+def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
+    """What `job` reads, from the beginning or from where its checkpoint stands."""
+    screen = Screener(job.network, job.grid.interval, job.screen) if job.screen else None
+    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
+    positions = None
+    if job.resume:
+        grid.restore(*job.resume.grid)
+        positions = job.resume.positions
+    return Intake(job.source, grid, job.idle, job.stopping, batch, linger, positions)

@@ -1,0 +1,184 @@
+"""From a checked config to a `Job`: opens the source, finds the series, lays out the models."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+from gapcast.engine.checkpoint.contents import Contents
+from gapcast.engine.checkpoint.format import newest
+from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
+from gapcast.engine.config import RunConfig
+from gapcast.engine.config.model import ScreenSection
+from gapcast.engine.errors import RunError
+from gapcast.engine.forecaster import Model, Series, State
+from gapcast.engine.grid.grid import GridSpec
+from gapcast.engine.grid.screening import ScreeningSpec
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network, natural, read_positions
+from gapcast.engine.run import derivations as deriving
+from gapcast.engine.run.bounds import Bounds
+from gapcast.engine.run.job import Job
+from gapcast.engine.shard.derived import Link
+from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
+from gapcast.engine.shard.shard import migrated
+from gapcast.engine.source import Source
+from gapcast.engine.units import MICROSECONDS
+
+log = logging.getLogger("gapcast.prepare")
+
+WINDOW = MICROSECONDS["d"]
+"""Scores are also given for windows of this length, in microseconds."""
+
+
+def prepare(
+    config: RunConfig, run_dir: Path, generation: str | None = None, bounds: Bounds | None = None
+) -> Job:
+    """Resolve `config` into a job whose outputs go to `run_dir`.
+
+    generation: that of the run in `run_dir` to go on with, from its newest whole checkpoint, or
+    from the beginning if there is none. bounds: instead of those that ship.
+    Raises RunError when the source has nothing that the config asks for.
+    """
+    models = tuple(
+        Model(name, chosen.create(), chosen.horizons, chosen.level)
+        for name, chosen in config.models.items()
+    )
+    quantities = {*config.targets.quantities}
+    for model in models:
+        quantities.update(model.forecaster.needs().quantities)
+    source = config.source.create()
+    network, links = _network(config, source, quantities)
+    models = tuple(deriving.through(model, links, config) for model in models)
+    targets = _targets(config, network)
+    interval = config.grid.interval
+    log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
+    own = generation or uuid4().hex
+    job = Job(
+        name=config.name,
+        run_dir=run_dir,
+        generation=own,
+        source=source,
+        grid=GridSpec(
+            interval, config.grid.lateness, config.grid.aggregate, config.grid.future,
+            config.grid.earliest,
+        ),
+        limits=_limits(config),
+        screen=_screening(config.screen),
+        idle=config.grid.idle / MICROSECONDS["s"],
+        network=network,
+        targets=targets,
+        models=models,
+        layouts=tuple(lay_out(network, targets, model, interval) for model in models),
+        evaluation=Evaluation(
+            config.evaluation.hide,
+            config.evaluation.release == "end",
+            spans_of([(s.start, s.end, s.sensors) for s in config.evaluation.spans], interval),
+            config.evaluation.sensors,
+            _gaps(config),
+        ),
+        window=WINDOW,
+        checkpoint=CheckpointSchedule(
+            folder_of(run_dir, config.checkpoint.path, config.name, own),
+            config.checkpoint.interval / MICROSECONDS["s"],
+            config.checkpoint.keep,
+        ),
+        sinks={name: chosen.create() for name, chosen in config.sinks.items()},
+        bounds=bounds or Bounds(),
+    )  # fmt: skip
+    if generation:
+        job.resume = _resume(job)
+    return job
+
+
+def _gaps(config: RunConfig) -> Gaps | None:
+    gaps = config.evaluation.gaps
+    return Gaps(gaps.share, *gaps.steps, gaps.seed) if gaps else None
+
+
+def _limits(config: RunConfig) -> dict[str, tuple[float, float]]:
+    return {
+        quantity: (
+            -math.inf if limit.min is None else limit.min,
+            math.inf if limit.max is None else limit.max,
+        )
+        for quantity, limit in config.limits.items()
+    }
+
+
+def _screening(how: ScreenSection) -> ScreeningSpec | None:
+    if how.quantities == ():
+        return None
+    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
+
+
+def _resume(job: Job) -> Contents | None:
+    """What the newest checkpoint holds, its states brought up to the models' versions."""
+    folder = job.checkpoint.folder
+    found = newest(folder)
+    if found is None:
+        log.warning("no intact checkpoint in %s: starting from the beginning", folder.url)
+        return None
+    number, contents = found[0], Contents.of(found[1])
+    then, now = contents.job, job.description()
+    for key in ("generation", "series", "targets"):
+        if then[key] != now[key]:
+            raise RunError(
+                f"checkpoint {number} of {folder.url} is of other {key} than the source has now"
+            )
+    for m, model in enumerate(job.models):
+        version = then["models"][model.name]
+        if version != model.forecaster.state_version:
+            migrate = partial(_migrate, model, version=version)
+            contents = replace(contents, shards=migrated(contents.shards, m, migrate))
+    return contents
+
+
+def _migrate(model: Model, state: State, version: int) -> State:
+    try:
+        return model.forecaster.migrate(state, version)
+    except ValueError as error:
+        raise RunError(f"models.{model.name}: the checkpoint's state: {error}") from None
+
+
+def _network(
+    config: RunConfig, source: Source, quantities: set[str]
+) -> tuple[Network, Mapping[str, Link]]:
+    """The sensors the config names, else those with a position, else those in the source, which
+    is opened; and what is derived. Series of `quantities` and of what is derived."""
+    path = config.network.positions
+    positions = read_positions(path) if path else {}
+    sensors = config.network.sensors or tuple(positions)
+    links = deriving.candidates(config, asked=not sensors)
+    wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
+    source.open(wanted)
+    series = [Series(s, q) for s in sensors for q in wanted] if sensors else source.discover()
+    series = [s for s in series if s.quantity in wanted]
+    links = deriving.found(config, links, {s.quantity for s in series})
+    wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
+    return Network.of((s for s in series if s.quantity in wanted), positions), links
+
+
+def _targets(config: RunConfig, network: Network) -> tuple[Series, ...]:
+    wanted = config.targets
+    for quantity in wanted.quantities:
+        there = network.sensors(quantity)
+        if not there:
+            known = ", ".join(sorted({s.quantity for s in network.series})) or "nothing"
+            raise RunError(f"targets.quantities: the source has no {quantity!r}, only {known}")
+        unknown = sorted(set(wanted.sensors or ()) - set(there), key=natural)
+        if unknown:
+            raise RunError(
+                f"targets.sensors: no sensor {', '.join(unknown)} for {quantity}; there are "
+                f"{len(there)}, from {there[0]} to {there[-1]}"
+            )
+    return tuple(
+        s
+        for s in network.series
+        if s.quantity in wanted.quantities and (not wanted.sensors or s.sensor in wanted.sensors)
+    )

@@ -1,0 +1,167 @@
+"""Run a config from beginning to end. The command line calls nothing else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from gapcast.engine.checkpoint.format import numbers
+from gapcast.engine.config import RunConfig, redact
+from gapcast.engine.errors import RunError, ShardsLost
+from gapcast.engine.run.bounds import Bounds
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.loop import RunResult, carry
+from gapcast.engine.run.manifest import NAME, Manifest
+from gapcast.engine.run.prepare import prepare
+from gapcast.engine.run.warm_up import warm_up
+
+log = logging.getLogger("gapcast.run")
+
+
+def run(
+    config: RunConfig,
+    run_dir: Path | None = None,
+    progress: Callable[[str], None] = log.info,
+    resume: bool = False,
+    bounds: Bounds | None = None,
+) -> RunResult:
+    """Run `config` until its source ends, or until SIGINT or SIGTERM asks it to stop.
+
+    run_dir: the folder for everything the run leaves; by default a new one below ``runs/``. It
+    must not hold another run, unless `resume` says to go on with it from its newest checkpoint.
+    progress: is told, in a few words, what is being done, and every second how far it is. bounds:
+    instead of those that ship.
+    Where workers are lost with the state they held, goes on from the newest checkpoint by itself.
+    Raises `GapcastError`; the manifest then says ``failed`` and why.
+    """
+    folder = run_dir or new_folder(config.name)
+    before = _before(folder, config, resume)
+    progress("looking at the source")
+    job = prepare(config, folder, before, bounds)
+    job.progress = lambda at: progress(str(at))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}") from None
+    if job.resume:
+        progress("continuing from the newest checkpoint")
+    manifest = Manifest(folder, redact(config), job.generation)
+    try:
+        progress("compiling kernels (the first run only)")
+        warm_up(job)
+        progress("running")
+        result = _carried_through(config, job)
+    except BaseException as error:
+        manifest.end("failed", error=f"{type(error).__name__}: {error}")
+        raise
+    manifest.end(
+        "complete" if result.complete else "interrupted",
+        counts=asdict(result.counts),
+        forecasts=result.forecasts,
+        seconds=round(result.seconds, 3),
+    )
+    return result
+
+
+def _carried_through(config: RunConfig, job: Job) -> RunResult:
+    """Run the job, again from its newest checkpoint whenever its workers are lost."""
+    backend, stops = config.backend.create(), _Stops(job)
+    losses, since = 0, None
+    try:
+        with stops.on_signals():
+            while True:
+                try:
+                    return replace(carry(stops.job, backend), stopped_by=stops.signal)
+                except ShardsLost as error:
+                    newest = max(numbers(job.checkpoint.folder), default=None)
+                    losses, since = (losses + 1 if newest == since else 1), newest
+                    if losses > job.bounds.losses:
+                        raise RunError(
+                            f"workers were lost {losses} times without a checkpoint in between; "
+                            f"the last time: {error}"
+                        ) from error
+                    log.warning("%s; continuing from the newest checkpoint", error)
+                stops.watch(prepare(config, job.run_dir, job.generation, job.bounds))
+    finally:
+        backend.close()
+
+
+class _Stops:
+    """Ends the job in hand at the first SIGINT or SIGTERM; a second one interrupts at once."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.signal: int | None = None
+
+    def watch(self, job: Job) -> None:
+        """Take another job in hand, which goes on for the last one."""
+        job.progress, self.job = self.job.progress, job
+        if self.signal is not None:
+            job.stopping.set()
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """What a signal does."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        self.job.stopping.set()
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to signals, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, self.stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
+    """The generation of the run to go on with, or None for a new one."""
+    if not (folder / NAME).exists():
+        if resume:
+            raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
+        return None
+    if not resume:
+        raise RunError(
+            f"{folder} already holds a run; continue it with --resume, choose another --run-dir "
+            "or remove it"
+        )
+    manifest = json.loads((folder / NAME).read_text())
+    if manifest["state"] == "complete":
+        raise RunError(f"the run in {folder} is complete, there is nothing to resume")
+    now = redact(config)
+    then = manifest["config"]
+    changed = [key for key in _FIXED if then.get(key) != now.get(key)]
+    if then["checkpoint"].get("path") != now["checkpoint"]["path"]:
+        changed.append("checkpoint.path")
+    if changed:
+        raise RunError(f"{folder} was started with another {', '.join(changed)}: cannot be resumed")
+    generation: str = manifest["generation"]
+    return generation
+
+
+_FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation", "models")
+"""Parts of a config that a run keeps from its beginning to its end."""
+
+
+def new_folder(name: str) -> Path:
+    """A folder below ``runs/`` that is not there yet, for a run of that name that begins now."""
+    stem = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder, n = Path("runs") / stem, 1
+    while folder.exists():
+        n += 1
+        folder = Path("runs") / f"{stem}-{n}"
+    return folder

@@ -1,0 +1,1 @@
+"""From frames to forecasts: models stepped, withheld truths, horizons, intervals, scores."""

@@ -1,0 +1,164 @@
+"""Scores: mean squared and absolute error, bias and coverage, per window, run and gap age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Floats, Ints, Series, State
+from gapcast.engine.readings import TIME
+from gapcast.engine.shard.kernels import scores as kernel
+from gapcast.engine.shard.results import ModelRows, Steps
+from gapcast.engine.sink import STATUSES
+
+UNSET = np.iinfo(np.int64).min
+GAP_AGES = {
+    "< 1 h": 3_600_000_000,
+    "< 6 h": 6 * 3_600_000_000,
+    "< 1 d": 86_400_000_000,
+    "longer": None,
+}
+"""Classes of how long a target had been missing, by their upper bounds in microseconds."""
+
+_KEY = [("sensor", pa.string()), ("quantity", pa.string()), ("model", pa.string())]
+_ERRORS = [(name, pa.float64()) for name in ("mse", "mae", "bias", "coverage")]
+_WINDOW = [("start", TIME), ("end", TIME)]
+_N = ("n", pa.int64())
+SCORES = pa.schema([*_WINDOW, *_KEY, ("horizon", pa.int32()), _N, *_ERRORS])
+GAP_SCORES = pa.schema([*_KEY, ("horizon", pa.int32()), ("gap", pa.string()), _N, *_ERRORS])
+
+
+class Scorer:
+    """Keeps the running sums of one model's errors over the targets of a shard.
+
+    All of its state is in arrays with the targets on the leading axis (`state`), and a window is
+    handed over when the first step of the next one comes.
+    """
+
+    def __init__(self, targets: int, horizons: Sequence[int], interval: int, window: int) -> None:
+        self.horizons = sorted(horizons)
+        self.interval = interval
+        self.window = window
+        shape = (targets, len(self.horizons), kernel.FIELDS)
+        self.state: State = {
+            "total": np.zeros(shape),
+            "window": np.zeros(shape),
+            "by_gap": np.zeros((*shape[:2], len(GAP_AGES), kernel.FIELDS)),
+            "current": np.full(targets, UNSET),
+        }
+
+    def add(
+        self, first: int, rows: ModelRows, steps: Steps, lagged: Mapping[int, Steps], scored: str
+    ) -> list[tuple[int, Floats]]:
+        """Score steps from `first` on; returns windows that ended: (index, sums).
+
+        steps, lagged: what became of the steps, and by lag of those that horizons below 0 are
+        for; their errors count in the window in which they were made. scored: the status that
+        counts.
+        """
+        finished = []
+        start, T = 0, len(steps.truth)
+        while start < T:
+            index = (first + start) * self.interval // self.window
+            stop = min(T, -(-(index + 1) * self.window // self.interval) - first)
+            finished += self._turn(index)
+            self._accumulate(rows.cut(slice(start, stop)), 0, steps.cut(slice(start, stop)), scored)
+            for lag, past in lagged.items():
+                if -lag in self.horizons:
+                    self._accumulate(
+                        rows.cut(slice(start, stop)), -lag, past.cut(slice(start, stop)), scored
+                    )
+            start = stop
+        return finished
+
+    def _accumulate(self, rows: ModelRows, horizon: int, steps: Steps, scored: str) -> None:
+        """Add the errors of one horizon below 0, or of all others."""
+        at = [i for i, h in enumerate(self.horizons) if (h == horizon if horizon else h >= 0)]
+        if not at:
+            return
+        of = slice(at[0], at[-1] + 1)
+        state = self.state
+        kernel.accumulate(
+            rows.mean[..., of], rows.lower[..., of], rows.upper[..., of], steps.truth,
+            steps.status == STATUSES.index(scored), buckets(steps.age, self.interval),
+            state["total"][:, of], state["window"][:, of], state["by_gap"][:, of],
+        )  # fmt: skip
+
+    def _turn(self, index: int) -> list[tuple[int, Floats]]:
+        current = self.state["current"]
+        if len(current) == 0 or current[0] == index:
+            return []
+        done = self.finish()
+        current[:] = index
+        return done
+
+    def finish(self) -> list[tuple[int, Floats]]:
+        """Hand over the window in progress, if there is one."""
+        current, sums = self.state["current"], self.state["window"]
+        if len(current) == 0 or current[0] == UNSET:
+            return []
+        done = [(int(current[0]), cast(Floats, sums.copy()))]
+        current[:] = UNSET
+        sums[:] = 0
+        return done
+
+
+def buckets(age: NDArray[np.int32], interval: int) -> Ints:
+    """Class of each age in steps, an index into `GAP_AGES`."""
+    bounds = [b for b in GAP_AGES.values() if b is not None]
+    found: Ints = np.searchsorted(np.array(bounds), age * np.int64(interval), side="right")
+    return found
+
+
+def names(targets: Sequence[Series]) -> pa.Table:
+    """Sensor and quantity of each target, as columns."""
+    sensors = pa.array((t.sensor for t in targets), pa.string(), size=len(targets))
+    return pa.table(
+        {
+            "sensor": sensors,
+            "quantity": pa.array((t.quantity for t in targets), pa.string(), size=len(targets)),
+        }
+    )
+
+
+def table(
+    sums: Floats,
+    targets: pa.Table,
+    model: str,
+    horizons: Sequence[int],
+    extra: Mapping[str, object],
+    schema: pa.Schema,
+) -> pa.Table:
+    """Scores as rows: `sums` (N, H, ..., FIELDS) flattened, cells without an error left out.
+
+    targets: their `names`. extra: the columns that `schema` has beyond key, horizon and
+    errors, each a scalar, or an array over the cells between H and FIELDS.
+    """
+    cells = sums.reshape(-1, kernel.FIELDS)
+    inner = len(cells) // max(1, len(targets) * len(horizons))
+    at = np.flatnonzero(cells[:, kernel.N])
+    n = cells[at, kernel.N]
+    bounded = cells[at, kernel.BOUNDED]
+    target = at // (inner * len(horizons))
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+        **{name: targets[name].take(pa.array(target)) for name in ("sensor", "quantity")},
+        "model": pa.repeat(pa.scalar(model), len(at)),
+        "horizon": pa.array(np.asarray(horizons, np.int32)[at // inner % len(horizons)]),
+        "n": pa.array(n.astype(np.int64)),
+        "mse": pa.array(cells[at, kernel.SQUARED] / n),
+        "mae": pa.array(cells[at, kernel.ABSOLUTE] / n),
+        "bias": pa.array(cells[at, kernel.ERROR] / n),
+        "coverage": pa.array(
+            cells[at, kernel.COVERED] / np.where(bounded > 0, bounded, np.nan), from_pandas=True
+        ),
+    }
+    for name, value in extra.items():
+        if isinstance(value, pa.Array):
+            columns[name] = value.take(pa.array(at % inner))
+        else:
+            columns[name] = pa.repeat(pa.scalar(value, schema.field(name).type), len(at))
+    return pa.table([columns[f.name] for f in schema], schema=schema)

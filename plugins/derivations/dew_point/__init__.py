@@ -1,0 +1,1 @@
+"""Dew point from temperature and relative humidity."""

@@ -1,0 +1,1 @@
+"""Forecasters weighed by what they have been worth."""

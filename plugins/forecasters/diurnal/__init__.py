@@ -1,0 +1,1 @@
+"""The day's course, fitted as it goes."""

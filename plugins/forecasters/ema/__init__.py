@@ -1,0 +1,1 @@
+"""The average of neighbours, smoothed."""

@@ -1,0 +1,1 @@
+"""All series of a block by one regression."""

@@ -1,0 +1,1 @@
+"""Each target regressed on its neighbours."""
