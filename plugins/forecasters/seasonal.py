@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gapcast.engine import plugin, spread
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, State
+from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.engine.units import Duration
 
 
@@ -53,7 +54,7 @@ class Seasonal(Forecaster):
         return layout.steps(self.params.period)
 
 
-@njit(cache=True, nogil=True)
+@njit_part
 def _earlier(past, step, now, period, decay, last):
     """The weighted mean of the periods before `step`, of what is known until `now`."""
     at = step - period

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from gapcast.engine.kernels.uncounted import njit_part
+
 # Verdicts on a reading, in the order in which they are looked for.
 USED, LATE, REJECTED, UNKNOWN, EARLY, FUTURE, ABSURD = range(7)
 
@@ -57,7 +59,7 @@ def judge(
         counts[what] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit_part
 def _sort(order, n, time, partition, offset):
     """Shell sort of the first n indices of `order` by (time, partition, offset), in place."""
     gap = 1
@@ -83,7 +85,7 @@ def _sort(order, n, time, partition, offset):
         gap //= 3
 
 
-@njit(cache=True, nogil=True)
+@njit_part
 def _aggregate(order, n, value, rejected, wanted, how):
     """Aggregate the values that are there among the first n of `order`, good or rejected ones."""
     total, seen = np.nan, 0
@@ -103,7 +105,7 @@ def _aggregate(order, n, value, rejected, wanted, how):
     return total / seen if how == MEAN and seen > 1 else total
 
 
-@njit(cache=True, nogil=True)
+@njit_part
 def _distinct(order, n, time):
     """Keep the first of each time among the first n sorted indices; returns how many are left."""
     kept = 0

@@ -81,7 +81,7 @@ def _order(a, i, j):
     a[i], a[j] = (x, y) if x < y else (y, x)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def median(a, n):
     """Median of the first n of `a` (8,), which is sorted in place by Batcher's network (1968)."""
     for i in range(n, NEIGHBOURS):
@@ -91,7 +91,7 @@ def median(a, n):
     return 0.5 * (a[(n - 1) // 2] + a[n // 2])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def scale(rows, s, neighbours, column, least, a):
     """Root of a column of variances: the series' own or its neighbours' median, whichever is
     greater, of those that have seen `least` values; NaN where there is none."""
@@ -340,7 +340,9 @@ def screen(values, first, columns, rows, level, at, neighbours, how, now):
                 continue
             if n == len(found):
                 more = np.empty((2 * n, 8))
-                more[:n] = found
+                for i in range(n):
+                    for k in range(8):
+                        more[i, k] = found[i, k]
                 found = more
             row = found[n]
             row[0], row[1], row[2], row[5], row[6], row[7] = t, s, kind, x, about[0], about[1]

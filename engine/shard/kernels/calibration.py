@@ -86,7 +86,9 @@ def calibrate(forecast, own, withheld, values, first, hold, f, s, out, late, lat
             if depth > 0:
                 kind = _kind(step + 1 - hold.at[n, 0, NEWER], s.bounds)
                 _make(forecast, t, n, step, kind, alone, True, hold, f, s, now, out)
-                f.made[n, step % depth] = now
+                for h in range(H):
+                    for k in range(3):
+                        f.made[n, step % depth, h, k] = now[h, k]
                 f.kind[n, step % depth] = kind
 
 

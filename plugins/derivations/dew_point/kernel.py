@@ -15,6 +15,8 @@ from math import log
 
 from numba import njit
 
+from gapcast.engine.kernels.uncounted import inlined_part
+
 A, B = 17.62, 243.12
 LOWEST, HIGHEST = -45.0, 60.0
 """Temperatures, in °C, for which the formula is made."""
@@ -24,7 +26,7 @@ WETTEST = 110.0
 """In %. Wet hygrometers read a little above 100, which means 100."""
 
 
-@njit(cache=True, nogil=True)
+@inlined_part
 def _saturation(humidity):
     """ln(RH/100), NaN where there is no such humidity (%)."""
     if not 0.0 < humidity <= WETTEST:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from gapcast.engine import plugin, spread
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.engine.neighbours import Neighbours
 from gapcast.plugins.forecasters.ema.kernel import choose, compare
 
@@ -97,7 +98,7 @@ def _average_of_best(values, own, candidates, k, alpha, forgetting, measures, le
                 choose(candidates[n], weight[n], strange[n], chosen)
 
 
-@njit(cache=True, nogil=True)
+@njit_part
 def _moved(values, neighbours, alpha, level):
     """The average, moved by the mean of those neighbours that are seen."""
     total, seen = 0.0, 0

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.plugins.sources.text.names import gather
 from gapcast.plugins.sources.text.split import ONE, Bytes, Fields
 
@@ -69,7 +70,7 @@ def _decimals(text, starts, ends, slots, skip, values, cells):
     return long
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def decimal(text, a, b):
     """The number in ``text[a:b]`` and what became of it; `_LONG` leaves it to `_finish`."""
     # One loop without calls for the common case; unsigned places need no test for negative ones.
@@ -108,7 +109,7 @@ def decimal(text, a, b):
     return -value if text[a] == 45 else value, FINE
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _exponent(text, i, b):
     """The exponent written from `i` on and where it ends; nowhere if there are no digits."""
     negative = i < b and text[i] == 45
@@ -124,7 +125,7 @@ def _exponent(text, i, b):
     return -shift if negative else shift, i
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def word(text, a, b):
     """What a field that is no number says: NULL, INFINITE or MALFORMED."""
     if a == b:
@@ -138,7 +139,7 @@ def word(text, a, b):
     return MALFORMED
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _says(text, a, b, letters):
     same = b - a == len(letters)
     for k in range(len(letters)):

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
+from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.plugins.sources.text.split import Bytes, Fields
 
 LONGEST = 255
@@ -91,7 +92,7 @@ def _intern(text, starts, ends, slot, skip, ids, first, table):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _hash(text, a, b):
     value = np.uint64(_FNV_OFFSET)
     for k in range(a, b):
@@ -99,7 +100,7 @@ def _hash(text, a, b):
     return np.int64(value)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _same(text, a, b, c, d):
     k = 0
     while k < min(b - a, d - c) and text[a + k] == text[c + k]:

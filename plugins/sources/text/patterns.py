@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.plugins.sources.text.decimals import FINE, decimal
 from gapcast.plugins.sources.text.split import Bytes
 from gapcast.plugins.sources.text.times import (
@@ -99,7 +100,7 @@ def _numbers(text, starts, ends, scale, times, kinds):
         times[i], kinds[i] = _since(text, starts[i], ends[i], scale)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _since(text, a, b, scale):
     """A number since 1970, whole or with a fraction, rounded down to microseconds."""
     whole = 0
@@ -137,7 +138,7 @@ def _patterned(text, starts, ends, steps, times, kinds):
             times[i], kinds[i] = _assembled(parts)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _read(text, a, b, steps, parts):
     """Read all of ``text[a:b]`` by `steps` into `parts`; says whether it fits."""
     for k in range(steps.shape[0]):
@@ -167,7 +168,7 @@ def _read(text, a, b, steps, parts):
     return a == b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _assembled(parts):
     year = parts[_YEAR]
     if year < 0:

@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gapcast.engine.kernels.uncounted import inlined_part, njit_part
+
 Bytes = NDArray[np.uint8]
 
 NEWLINE, RETURN, SPACE, TAB, QUOTE = 10, 13, 32, 9, 34
@@ -100,7 +102,7 @@ def _split_quoted(text, separator, slots, lines, counts, starts, ends):
         at += ONE
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined_part
 def _ended(separator, slots, starts, n, count, filled):
     """The number of fields of a line of `count`, the last of them that is not empty `filled`."""
     if count == filled or (separator != SPACE and count > 1):
@@ -111,7 +113,7 @@ def _ended(separator, slots, starts, n, count, filled):
     return filled
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined_part
 def _trimmed(text, a, b, separator):
     """``[a, b)`` without a carriage return before the newline and without blanks around it."""
     if text[b] == NEWLINE and b > a and text[b - ONE] == RETURN:
@@ -124,7 +126,7 @@ def _trimmed(text, a, b, separator):
     return a, b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _plain(text, at, separator):
     """The field that begins at `at`: its start, its end, and where its terminator stands."""
     a = at
@@ -134,7 +136,7 @@ def _plain(text, at, separator):
     return first, last, at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _quoted(text, at, separator):
     """As `_plain`, of a field in quotes, without them, and whether the line is broken by it."""
     at += ONE

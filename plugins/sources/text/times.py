@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.plugins.sources.text.split import SPACE, Bytes
 
 Ints = NDArray[np.int64]
@@ -79,7 +80,7 @@ def _iso(text, starts, ends, times, kinds):
         times[i], kinds[i] = iso_time(text, starts[i], ends[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def iso_time(text, a, b):
     """The time in ``text[a:b]`` and its kind."""
     day = date(text, a, b)
@@ -108,7 +109,7 @@ def iso_time(text, a, b):
     return day * DAY + (minutes * 60 + second) * _SECOND + fraction, kind
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def date(text, a, b):
     """Days from 1970 to ``YYYY-MM-DD`` at ``text[a:]``; far below ``-DAY_LIMIT`` if none."""
     if b - a < 10 or text[a + 4] != _DASH or text[a + 7] != _DASH:
@@ -119,7 +120,7 @@ def date(text, a, b):
     return days(century * 100 + years, pair(text, a + 5, b), pair(text, a + 8, b))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def days(year, month, day):
     """Days from 1970 to a date, proleptic Gregorian; far below ``-DAY_LIMIT`` if there is none."""
     if year < 1 or month < 1 or month > 12 or day < 1:
@@ -134,7 +135,7 @@ def days(year, month, day):
     return 365 * y + y // 4 - y // 100 + y // 400 + (153 * shifted + 2) // 5 + day - 719_469
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def pair(text, a, b):
     """The number that two digits make; -1 if they are not two digits before `b`."""
     if a + 2 > b:
@@ -145,7 +146,7 @@ def pair(text, a, b):
     return np.int64(tens) * 10 + np.int64(ones)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def micros(text, a, b):
     """A decimal fraction of a second from `a` on, in µs, and where it ends; -1 if it is empty."""
     value = 0
@@ -160,7 +161,7 @@ def micros(text, a, b):
     return value, a
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit_part
 def _zone(text, a, b):
     """Minutes east of UTC written in all of ``text[a:b]``, and the kind of time that makes."""
     if a == b:
