@@ -183,9 +183,8 @@ class Grid:
             values = np.empty((stop - start, self._series))
             rejected_values = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
             how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
-            used, duplicates, rejected = kernel.fill(
-                *piece.arrays(), start, how, values, rejected_values
-            )
+            readings = (_read_only(a) for a in piece.arrays())
+            used, duplicates, rejected = kernel.fill(*readings, start, how, values, rejected_values)
             if rejected_values.size == 0:
                 rejected_values = np.broadcast_to(np.nan, values.shape)
             self.counts.used += used
@@ -236,3 +235,11 @@ class Grid:
         )
         known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}
         return dead_letters(reasons, self.partitions[partition], rows["offset"], **known)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, not to be written to, as those are that Arrow made: kernels are compiled for
+    one kind."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
