@@ -23,10 +23,14 @@ from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic
 
+from gapcast.engine.kernels.uncounted import PartCompiler, inlined_part
+
 LANES = 8
 
-inlined = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""For the parts of kernels: no code of their own, nor any that would let Python call them."""
+inlined = njit(
+    forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=PartCompiler
+)
+"""For parts of kernels that allocate; see `inlined_part` for all others."""
 
 _BYTES = 8
 _BYTE = ir.IntType(8)
@@ -203,7 +207,7 @@ def new_rows(rows):
     return raw[skip : skip + rows * LANES].reshape(rows, LANES)
 
 
-@inlined
+@inlined_part
 def load_rows(rows, array, first):
     """Transpose entries `first` onward of `array` (N, k), one a lane, into the k rows of `rows`;
     lanes past the end of `array` are 0."""
@@ -218,7 +222,7 @@ def load_rows(rows, array, first):
                 rows[i, lane] = array[first + lane, i]
 
 
-@inlined
+@inlined_part
 def store_rows(rows, array, first):
     """Undo `load_rows`: write the rows back to entries `first` onward of `array`."""
     n, k = array.shape

@@ -9,16 +9,17 @@ packed upper triangle, see `gapcast.engine.kernels.packed`; scratch has rows of 
 
 from __future__ import annotations
 
-from gapcast.engine.kernels.lanes import div, fill, fma, fnma, inlined, load, mul, store
+from gapcast.engine.kernels.lanes import div, fill, fma, fnma, load, mul, store
+from gapcast.engine.kernels.uncounted import inlined_part
 
 
-@inlined
+@inlined_part
 def at(i, j, m):
     """Place of entry (i, j), i <= j, of a packed (m, m) matrix."""
     return i * m - i * (i - 1) // 2 + j - i
 
 
-@inlined
+@inlined_part
 def add_moments(M, v, forgetting):
     """M ← λ M + v v'. M (m(m+1)/2, LANES), v (m, LANES), forgetting (1, LANES)."""
     m, k, memory = len(v), 0, load(forgetting, 0)
@@ -29,7 +30,7 @@ def add_moments(M, v, forgetting):
             k += 1
 
 
-@inlined
+@inlined_part
 def normal_equations(M, centre, prior, diagonal, use, A):
     """A = the moments about `centre`, plus prior prior', plus `diagonal` on the diagonal.
 
@@ -54,7 +55,7 @@ def normal_equations(M, centre, prior, diagonal, use, A):
             k += 1
 
 
-@inlined
+@inlined_part
 def solve(A, w):
     """Solve the normal equations in A (m(m+1)/2, LANES), destroyed, for w (m - 1, LANES).
 

@@ -53,7 +53,6 @@ from gapcast.engine.kernels.lanes import (
     fnma,
     if_finite,
     if_positive,
-    inlined,
     larger,
     load,
     load_rows,
@@ -63,10 +62,10 @@ from gapcast.engine.kernels.lanes import (
     sub,
 )
 from gapcast.engine.kernels.rls_block import load_block, new_block, store_block, sweep
+from gapcast.engine.kernels.uncounted import inlined_part
 
 __all__ = [
     "LANES",
-    "inlined",
     "learn",
     "load_block",
     "new_block",
@@ -84,7 +83,7 @@ SHRINK = 0.9
 """Factor on P for a step out of reach: one outlier costs little, a new level is soon in reach."""
 
 
-@inlined
+@inlined_part
 def predict(block):
     """Mean and variance of the forecast at ``block.x``."""
     sweep(block)
@@ -94,7 +93,7 @@ def predict(block):
     store(block.variance, 0, if_finite(xPx, if_positive(w, variance, nan), nan))
 
 
-@inlined
+@inlined_part
 def learn(block, forgetting, cap):
     """Learn ``block.y`` at the x of the last `predict`: θ, s2 and w now, P with the next sweep."""
     one, zero, memory = fill(1.0), fill(0.0), fill(forgetting)
@@ -121,7 +120,7 @@ def learn(block, forgetting, cap):
     _learn_variance(block, learnt, memory, e)
 
 
-@inlined
+@inlined_part
 def _learn_variance(block, learnt, memory, e):
     one = fill(1.0)
     s2, w = load(block.s2, 0), load(block.w, 0)

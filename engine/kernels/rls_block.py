@@ -25,6 +25,7 @@ from gapcast.engine.kernels.lanes import (
     store,
     store_rows,
 )
+from gapcast.engine.kernels.uncounted import inlined_part
 
 
 class Block(NamedTuple):
@@ -65,7 +66,7 @@ def new_block(p):
     )  # fmt: skip
 
 
-@inlined
+@inlined_part
 def load_block(block, theta, P, s2, w, first):
     """Copy the state of targets `first` onward into `block`; returns how many of its lanes they
     fill. The others hold zeros and learn nothing: their y stays NaN and their x 0."""
@@ -86,7 +87,7 @@ def load_block(block, theta, P, s2, w, first):
     return count
 
 
-@inlined
+@inlined_part
 def store_block(block, theta, P, s2, w, first):
     """Make the pending update and write the state in `block` back to targets `first` onward."""
     sweep(block)
@@ -97,7 +98,7 @@ def store_block(block, theta, P, s2, w, first):
         w[first + lane] = block.w[lane]
 
 
-@inlined
+@inlined_part
 def sweep(block):
     """One pass over P: make the pending update, then q = P x, x'θ and the sums over x and q."""
     p = len(block.x)
@@ -121,7 +122,7 @@ def sweep(block):
     _nothing_pending(block)
 
 
-@inlined
+@inlined_part
 def _nothing_pending(block):
     """P is up to date: a sweep leaves it as it is, whatever g."""
     store(block.scale, 0, fill(1.0))
@@ -129,7 +130,7 @@ def _nothing_pending(block):
     store(block.lift, 0, fill(0.0))
 
 
-@inlined
+@inlined_part
 def _two_rows(block, i, k):
     """The sweep over rows i and i+1 of P, the first at `k`: two rows share the loads and stores
     of q, g and x. Returns the sum of their diagonal entries."""
@@ -159,7 +160,7 @@ def _two_rows(block, i, k):
     return add(v00, v11)
 
 
-@inlined
+@inlined_part
 def _last_row(block, i, k):
     """The sweep over the row that has no other to go with."""
     gi = load(block.g, i)
@@ -170,7 +171,7 @@ def _last_row(block, i, k):
     return v
 
 
-@inlined
+@inlined_part
 def _row_sums(block, i, sums):
     """x'q, q'q, x'x and x'θ with the terms of row i added."""
     xPx, qq, xx, mean = sums

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from gapcast.engine.kernels.lanes import inlined
+from gapcast.engine.kernels.uncounted import inlined_part
 
 ABSURD = 1e50
 """A magnitude from which products of squares may overflow; such a value counts as missing."""
 
 
-@inlined
+@inlined_part
 def plausible(x):
     """x, or NaN where it is not finite or is absurd."""
     return x if abs(x) < ABSURD else np.nan
 
 
-@inlined
+@inlined_part
 def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):
     """Fill the missing regressors of one target and step.
 
@@ -55,7 +55,7 @@ def stand_in(x, group, level, filled, age, noise, weight, forgetting, z):
             z[i] = 0.0 if np.isnan(value) else value - level[q]
 
 
-@inlined
+@inlined_part
 def _sums(x, filled, low, high):
     """Sum and number of the values seen; of the moves of those that were known before."""
     total, seen, moved, known = 0.0, 0, 0.0, 0

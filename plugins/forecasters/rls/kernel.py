@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from gapcast.engine.kernels.packed import packed_identity
 from gapcast.engine.kernels.rls import (
     LANES,
-    inlined,
     learn,
     load_block,
     new_block,
     predict,
     store_block,
 )
+from gapcast.engine.kernels.uncounted import inlined_part
 
 Array = NDArray[Any]
 
@@ -88,24 +88,24 @@ def prior(n: int, lags: int) -> tuple[Array, Array]:
     return theta, packed_identity(n, 2 * lags + 1, SPREAD)
 
 
-@inlined
+@inlined_part
 def _held(value, low, high):
     return min(max(value, low), high)
 
 
-@inlined
+@inlined_part
 def _scale(variance):
     return np.sqrt(variance) if variance > 0.0 else 1.0
 
 
-@inlined
+@inlined_part
 def _back(slot, steps, depth):
     """The place in a ring of that many `steps` (at most `depth`) before `slot`."""
     place = slot - steps
     return place + depth if place < 0 else place
 
 
-@inlined
+@inlined_part
 def _set_regressors(block, lane, past, n, slot, period):
     values, lags = past.values[n], past.shadow.shape[1]
     depth, level, over = len(values), past.level[n], 1.0 / _scale(past.variance[n])
@@ -115,7 +115,7 @@ def _set_regressors(block, lane, past, n, slot, period):
         block.x[lags + i, lane] = (values[_back(slot, period + i, depth)] - level) * over
 
 
-@inlined
+@inlined_part
 def _next(theta, lane, recent, values, n, level, slot, ahead, period):
     """The forecast for `ahead` steps after the one at `slot`, the last known, from the values
     `recent` before it, newest first. What is not known yet of the period before is taken from
@@ -132,14 +132,14 @@ def _next(theta, lane, recent, values, n, level, slot, ahead, period):
     return total
 
 
-@inlined
+@inlined_part
 def _push(recent, value):
     for i in range(len(recent) - 1, 0, -1):
         recent[i] = recent[i - 1]
     recent[0] = value
 
 
-@inlined
+@inlined_part
 def _octave(ahead, octaves):
     """floor(log2(ahead)), the last octave holding all that is farther."""
     k = 0
@@ -149,7 +149,7 @@ def _octave(ahead, octaves):
     return k
 
 
-@inlined
+@inlined_part
 def _deviation(past, n, ahead, variance):
     """Standard deviation of a forecast `ahead` steps after the last truth, `variance` being that
     of one step ahead."""
@@ -162,7 +162,7 @@ def _deviation(past, n, ahead, variance):
     return np.sqrt(max(variance, (weight * past.strayed[n, k] + walk) / (weight + 1.0)))
 
 
-@inlined
+@inlined_part
 def _learn_shadow(theta, lane, past, n, slot, truth, period, forgetting):
     """Move the shadow to the step at `slot`, and measure how far it has strayed.
 
@@ -188,7 +188,7 @@ def _learn_shadow(theta, lane, past, n, slot, truth, period, forgetting):
         past.shadow_age[n] = 0
 
 
-@inlined
+@inlined_part
 def _remember(past, n, slot, truth, forecast, forgetting):
     """Put the truth, or what stands for it, into the past."""
     if np.isnan(truth):
@@ -206,7 +206,7 @@ def _remember(past, n, slot, truth, forecast, forgetting):
     past.high[n] = max(truth, level + forgetting * (past.high[n] - level))
 
 
-@inlined
+@inlined_part
 def _now(block, lane, past, n, slot):
     """Forecast for the step at `slot` from all before it: (mean, standard deviation)."""
     scale = _scale(past.variance[n])
@@ -218,7 +218,7 @@ def _now(block, lane, past, n, slot):
     return mean, _deviation(past, n, past.age[n] + 1, scale * scale * block.variance[lane])
 
 
-@inlined
+@inlined_part
 def _look_ahead(block, lane, past, n, slot, period, horizons, recent, out):
     """Forecasts at the step at `slot` for the horizons above 0, each running on those before."""
     depth = past.values.shape[1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gapcast.engine.kernels.lanes import inlined
 from gapcast.engine.kernels.moments import at
+from gapcast.engine.kernels.uncounted import inlined_part
 
 ALIKE = 0.98
 """Prior correlation of all series of the target's quantity: near 1, the average of neighbours."""
@@ -25,7 +25,7 @@ NOTHING = 1e-9
 TINY = 1e-30
 
 
-@inlined
+@inlined_part
 def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch):
     """Set one lane of what `normal_equations` needs, for one target.
 
@@ -65,7 +65,7 @@ def prepare(rows, lane, M, filled, age, noise, noise_weight, group, how, scratch
     _put(rows, K, lane, (0.0, 0.0, UNBIASED * steps, UNBIASED * steps, 1.0, 0.0))
 
 
-@inlined
+@inlined_part
 def _put(rows, i, lane, values):
     rows.centre[i, lane] = values[0]
     rows.prior[i, lane] = values[1]
@@ -75,7 +75,7 @@ def _put(rows, i, lane, values):
     rows.error[i, lane] = values[5]
 
 
-@inlined
+@inlined_part
 def _statistics(M, lane, C, filled, mean, var, strange):
     """Mean and variance of every variable, and how strange each regressor is to the target: the
     variance of the target that it leaves unexplained, taken as it is where it is one of the first
@@ -99,7 +99,7 @@ def _statistics(M, lane, C, filled, mean, var, strange):
             strange[i] = np.inf
 
 
-@inlined
+@inlined_part
 def _closest(strange, near):
     """Mean strangeness of the CLOSEST least strange regressors; `near` is scratch."""
     near[:CLOSEST] = np.inf
@@ -117,7 +117,7 @@ def _closest(strange, near):
     return max(total / k, TINY) if k > 0 else TINY
 
 
-@inlined
+@inlined_part
 def _rank(strange, i, C):
     """How many of the first C regressors go before regressor i: less strange, or as strange and
     better placed."""
@@ -127,7 +127,7 @@ def _rank(strange, i, C):
     return before
 
 
-@inlined
+@inlined_part
 def _scale(mean, var, low, high, y, n, steps, work):
     """Centre of the variables low to high, and a typical variance of them and of y where y >= 0.
 
@@ -153,7 +153,7 @@ def _scale(mean, var, low, high, y, n, steps, work):
     return centre, max(mixed, least)
 
 
-@inlined
+@inlined_part
 def _median(a):
     """The upper median of a, which is reordered (Hoare 1961, *Find*)."""
     low, high, k = 0, len(a) - 1, len(a) // 2

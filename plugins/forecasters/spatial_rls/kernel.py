@@ -26,6 +26,7 @@ from gapcast.engine.kernels.lanes import (
 )
 from gapcast.engine.kernels.moments import add_moments, at, normal_equations, solve
 from gapcast.engine.kernels.standin import plausible, stand_in
+from gapcast.engine.kernels.uncounted import inlined_part
 from gapcast.plugins.forecasters.spatial_rls.graded_ridge import CLOSEST, prepare
 
 REFRESH = 64.0
@@ -101,7 +102,7 @@ def _new_block(m):
     )  # fmt: skip
 
 
-@inlined
+@inlined_part
 def _load(block, s, first):
     """Copy the state of targets `first` onward into the block; lanes beyond the last target hold
     zeros, learn and solve nothing."""
@@ -116,7 +117,7 @@ def _load(block, s, first):
     load_rows(block.last[:-2], s.last_x, first)
 
 
-@inlined
+@inlined_part
 def _store(block, s, first):
     store_rows(block.M, s.moments, first)
     store_rows(block.w, s.weights, first)
@@ -124,7 +125,7 @@ def _store(block, s, first):
     store_rows(block.last[:-2], s.last_x, first)
 
 
-@inlined
+@inlined_part
 def _read(values, companions, columns, x):
     """The regressors of one target and step, NaN where missing."""
     for i in range(len(columns)):
@@ -135,7 +136,7 @@ def _read(values, companions, columns, x):
             x[i] = np.nan if c == -1 else plausible(companions[-2 - c])
 
 
-@inlined
+@inlined_part
 def _adopt(block, lane):
     """Take the two solutions, the centres folded into the constant."""
     K = len(block.w) - 1
@@ -149,7 +150,7 @@ def _adopt(block, lane):
         block.apart[K, lane] -= block.apart[i, lane] * block.centre[i, lane]
 
 
-@inlined
+@inlined_part
 def _fit(block):
     K = len(block.w) - 1
     now = then = load(block.w, K)
@@ -165,7 +166,7 @@ def _fit(block):
     store(block.fit, 3, apart)
 
 
-@inlined
+@inlined_part
 def _nowcast(block, lane, s, n, forgetting):
     """The nowcast and its variance, and what the residual one step before is by the weights of
     now, NaN where that step had no truth."""
@@ -181,7 +182,7 @@ def _nowcast(block, lane, s, n, forgetting):
     return block.fit[0, lane] + carried + s.level[n, 0], variance, last
 
 
-@inlined
+@inlined_part
 def _used(block, lane, s, n):
     """How many regressors are seen and have a weight."""
     used = 0
@@ -190,7 +191,7 @@ def _used(block, lane, s, n):
     return used
 
 
-@inlined
+@inlined_part
 def _learn(block, lane, s, n, truth, last, forgetting):
     """Take in a truth: all but the moments, which follow for the whole block at once."""
     K = len(block.w) - 1
@@ -212,7 +213,7 @@ def _learn(block, lane, s, n, truth, last, forgetting):
     block.memory[0, lane] = forgetting
 
 
-@inlined
+@inlined_part
 def _due(block, lane, s, n):
     """Whether the weights of a target are to be solved for; sets the error of its regressors."""
     K = len(block.w) - 1
@@ -230,7 +231,7 @@ def _due(block, lane, s, n):
     return due or doubt > DOUBT * s.variance[n]
 
 
-@inlined
+@inlined_part
 def _look(block, lane, s, n, c, values, companions, x, scratch):
     """Bring one target's regressors of a step into its lane; returns whether its weights are to be
     solved for."""
@@ -255,7 +256,7 @@ def _look(block, lane, s, n, c, values, companions, x, scratch):
     return due
 
 
-@inlined
+@inlined_part
 def _step(block, s, c, first, values, companions, own, out, scratch, x, solving):
     """One step of the targets `first` onward, one a lane, as many as `own` has."""
     any_solving, any_learning = False, False
