@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from gapcast.engine.horizon import NOWCAST
 from gapcast.engine.report.drawings import Drawing, Drawings
 from gapcast.engine.report.scores import Entry, Run, Section
 from gapcast.engine.shard.scoring import GAP_AGES
@@ -119,7 +120,7 @@ def _section(
 def label(entry: Entry, section: Section, names: Sequence[str] | None = None) -> str:
     """A model's name, with its horizon and its run where that tells entries apart."""
     several = len({e.horizon for e in section.entries if e.model == entry.model}) > 1
-    ahead = f" {entry.horizon:+d}" if several or entry.horizon else ""
+    ahead = f" {entry.horizon:+d}" if several or entry.horizon != NOWCAST else ""
     return f"{entry.model}{ahead}" + (f" · {names[entry.run]}" if names else "")
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints, Series, State
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.readings import TIME
 from gapcast.engine.shard.kernels import scores as kernel
 from gapcast.engine.shard.results import ModelRows, Steps
@@ -39,8 +40,8 @@ class Scorer:
     handed over when the first step of the next one comes.
     """
 
-    def __init__(self, targets: int, horizons: Sequence[int], interval: int, window: int) -> None:
-        self.horizons = sorted(horizons)
+    def __init__(self, targets: int, horizons: Horizons, interval: int, window: int) -> None:
+        self.horizons = horizons
         self.interval = interval
         self.window = window
         shape = (targets, len(self.horizons), kernel.FIELDS)
@@ -52,35 +53,32 @@ class Scorer:
         }
 
     def add(
-        self, first: int, rows: ModelRows, steps: Steps, lagged: Mapping[int, Steps], scored: str
+        self, first: int, rows: ModelRows, by_lag: Mapping[int, Steps], scored: str
     ) -> list[tuple[int, Floats]]:
-        """Score steps from `first` on; returns windows that ended: (index, sums).
+        """Score rows made from step `first` on; returns windows that ended: (index, sums).
 
-        steps, lagged: what became of the steps, and by lag of those that horizons below 0 are
-        for; their errors count in the window in which they were made. scored: the status that
+        by_lag: what became of the steps so far back that rows are for, 0: of those in which they
+        were made; errors count in the window in which their row was made. scored: the status that
         counts.
         """
         finished = []
-        start, T = 0, len(steps.truth)
+        start, T = 0, len(rows.mean)
         while start < T:
             index = (first + start) * self.interval // self.window
             stop = min(T, -(-(index + 1) * self.window // self.interval) - first)
             finished += self._turn(index)
-            self._accumulate(rows.cut(slice(start, stop)), 0, steps.cut(slice(start, stop)), scored)
-            for lag, past in lagged.items():
-                if -lag in self.horizons:
-                    self._accumulate(
-                        rows.cut(slice(start, stop)), -lag, past.cut(slice(start, stop)), scored
-                    )
+            for lag, steps in by_lag.items():
+                self._accumulate(
+                    rows.cut(slice(start, stop)), lag, steps.cut(slice(start, stop)), scored
+                )
             start = stop
         return finished
 
-    def _accumulate(self, rows: ModelRows, horizon: int, steps: Steps, scored: str) -> None:
-        """Add the errors of one horizon below 0, or of all others."""
-        at = [i for i, h in enumerate(self.horizons) if (h == horizon if horizon else h >= 0)]
-        if not at:
+    def _accumulate(self, rows: ModelRows, lag: int, steps: Steps, scored: str) -> None:
+        """Add the errors of the horizons whose rows come `lag` steps after their step."""
+        of = self.horizons.places(lag)
+        if of.start == of.stop:
             return
-        of = slice(at[0], at[-1] + 1)
         state = self.state
         kernel.accumulate(
             rows.mean[..., of], rows.lower[..., of], rows.upper[..., of], steps.truth,

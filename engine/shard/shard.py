@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, State
 from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard import scoring
 from gapcast.engine.shard.calibration import Intervals
 from gapcast.engine.shard.evaluation import Segment, Span
@@ -60,8 +61,7 @@ class Shard:
             Intervals(layout, model.forecaster.needs())
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
-        lags = {-h for model in self.models for h in model.horizons if h < 0}
-        self.lagged = Lagged(n, sorted(lags))
+        self.lagged = Lagged(n, Horizons(h for m in self.models for h in m.horizons).lags)
         self.seconds = [0.0] * len(self.models)
         self._last_seen: Ints | None = None
         self._saved: list[State] | None = None
@@ -130,7 +130,7 @@ class Shard:
         steps = self._steps(frame, own, dark)
         lagged = self.lagged.push(steps)
         result = StepResult(frame.first, steps, [], [], lagged)
-        past = dict(zip(self.lagged.lags, lagged, strict=True))
+        by_lag = {0: steps} | dict(zip(self.lagged.lags, lagged, strict=True))
         withheld = np.where(steps.status == HIDDEN, steps.truth, np.nan)
         for m, view in enumerate(views):
             started = time.perf_counter()
@@ -138,7 +138,7 @@ class Shard:
             self.seconds[m] += time.perf_counter() - started
             rows = self.alignments[m].rows(forecast, own, steps.age, frame.first)
             result.rows.append(rows)
-            done = self.scorers[m].add(frame.first, rows, steps, past, self.how.scored)
+            done = self.scorers[m].add(frame.first, rows, by_lag, self.how.scored)
             result.windows += [(m, *window) for window in done]
         if segment.hidden and self._saved is not None:
             self.kept.append(frame)
