@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from gapcast.engine.horizon import NOWCAST
+from gapcast.engine.metrics import METRICS
 from gapcast.engine.report.drawings import Drawing, Drawings
 from gapcast.engine.report.scores import Entry, Run, Section
 from gapcast.engine.shard.scoring import GAP_AGES
@@ -36,6 +37,9 @@ def page(
         "runs": [_run(r, names[r], run, drawings) for r, run in enumerate(runs)],
         "statuses": STATUSES,
         "gapAges": list(GAP_AGES),
+        "metrics": [
+            {"name": m.name, "title": m.title, "about": m.about, "unit": m.unit} for m in METRICS
+        ],
         "sections": [
             _section(s, section, runs, names, drawings, positions)
             for s, section in enumerate(sections)

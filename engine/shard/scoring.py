@@ -1,18 +1,17 @@
-"""Scores: mean squared and absolute error, bias and coverage, per window, run and gap age."""
+"""Scores by the table of `gapcast.engine.metrics`, per window, run and gap age."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats, Ints, Series, State
-from gapcast.engine.horizon import Horizons
+from gapcast.engine.forecaster import Floats, Ints, Model, Series, State
+from gapcast.engine.metrics import COUNT, FIELDS, METRICS, accumulate
 from gapcast.engine.readings import TIME
-from gapcast.engine.shard.kernels import scores as kernel
 from gapcast.engine.shard.results import ModelRows, Steps
 from gapcast.engine.sink import STATUSES
 
@@ -26,7 +25,7 @@ GAP_AGES = {
 """Classes of how long a target had been dark, by their upper bounds in microseconds."""
 
 _KEY = [("sensor", pa.string()), ("quantity", pa.string()), ("model", pa.string())]
-_ERRORS = [(name, pa.float64()) for name in ("mse", "mae", "bias", "coverage")]
+_ERRORS = [(metric.name, pa.float64()) for metric in METRICS]
 _WINDOW = [("start", TIME), ("end", TIME)]
 _N = ("n", pa.int64())
 SCORES = pa.schema([*_WINDOW, *_KEY, ("horizon", pa.int32()), _N, *_ERRORS])
@@ -40,15 +39,17 @@ class Scorer:
     handed over when the first step of the next one comes.
     """
 
-    def __init__(self, targets: int, horizons: Horizons, interval: int, window: int) -> None:
-        self.horizons = horizons
+    def __init__(self, targets: int, model: Model, interval: int, window: int) -> None:
+        self.horizons = model.horizons
         self.interval = interval
         self.window = window
-        shape = (targets, len(self.horizons), kernel.FIELDS)
+        self._ages: Ints = np.array([-(-b // interval) for b in GAP_AGES.values() if b is not None])
+        self._deviation = 1 / NormalDist().inv_cdf((1 + model.level) / 2)
+        shape = (targets, len(self.horizons), FIELDS)
         self.state: State = {
             "total": np.zeros(shape),
             "window": np.zeros(shape),
-            "by_gap": np.zeros((*shape[:2], len(GAP_AGES), kernel.FIELDS)),
+            "by_gap": np.zeros((*shape[:2], len(GAP_AGES), FIELDS)),
             "current": np.full(targets, UNSET),
         }
 
@@ -80,9 +81,9 @@ class Scorer:
         if of.start == of.stop:
             return
         state = self.state
-        kernel.accumulate(
+        accumulate(
             rows.mean[..., of], rows.lower[..., of], rows.upper[..., of], steps.truth,
-            steps.status == STATUSES.index(scored), buckets(steps.age, self.interval),
+            steps.status == STATUSES.index(scored), steps.age, self._ages, self._deviation,
             state["total"][:, of], state["window"][:, of], state["by_gap"][:, of],
         )  # fmt: skip
 
@@ -103,13 +104,6 @@ class Scorer:
         current[:] = UNSET
         sums[:] = 0
         return done
-
-
-def buckets(age: NDArray[np.int32], interval: int) -> Ints:
-    """Class of each age in steps, an index into `GAP_AGES`."""
-    bounds = [b for b in GAP_AGES.values() if b is not None]
-    found: Ints = np.searchsorted(np.array(bounds), age * np.int64(interval), side="right")
-    return found
 
 
 def names(targets: Sequence[Series]) -> pa.Table:
@@ -136,23 +130,17 @@ def table(
     targets: their `names`. extra: the columns that `schema` has beyond key, horizon and
     errors, each a scalar, or an array over the cells between H and FIELDS.
     """
-    cells = sums.reshape(-1, kernel.FIELDS)
+    cells = sums.reshape(-1, FIELDS)
     inner = len(cells) // max(1, len(targets) * len(horizons))
-    at = np.flatnonzero(cells[:, kernel.N])
-    n = cells[at, kernel.N]
-    bounded = cells[at, kernel.BOUNDED]
+    at = np.flatnonzero(cells[:, COUNT])
+    cells = cells[at]
     target = at // (inner * len(horizons))
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         **{name: targets[name].take(pa.array(target)) for name in ("sensor", "quantity")},
         "model": pa.repeat(pa.scalar(model), len(at)),
         "horizon": pa.array(np.asarray(horizons, np.int32)[at // inner % len(horizons)]),
-        "n": pa.array(n.astype(np.int64)),
-        "mse": pa.array(cells[at, kernel.SQUARED] / n),
-        "mae": pa.array(cells[at, kernel.ABSOLUTE] / n),
-        "bias": pa.array(cells[at, kernel.ERROR] / n),
-        "coverage": pa.array(
-            cells[at, kernel.COVERED] / np.where(bounded > 0, bounded, np.nan), from_pandas=True
-        ),
+        "n": pa.array(cells[:, COUNT].astype(np.int64)),
+        **{m.name: pa.array(m.of(cells), mask=m.counted(cells) == 0) for m in METRICS},
     }
     for name, value in extra.items():
         if isinstance(value, pa.Array):

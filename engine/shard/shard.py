@@ -21,7 +21,7 @@ from gapcast.engine.shard import scoring
 from gapcast.engine.shard.calibration import Intervals
 from gapcast.engine.shard.evaluation import Segment, Span
 from gapcast.engine.shard.horizons import Alignment
-from gapcast.engine.shard.kernels import scores as kernel
+from gapcast.engine.shard.kernels import ages as kernel
 from gapcast.engine.shard.results import Ending, StepResult, Steps
 from gapcast.engine.shard.smoothing import Lagged
 from gapcast.engine.shard.withheld import cut
@@ -50,9 +50,7 @@ class Shard:
             m.forecaster.start(layout) for m, layout in zip(self.models, self.layouts, strict=True)
         ]
         n, interval = len(self.targets), self.layouts[0].interval
-        self.scorers = [
-            scoring.Scorer(n, model.horizons, interval, plan.window) for model in self.models
-        ]
+        self.scorers = [scoring.Scorer(n, model, interval, plan.window) for model in self.models]
         self.alignments = [
             Alignment(model, layout.horizons, n, interval)
             for model, layout in zip(self.models, self.layouts, strict=True)

@@ -8,6 +8,7 @@ import pytest
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
 from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.metrics import METRICS
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params
@@ -187,10 +188,12 @@ def test_statuses_and_truths():
 def test_scores_count_what_the_evaluation_says():
     s = shard(how=Evaluation("each", True, (Span(2, 5),)))
     rows = s.step(frame(0, ramp(8))).rows[0]
-    n, squared, absolute, error, covered, bounded = s.scorers[0].state["total"][0, 0]
-    assert (n, squared, absolute, error) == (3, 1 + 4 + 9, 1 + 2 + 3, -6)
+    sums = s.scorers[0].state["total"][0, 0]
+    found = {metric.name: metric.of(sums) * metric.counted(sums) for metric in METRICS}
+    assert sums[0] == 3
+    assert (found["mse"], found["mae"], found["bias"]) == (1 + 4 + 9, 1 + 2 + 3, -6)
     inside = rows.upper[2:5, 0, 0] >= ramp(8)[2:5, 0]
-    assert (covered, bounded) == (inside.sum(), 3)
+    assert found["coverage"] == inside.sum()
     by_gap = s.scorers[0].state["by_gap"][0, 0, :, 0]
     assert by_gap.tolist() == [0, 3, 0, 0]
 
