@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP) ## a virtual environment in .venv with gapcast and what its tests need
 
-demo: $(STAMP) ## the main job on real measurements: six models, a day dark for each sensor
+demo: $(STAMP) ## the main job on real measurements: seven models forecast a withheld day of each sensor
 	$(BIN)/gapcast run configs/quickstart.yaml
 
 lint: $(STAMP) ## ruff and mypy (strict on engine/)
@@ -34,7 +34,7 @@ test: lint ## lint, then every test
 faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
 	ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest -q tests/faults
 
-bench: $(STAMP) ## what bench/ measures, one table after the other (takes a while)
+bench: $(STAMP) ## some of the tables of bench/README.md, one after the other (takes a while)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	for b in kernels parse job startup backends tsdb; do $(BIN)/python bench/$$b.py || exit 1; done
 

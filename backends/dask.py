@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from types import TracebackType
@@ -25,14 +26,12 @@ from gapcast.backends.dask_worker import Step, begin, forget, tell
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.extras import extra
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.parallel import wire
 from gapcast.engine.parallel.remote import Remote, RemoteParams
-from gapcast.engine.parallel.wire import Parcel
-from gapcast.engine.parallel.workers import carry
-from gapcast.engine.run.job import Job
-from gapcast.engine.run.loop import RunResult
+from gapcast.engine.parallel.workers import Work, Workers
 from gapcast.engine.shard.results import StepResult
+from gapcast.engine.state import Parcel
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -63,20 +62,17 @@ class DaskBackend(Backend):
 
     def __init__(self, params: Params) -> None:
         super().__init__(params)
+        self.batch, self.linger = params.batch, params.linger
         self._client: Client | None = None
 
-    def run(self, job: Job) -> RunResult:
-        """Run `job` with its shards on the cluster."""
+    @contextmanager
+    def workers(self, work: Work) -> Iterator[Workers]:
+        """The workers of the cluster."""
         client = self._client or self._connect()
         self._client = client
         addresses = self._addresses(client)
-        with (
-            job.flow(self.params.batch, self.params.linger) as flow,
-            Cluster(job, client, addresses, self._size(len(addresses))) as workers,
-        ):
-            for _ in carry(flow, workers):
-                pass
-            return flow.finish(workers.finish())
+        with Cluster(work, client, addresses, self._size(len(addresses))) as workers:
+            yield workers
 
     def close(self) -> None:
         """Leave the cluster; end it if it was started here."""
@@ -122,7 +118,7 @@ class DaskBackend(Backend):
             client.wait_for_workers(wanted, timeout=self.params.timeout)
         except TimeoutError:
             raise RunError(
-                f"no Dask worker came to {client.scheduler.address} "
+                f"no Dask worker connected to {client.scheduler.address} "
                 f"within {self.params.timeout:g} s"
             ) from None
         found = client.scheduler_info(n_workers=-1)["workers"]
@@ -146,10 +142,10 @@ class Cluster(Remote):
 
     ahead = 2
 
-    def __init__(self, job: Job, client: Client, places: Sequence[str], expected: int) -> None:
-        super().__init__(job, len(places))
+    def __init__(self, work: Work, client: Client, places: Sequence[str], expected: int) -> None:
+        super().__init__(work, len(places))
         self.client = client
-        self.run = f"{job.generation}:{uuid4().hex}"
+        self.run = f"{work.generation}:{uuid4().hex}"
         self.expected = expected
         self.lost: set[str] = set()
         self._stepped: list[Sequence[Future]] = []
@@ -205,7 +201,7 @@ class Cluster(Remote):
 
     def _ship(self) -> None:
         """Give the workers the modules of forecasters that no package has installed there."""
-        for path in self.job.plan.loose_modules():
+        for path in self.work.plan.loose_modules():
             self.client.upload_file(str(path))
 
     def _post(self, address: str, homes: Sequence[str]) -> Post:

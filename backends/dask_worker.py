@@ -6,17 +6,17 @@ import threading
 from typing import Any, Literal
 
 from gapcast.engine.errors import ShardsLost
-from gapcast.engine.parallel.hosted import Hosted
-from gapcast.engine.parallel.wire import Parcel
+from gapcast.engine.parallel.remote import RemoteShard
+from gapcast.engine.state import Parcel
 
-_held: dict[tuple[str, int], Hosted] = {}
+_held: dict[tuple[str, int], RemoteShard] = {}
 _lock = threading.Lock()
 
 
 def begin(run: str, number: int, plan: Parcel, state: Parcel, frames: Parcel) -> None:
     """Hold shard `number` of a run, called ``generation:life``, from now on; let go of those of its
     earlier lives, whose driver may have been killed."""
-    shard = Hosted(plan, state, frames)
+    shard = RemoteShard(plan, state, frames)
     with _lock:
         for key in [k for k in _held if k[0] != run and _generation(k[0]) == _generation(run)]:
             del _held[key]
@@ -27,12 +27,12 @@ def _generation(run: str) -> str:
     return run.partition(":")[0]
 
 
-def find(run: str, number: int) -> Hosted:
+def find(run: str, number: int) -> RemoteShard:
     """The shard held here. Raises ShardsLost when this process has never held it."""
     try:
         return _held[run, number]
     except KeyError:
-        raise ShardsLost("a Dask worker has come back without its shards") from None
+        raise ShardsLost("a Dask worker has restarted and lost its shards") from None
 
 
 class Step:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,10 +13,8 @@ from pydantic import Field
 
 from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
-from gapcast.engine.grid.grid import GridFrame
-from gapcast.engine.parallel.workers import Workers, carry
-from gapcast.engine.run.job import Job
-from gapcast.engine.run.loop import RunResult
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.parallel.workers import Work, Workers
 from gapcast.engine.shard.results import Ending, StepResult
 
 
@@ -34,25 +33,24 @@ class LocalBackend(Backend):
 
     params: Params
 
-    def run(self, job: Job) -> RunResult:
-        """Run `job` in this process."""
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.batch = params.batch
+
+    @contextmanager
+    def workers(self, work: Work) -> Iterator[Workers]:
+        """Threads of this process."""
         threads = self.params.threads or len(os.sched_getaffinity(0))
-        with (
-            job.flow(self.params.batch) as flow,
-            ThreadPoolExecutor(threads, "gapcast-shard") as pool,
-        ):
-            workers = Threads(job, pool, threads)
-            for _ in carry(flow, workers):
-                pass
-            return flow.finish(workers.finish())
+        with ThreadPoolExecutor(threads, "gapcast-shard") as pool:
+            yield Threads(work, pool, threads)
 
 
 class Threads(Workers):
     """Shards stepped by the threads of a pool."""
 
-    def __init__(self, job: Job, pool: ThreadPoolExecutor, count: int) -> None:
-        self.shares = job.shares(count)
-        self.shards = job.shards(self.shares)
+    def __init__(self, work: Work, pool: ThreadPoolExecutor, count: int) -> None:
+        self.shares = work.shares(count)
+        self.shards = work.begin(self.shares)
         self.pool = pool
 
     def step(self, frame: GridFrame) -> Callable[[], StepResult]:

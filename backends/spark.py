@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import sys
@@ -17,9 +18,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from uuid import uuid4
 
 from pydantic import Field
@@ -28,16 +29,18 @@ from gapcast.backends.spark_worker import Task, perform
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.extras import extra
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.parallel import wire
 from gapcast.engine.parallel.remote import Remote, RemoteParams
-from gapcast.engine.parallel.workers import carry
-from gapcast.engine.run.job import Job
-from gapcast.engine.run.loop import RunResult
+from gapcast.engine.parallel.workers import Work, Workers
 from gapcast.engine.shard.results import StepResult
+from gapcast.engine.state import Parcel
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+T = TypeVar("T")
 
 TURN = 1.0
 """Seconds of frames that one micro-batch carries, so that Spark's own cost of it is small."""
@@ -78,23 +81,21 @@ class SparkBackend(Backend):
 
     def __init__(self, params: Params) -> None:
         super().__init__(params)
+        self.batch, self.linger = params.batch, params.linger
         self._spark: SparkSession | None = None
 
-    def run(self, job: Job) -> RunResult:
-        """Run `job` with its shards on the executors."""
+    @contextlib.contextmanager
+    def workers(self, work: Work) -> Iterator[Workers]:
+        """The executors of the session."""
         if self._spark is not None and not self._answers():
             self.close()
-        self._spark = self._spark or self._session(job)
-        with (
-            job.flow(self.params.batch, self.params.linger) as flow,
-            ThreadPoolExecutor(1, "gapcast-spark") as pool,
-        ):
-            workers = Executors(job, self._spark, pool)
+        self._spark = self._spark or self._session(work)
+        with _streaming(self._spark, work.name) as turns:
+            executors = Executors(work, self._spark, turns)
             try:
-                _drive(self._spark, job, carry(flow, workers))
-                return flow.finish(workers.finish())
+                yield executors
             finally:
-                workers.close()
+                executors.close()
 
     def close(self) -> None:
         """End the session, and the JVM that was started for it."""
@@ -116,7 +117,7 @@ class SparkBackend(Backend):
         except ShardsLost:
             return False
 
-    def _session(self, job: Job) -> SparkSession:
+    def _session(self, work: Work) -> SparkSession:
         """A session in a JVM of its own, which writes what it has to say to ``spark.log``."""
         with extra("spark"):
             from pyspark import SparkConf, SparkContext
@@ -128,9 +129,9 @@ class SparkBackend(Backend):
                 "or set JAVA_HOME"
             )
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        conf = SparkConf().setMaster(self.params.master).setAppName(f"gapcast {job.name}")
+        conf = SparkConf().setMaster(self.params.master).setAppName(f"gapcast {work.name}")
         conf.setAll((self._defaults() | self.params.conf).items())
-        with (job.run_dir / "spark.log").open("ab") as log, _handlers_kept():
+        with (work.run_dir / "spark.log").open("ab") as log, _handlers_kept():
             gateway = None
             try:
                 gateway = launch_gateway(conf, {"stderr": log})
@@ -155,48 +156,80 @@ class SparkBackend(Backend):
         }
 
 
-def _drive(spark: SparkSession, job: Job, frames: Iterator[None]) -> None:
-    """Let Structured Streaming carry `frames`, about `TURN` seconds of them a micro-batch."""
-    ended, failures = threading.Event(), []
+class Turns:
+    """The micro-batches of a streaming query: each does, for about `TURN` seconds, what it is
+    given."""
 
-    def turn(batch: object, number: int) -> None:
+    def __init__(self) -> None:
+        self.query: StreamingQuery | None = None
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]
+        self._calls = queue.SimpleQueue()
+        self._ended = False
+
+    def turn(self, batch: object, number: int) -> None:
+        """One micro-batch; what `foreachBatch` calls."""
         until = time.monotonic() + TURN
-        try:
-            while not ended.is_set() and time.monotonic() < until:
-                next(frames)
-        except StopIteration:
-            ended.set()
-        except BaseException as error:
-            failures.append(error)
-            ended.set()
-
-    with tempfile.TemporaryDirectory(prefix="gapcast-spark-") as scratch:
-        ticks = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 1).load()
-        writer = ticks.writeStream.foreachBatch(turn).queryName(job.name)
-        with _gone_is_lost():
-            query = writer.option("checkpointLocation", scratch).start()
+        while not self._ended and (left := until - time.monotonic()) > 0:
             try:
-                while not ended.wait(0.2) and query.isActive:
-                    pass
-            finally:
-                query.stop()
-    if failures:
-        raise failures[0]
-    if not ended.is_set():
+                given = self._calls.get(timeout=left)
+            except queue.Empty:
+                return
+            if given is None:
+                self._ended = True
+                return
+            call, future = given
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
+
+    def submit(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Have `call` done within a micro-batch, after those before it; what is returned waits for
+        its result. Raises what it raised; ShardsLost when the query has ended before."""
+        future: Future[T] = Future()
+        self._calls.put((call, future))
+        return partial(self._wait, future)
+
+    def end(self) -> None:
+        """Let the micro-batch in progress end."""
+        self._calls.put(None)
+
+    def _wait(self, future: Future[T]) -> T:
+        assert self.query is not None
+        while not wait([future], timeout=0.2).done:
+            with _gone_is_lost():
+                if not self.query.isActive and not future.done():
+                    raise ShardsLost(f"Spark ended the query: {self.query.exception()}")
+        return future.result()
+
+
+@contextlib.contextmanager
+def _streaming(spark: SparkSession, name: str) -> Iterator[Turns]:
+    """Structured Streaming, its micro-batches one after the other until this is left."""
+    turns = Turns()
+    with tempfile.TemporaryDirectory(prefix="gapcast-spark-") as scratch:
         with _gone_is_lost():
-            raise ShardsLost(f"Spark ended the query: {query.exception()}")
+            ticks = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 1).load()
+            writer = ticks.writeStream.foreachBatch(turns.turn).queryName(name)
+            turns.query = writer.option("checkpointLocation", scratch).start()
+        try:
+            yield turns
+        finally:
+            turns.end()
+            with contextlib.suppress(ShardsLost), _gone_is_lost():
+                turns.query.stop()
 
 
 class Executors(Remote):
-    """Shards kept by Spark's executors."""
+    """Shards held by Spark's executors."""
 
-    def __init__(self, job: Job, spark: SparkSession, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, work: Work, spark: SparkSession, turns: Turns) -> None:
         self.context = spark.sparkContext
-        super().__init__(job, self.context.defaultParallelism)
-        self.pool = pool
+        super().__init__(work, self.context.defaultParallelism)
+        self.turns = turns
         self.run = uuid4().hex
         self.columns = [plan.columns() for plan in self.plans]
-        for path in job.plan.loose_modules():
+        for path in work.plan.loose_modules():
             self.context.addPyFile(str(path))
         count = len(self.shares)
         with _gone_is_lost():
@@ -211,10 +244,10 @@ class Executors(Remote):
         tasks: list[Task] = [
             ("step", _packed(wire.of_frame(frame.narrow(columns)))) for columns in self.columns
         ]
-        running = self.pool.submit(self._on_shards, tasks)
-        return lambda: self.joined(frame, running.result())
+        done = self.turns.submit(partial(self._on_shards, tasks))
+        return lambda: self.joined(frame, done())
 
-    def ask(self, what: Literal["snapshot", "finish"]) -> list[wire.Parcel]:
+    def ask(self, what: Literal["snapshot", "finish"]) -> list[Parcel]:
         """What each shard answers."""
         return self._on_shards([(what, [])] * len(self.shares))
 
@@ -230,7 +263,7 @@ class Executors(Remote):
         executors = max(1, len(status) - 1)  # the driver is listed, too
         return len(self.shares), executors, executors
 
-    def _on_shards(self, tasks: Sequence[Task]) -> list[wire.Parcel]:
+    def _on_shards(self, tasks: Sequence[Task]) -> list[Parcel]:
         """Do a task on every shard, at its home. Raises what a task raised."""
         with _gone_is_lost():
             sent = self.context.parallelize(tasks, len(tasks))
@@ -245,7 +278,7 @@ class Executors(Remote):
         return [wire.unpack(blob) if blob else ({}, {}) for _, blob in done]
 
 
-def _packed(*parcels: wire.Parcel) -> list[bytes]:
+def _packed(*parcels: Parcel) -> list[bytes]:
     return [wire.pack(parcel).to_pybytes() for parcel in parcels]
 
 
@@ -258,7 +291,7 @@ def _gone_is_lost() -> Iterator[None]:
         yield
     except (Py4JError, OSError) as error:
         reason = str(error).strip().replace("\n", " ")[:300]
-        raise ShardsLost(f"Spark gave a call up: {reason}") from error
+        raise ShardsLost(f"a call to Spark failed: {reason}") from error
 
 
 @contextlib.contextmanager

@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gapcast.engine.errors import GapcastError, ShardsLost
 from gapcast.engine.parallel import wire
-from gapcast.engine.parallel.hosted import Hosted
-from gapcast.engine.shard.withheld import Kept
+from gapcast.engine.parallel.remote import RemoteShard
+from gapcast.engine.shard.withheld import Withheld
+from gapcast.engine.state import Parcel, below, within
 
 Task = tuple[str, list[bytes]]
 """What to do with a shard (``begin``, ``step``, ``snapshot``, ``finish``) and packed parcels."""
@@ -26,7 +25,7 @@ Task = tuple[str, list[bytes]]
 Done = tuple[str, bytes] | tuple[str, str, str]
 """``done`` and a packed parcel; ``lost``, ``error`` or ``raised``, a message and a traceback."""
 
-_held: dict[tuple[str, int], Hosted] = {}
+_held: dict[tuple[str, int], RemoteShard] = {}
 
 
 def perform(run: str, tasks: Iterable[tuple[int, Task]]) -> Iterator[Done]:
@@ -42,12 +41,12 @@ def perform(run: str, tasks: Iterable[tuple[int, Task]]) -> Iterator[Done]:
             yield "raised", f"{type(error).__name__}: {error}", traceback.format_exc()
 
 
-def _perform(run: str, number: int, what: str, parcels: list[wire.Parcel]) -> bytes:
+def _perform(run: str, number: int, what: str, parcels: list[Parcel]) -> bytes:
     place = _folder() / f"gapcast-{run}-{number}"
     if what == "begin":
         for old in [key for key in _held if key[0] != run]:
             del _held[old]
-        _held[run, number] = Hosted(*parcels)
+        _held[run, number] = RemoteShard(*parcels)
         _replace(place.with_suffix(".plan"), wire.pack(parcels[0]))
         _save(place, _held[run, number])
         return b""
@@ -60,7 +59,7 @@ def _perform(run: str, number: int, what: str, parcels: list[wire.Parcel]) -> by
     return wire.pack(parcel).to_pybytes()
 
 
-def _found(run: str, number: int, place: Path) -> Hosted:
+def _found(run: str, number: int, place: Path) -> RemoteShard:
     """The shard as its file has it. Raises ShardsLost where the executor is not its home."""
     try:
         meta, arrays = wire.unpack(place.read_bytes())
@@ -70,19 +69,18 @@ def _found(run: str, number: int, place: Path) -> Hosted:
         plan = wire.unpack(place.with_suffix(".plan").read_bytes())
     except FileNotFoundError:
         raise ShardsLost("a Spark executor was given a shard that it does not hold") from None
-    kept = {k.removeprefix("kept/"): a for k, a in arrays.items() if k.startswith("kept/")}
-    state = {k: a for k, a in arrays.items() if not k.startswith("kept/")}
-    hosted = Hosted(plan, (meta, state), ({}, kept))
+    state, frames = below(arrays, "state"), below(arrays, "withheld")
+    hosted = RemoteShard(plan, (meta, state), ({}, frames))
     _held[run, number] = hosted
     return hosted
 
 
-def _save(place: Path, hosted: Hosted) -> None:
+def _save(place: Path, hosted: RemoteShard) -> None:
     meta, arrays = hosted.snapshot()
-    kept = Kept(hosted.shard.how)
-    kept.frames = hosted.shard.kept
-    frames = {f"kept/{k}": np.asarray(a) for k, a in kept.snapshot().items()}
-    _replace(place, wire.pack((meta, arrays | frames)))
+    withheld = Withheld(hosted.shard.how)
+    withheld.frames = hosted.shard.withheld
+    frames = within("withheld", withheld.snapshot())
+    _replace(place, wire.pack((meta, within("state", arrays) | frames)))
 
 
 def _replace(path: Path, content: Any) -> None:

@@ -12,7 +12,8 @@ import machine
 import numpy as np
 
 from gapcast.engine.forecaster import Forecaster, Frame, Model, Series
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.plugins.forecasters.blend.forecaster import Blend
 from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 

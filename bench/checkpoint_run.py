@@ -17,41 +17,43 @@ from pathlib import Path
 UP = time.perf_counter()
 
 from gapcast import read_config, run  # noqa: E402
-from gapcast.engine.checkpoint import format as checkpoint  # noqa: E402
-from gapcast.engine.output import epochs as outlet  # noqa: E402
-from gapcast.engine.run import loop as flow  # noqa: E402
+from gapcast.engine.checkpoint import schedule  # noqa: E402
+from gapcast.engine.output.epochs import Epochs  # noqa: E402
+from gapcast.engine.run import loop  # noqa: E402
 
 
 def main() -> None:
     """Run, and print one JSON line."""
     path, run_dir, resume = sys.argv[1], Path(sys.argv[2]), "--resume" in sys.argv
     found: dict[str, float] = {}
-    write, settle, add = checkpoint.write, flow.Flow._checkpoint, outlet.Outlet.add
-    stop = []
+    write, checkpoint, add, carry = schedule.write, loop._checkpoint, Epochs.add, loop._follow
+    written: list[bool] = []
+    jobs: list[loop.Job] = []
 
     def timed_write(*args: object, **more: object) -> object:
         began = time.perf_counter()
-        written = write(*args, **more)
+        place = write(*args, **more)
         found["checkpoint written, s"] = time.perf_counter() - began
-        stop.append(True)
-        return written
+        written.append(True)
+        return place
 
-    def timed_checkpoint(self: flow.Flow, shards: object) -> None:
+    def timed_checkpoint(*args: object, **more: object) -> None:
         began = time.perf_counter()
-        settle(self, shards)
+        checkpoint(*args, **more)
         found.setdefault("run stood still, s", time.perf_counter() - began)
 
-    def timed_add(self: outlet.Outlet, result: object) -> None:
+    def timed_add(self: Epochs, result: object) -> None:
         found.setdefault("process up to first forecast, s", time.perf_counter() - UP)
         add(self, result)
-        if stop and not resume:
-            the_flow[0].job.stopping.set()
+        if written and not resume:
+            jobs[0].stopping.set()
 
-    the_flow: list[flow.Flow] = []
-    enter = flow.Flow.__enter__
-    flow.Flow.__enter__ = lambda self: (the_flow.append(self), enter(self))[1]
-    checkpoint.write, flow.Flow._checkpoint = timed_write, timed_checkpoint
-    outlet.Outlet.add = timed_add
+    def noted(job: loop.Job, *rest: object) -> bool:
+        jobs.append(job)
+        return carry(job, *rest)
+
+    schedule.write, loop._checkpoint, loop._follow = timed_write, timed_checkpoint, noted
+    Epochs.add = timed_add
     config = {
         "name": "bench",
         "source": {"type": "replay", "path": path, "format": "parquet"},

@@ -1,4 +1,4 @@
-"""`network-rls`, or another joint model, by its defaults: dark days, gaps, intervals, and its cost.
+"""`network-rls`, or another joint model, by its defaults: withheld days, gaps, intervals, cost.
 
     python bench/network.py accuracy [--model network-rls]
     python bench/network.py cost
@@ -23,7 +23,8 @@ import pyarrow.csv as pcsv
 
 from gapcast import load_config, run
 from gapcast.engine.forecaster import Frame, Model, Series
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 
 ROOT = Path(__file__).parents[1]
@@ -43,8 +44,8 @@ sinks: {{console: {{type: console}}}}
 """
 
 
-def dark(start: int, end: int, hide: str = "each", more: str = "") -> str:
-    """An evaluation section: dark from one day's beginning to another's."""
+def withhold(start: int, end: int, hide: str = "each", more: str = "") -> str:
+    """An evaluation section: withheld from one day's beginning to another's."""
     span = f"{{from: {DAYS[start]}, to: {DAYS[end]}}}"
     return f"{{mode: blackout, hide: {hide}, release: never, spans: [{span}]{more}}}"
 
@@ -67,7 +68,7 @@ def by_age(model: str, length: int, seeds: int) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             gaps = f", gaps: {{share: 0.05, steps: [{length}, {length}], seed: {seed}}}"
-            how = {"path": SAMPLE, "model": model, "evaluation": dark(1, 3, more=gaps)}
+            how = {"path": SAMPLE, "model": model, "evaluation": withhold(1, 3, more=gaps)}
             config = folder / "run.yaml"
             config.write_text(CONFIG.format(**how, derive="derive: {}"))
             run(load_config(config), folder / "run")
@@ -98,7 +99,7 @@ def prepared(sensors: int) -> tuple[NetworkRls, object]:
 
 
 def ten_missing(draws: int) -> float:
-    """Day 3 dark for each mote, ten motes drawn at each dark step missing for all."""
+    """Day 3 masked for each mote, ten motes drawn at each withheld step missing for all."""
     x = sample()
     forecaster, layout = prepared(50)
     errors = []
@@ -122,14 +123,14 @@ def accuracy(model: str) -> list[dict[str, object]]:
         rows.append({"what": what, "MSE": mse, "floor": floor, "coverage": coverage})
 
     for what, evaluation, derive, floor in (
-        ("day 3 dark for each mote", dark(2, 3), False, 0.205),
-        ("day 2, learnt from day 1", dark(1, 2), False, 0.37),
-        ("days 2 and 3, learnt from day 1", dark(1, 3), False, 0.37),
-        ("day 3, own humidity known", dark(2, 3), True, 0.018),
-        ("days 2 and 3, own humidity known", dark(1, 3), True, ""),
-        ("day 3, whole mote dark", dark(2, 3, "each-sensor"), True, "as the first"),
-        ("never dark, all days", "{mode: prequential}", False, ""),
-        ("never dark, through the dew point", "{mode: prequential}", True, ""),
+        ("day 3 withheld for each mote", withhold(2, 3), False, 0.205),
+        ("day 2, learnt from day 1", withhold(1, 2), False, 0.37),
+        ("days 2 and 3, learnt from day 1", withhold(1, 3), False, 0.37),
+        ("day 3, own humidity known", withhold(2, 3), True, 0.018),
+        ("days 2 and 3, own humidity known", withhold(1, 3), True, ""),
+        ("day 3, whole mote withheld", withhold(2, 3, "each-sensor"), True, "as the first"),
+        ("nothing withheld, all days", "{mode: prequential}", False, ""),
+        ("nothing withheld, through the dew point", "{mode: prequential}", True, ""),
     ):
         mse, coverage = scores(model, evaluation, derive)
         row(what, mse, floor, coverage)

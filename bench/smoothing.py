@@ -2,9 +2,9 @@
 
     python bench/smoothing.py
 
-Random gaps of every target, hidden from everybody, filled by `network-rls` by its defaults, on the
-shipped sample and on two simulated networks: one that hardly changes from step to step (2 min) and
-one that does (30 min). Beside ours: linear interpolation from the last to the next truth, which
+Random gaps of every target, withheld from all models, filled by `network-rls` by its defaults, on
+the shipped sample and on two simulated networks: one that hardly changes from step to step (2 min)
+and one that does (30 min). Beside ours: linear interpolation from the last to the next truth, which
 needs the gap's far end as well.
 """
 
@@ -76,7 +76,7 @@ def errors(folder: Path) -> dict[str, np.ndarray]:
     ):  # fmt: skip
         rows = horizon == of
         into[step[rows], sensor[rows]] = table[value].to_numpy()[rows]
-    rows = (horizon == 0) & (table["status"].to_numpy() == "hidden")
+    rows = (horizon == 0) & (table["status"].to_numpy() == "withheld")
     hidden[step[rows], sensor[rows]] = True
     found: dict[str, list[list[float]]] = {
         way: [[] for _ in range(LONGEST)] for way in ("nowcast", "linear", "smoothed")

@@ -19,19 +19,17 @@ ROOT = Path(__file__).parents[1]
 FIRST_FRAME = """
 import sys, time
 from pathlib import Path
-from gapcast import load_config
-from gapcast.engine.run import run as runs
-import gapcast.engine.run.loop as flow
-step = flow.Flow.frames
-def first(self, shards):
-    for frame in step(self, shards):
-        print("computing", flush=True)
-        self.job.stopping.set()
-        return
-        yield frame
-flow.Flow.frames = first
+from gapcast import load_config, run
+from gapcast.engine.run import loop
+def first(frame, stages, workers):
+    print("computing", flush=True)
+    raise KeyboardInterrupt
+loop._send = first
 config = load_config("configs/quickstart.yaml", ["sinks={files: {type: files}}"])
-runs.run(config, Path(sys.argv[1]))
+try:
+    run(config, Path(sys.argv[1]))
+except KeyboardInterrupt:
+    pass
 """
 
 

@@ -123,7 +123,7 @@ def main() -> None:
         hbase = Hbase(Path(folder) / "hbase")
         with hbase, OpenTsdb(Path(folder) / "tsd", hbase) as tsdb:
             rows = measure(tsdb.url, options.rows, options.repeats)
-    facts = machine.describe("requests", "opentsdb-py")
+    facts = machine.describe("requests")
     machine.print_table("Points stored and confirmed by OpenTSDB", facts, rows)
     machine.save("tsdb", facts, rows)
 

@@ -1,31 +1,38 @@
-"""The contract of a backend: where a job runs. It moves bytes; it decides nothing about data."""
+"""The contract of a backend: where the shards of a job live. It moves bytes; it decides nothing
+about data."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
 
+from gapcast.engine.parallel.workers import Work, Workers
 from gapcast.engine.plugin import Plugin
-
-if TYPE_CHECKING:
-    from gapcast.engine.run.job import Job
-    from gapcast.engine.run.loop import RunResult
 
 
 class Backend(Plugin):
-    """Runs a job to the end of its sources, or until it is asked to stop.
+    """Holds the shards of a job in workers of its own, on this machine or on others.
 
-    What it moves: frames from the job's `Flow` to the shards, wherever they live, and results back
-    (`carry` does it, given `Workers`). Its only duty is their order: one shard's frames in order,
-    results in the order of the frames, no unbounded queue in between.
-
-    `run` raises ShardsLost when workers died with the shards they held: it is then called again,
-    with the same job as its newest checkpoint has it, and may use the workers that are left.
+    The run's loop (`gapcast.engine.run.loop`) reads, grids, scores and delivers; the backend's
+    workers are sent the frames and answer with results. Its only duty is their order: one shard's
+    frames in order, results in the order of the frames, no unbounded queue in between.
     """
 
+    batch: int = 262_144
+    """Readings asked of the source at once, from which frames are made."""
+
+    linger: float = 0.0
+    """Seconds for which smaller reads are gathered to a batch: where carrying one costs more than
+    waiting for its rest."""
+
     @abstractmethod
-    def run(self, job: Job) -> RunResult:
-        """Run `job` and say how it went. Raises `GapcastError`; never leaves threads behind."""
+    def workers(self, work: Work) -> AbstractContextManager[Workers]:
+        """Workers that hold the shards of `work`, until the context is left.
+
+        Entered once more after ShardsLost, with the same job as its newest checkpoint has it: it
+        may then use the workers that are left. Leaving it, however that happens, leaves no thread
+        behind. Raises `GapcastError`.
+        """
 
     def close(self) -> None:
-        """End the processes this backend has started. Called once, after the last `run`."""
+        """End the processes this backend has started. Called once, after the last workers."""

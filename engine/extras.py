@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, metadata, version
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gapcast.engine.errors import RunError
 
 
-def normal(package: str) -> str:
-    """A package's name as indexes compare it: ``Confluent_Kafka`` is ``confluent-kafka``."""
-    return re.sub(r"[-_.]+", "-", package).lower()
+def requirements(package: str) -> dict[str, list[str]]:
+    """What an installed package needs on this machine, by extra; under "" what it always needs.
 
-
-def extras(requires: Iterable[str]) -> dict[str, list[str]]:
-    """Packages needed by each extra, from the ``Requires-Dist`` lines of a package.
-
-    Under the empty name, those that are always needed.
+    Names of packages are as indexes compare them: ``Confluent_Kafka`` is ``confluent-kafka``.
+    Lines of its metadata that are not requirements are left out.
     """
+    about = metadata(package)
+    extras = ["", *(about.get_all("Provides-Extra") or ())]
     needed: dict[str, list[str]] = {}
-    for line in requires:
-        name = re.match(r"[A-Za-z0-9._-]+", line)
-        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
-        if name:
-            needed.setdefault(extra[1] if extra else "", []).append(normal(name[0]))
+    for line in about.get_all("Requires-Dist") or ():
+        with suppress(ValueError):
+            found = Requirement(line)
+            wants = [e for e in extras if not found.marker or found.marker.evaluate({"extra": e})]
+            for name in [""] if "" in wants else wants:
+                needed.setdefault(name, []).append(canonicalize_name(found.name))
     return needed
 
 
@@ -46,13 +47,16 @@ def installed(package: str) -> str | None:
         return None
 
 
-def cure(error: BaseException, package: str, requires: Iterable[str]) -> str:
-    """``; pip install 'gapcast[kafka]'`` if the module that `error` misses comes with an extra."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
+def cure(error: BaseException, package: str) -> str:
+    """``; pip install 'gapcast[kafka]'`` if the module that `error` misses comes with an extra.
+
+    package: the installed one whose module raised `error`; empty if it is in none.
+    """
+    if not package or not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
-    missing = normal(error.name.partition(".")[0])
-    for extra, needed in extras(requires).items():
-        if normal(package) in needed:
+    missing = canonicalize_name(error.name.partition(".")[0])
+    for extra, needed in requirements(package).items():
+        if canonicalize_name(package) in needed:
             continue  # an extra made of other extras
         if any(missing.startswith(n) or n.startswith(missing) for n in needed):
             return f"; pip install '{package}[{extra}]'"

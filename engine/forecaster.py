@@ -130,7 +130,7 @@ class Frame:
         target's own values from `own` and its sensor's other quantities from `companions`,
         never from `values`.
     own: (T, N) truth of each target as its own model may see it, NaN where missing, rejected
-        or hidden.
+        or withheld.
     companions: (T, N, Q - 1) the target sensor's other quantities of the same step; as many as
         ``Layout.companions``.
     """

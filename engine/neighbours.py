@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from gapcast.engine.units import Sensor, refusal
+from gapcast.engine.units import Sensor, expecting
 
 
 class Neighbours(BaseModel):
@@ -50,12 +50,14 @@ class Neighbours(BaseModel):
             return {"all": True}
         if isinstance(written, dict) and len(written) == 1:
             return written
-        raise refusal("all or one of {nearest: k}, {correlated: k}, {clusters: k}, {of: {1: [2]}}")
+        raise expecting(
+            "all or one of {nearest: k}, {correlated: k}, {clusters: k}, {of: {1: [2]}}"
+        )
 
     @model_validator(mode="after")
     def _not_none(self) -> Neighbours:
         if not self._chosen():
-            raise refusal("a number of neighbours, or a list of them for each sensor")
+            raise expecting("a number of neighbours, or a list of them for each sensor")
         return self
 
     def _chosen(self) -> list[str]:

@@ -11,7 +11,7 @@ from gapcast.engine.redaction import mask
 
 
 class Params(BaseModel):
-    """Parameters of a plugin. Unknown keys are refused; instances are immutable.
+    """Parameters of a plugin. Unknown keys are rejected; instances are immutable.
 
     Subclass it inside the plugin and give every field a type and a description: they become
     the plugin's part of the JSON Schema, of ``docs/config.md`` and of config errors.

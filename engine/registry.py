@@ -19,13 +19,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from packaging.utils import canonicalize_name
+
 from gapcast.engine.errors import AmbiguousPlugin, BrokenPlugin, UnknownPlugin
-from gapcast.engine.extras import cure, normal
+from gapcast.engine.extras import cure
 from gapcast.engine.spelling import meant
 
 
@@ -45,16 +46,28 @@ class Kind(StrEnum):
 
     def contract(self) -> type[Any]:
         """The class that every plugin of this kind extends."""
-        contract: type[Any] = getattr(import_module(f"gapcast.engine.{self}"), self.capitalize())
-        return contract
+        # here, for they bring NumPy and Arrow, which whoever only asks for names does not need
+        from gapcast.engine.backend import Backend
+        from gapcast.engine.derivation import Derivation
+        from gapcast.engine.forecaster import Forecaster
+        from gapcast.engine.sink import Sink
+        from gapcast.engine.source import Source
+
+        contracts: dict[Kind, type[Any]] = {
+            Kind.SOURCE: Source,
+            Kind.FORECASTER: Forecaster,
+            Kind.SINK: Sink,
+            Kind.BACKEND: Backend,
+            Kind.DERIVATION: Derivation,
+        }
+        return contracts[self]
 
 
 @dataclass(frozen=True)
 class Entry:
     """One claim of a package to a name. `target` is ``module:Class``.
 
-    `package` is empty for a class that was named by its module. `requires` are the package's
-    own requirements, as its metadata has them.
+    `package` is empty for a class that was named by its module.
     """
 
     kind: Kind
@@ -62,7 +75,6 @@ class Entry:
     target: str
     package: str = ""
     version: str = ""
-    requires: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -78,15 +90,16 @@ class Entry:
             found = EntryPoint(self.name, self.target, self.kind.group).load()
         except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            raise self._broken(cause + cure(error, self.package, self.requires)) from error
+            raise self._broken(cause + cure(error, self.package)) from error
+        from gapcast.engine.plugin import Params
+
         contract = self.kind.contract()
         if not (inspect.isclass(found) and issubclass(found, contract)):
             raise self._broken(f"it does not extend {contract.__module__}.{contract.__name__}")
         if missing := sorted(getattr(found, "__abstractmethods__", ())):
             raise self._broken(f"it does not define {', '.join(missing)}")
         plugin: type[Any] = found
-        params = import_module("gapcast.engine.plugin").Params
-        if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, params)):
+        if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, Params)):
             raise self._broken("its Params does not extend gapcast.engine.plugin.Params")
         return plugin
 
@@ -122,7 +135,7 @@ class Registry:
             entry
             for entry in self.entries
             if (entry.kind, entry.name) == (kind, after)
-            and (not colon or normal(entry.package) == normal(before))
+            and (not colon or canonicalize_name(entry.package) == canonicalize_name(before))
         ]
         if len(claims) == 1:
             return claims[0]
@@ -161,8 +174,7 @@ def _entry(kind: Kind, point: EntryPoint) -> Entry:
     package = point.dist
     if package is None:
         return Entry(kind, point.name, point.value)
-    requires = tuple(package.requires or ())
-    return Entry(kind, point.name, point.value, package.name, package.version, requires)
+    return Entry(kind, point.name, point.value, package.name, package.version)
 
 
 def _listed(entry: Entry, clash: bool) -> Listed:

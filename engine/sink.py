@@ -38,23 +38,28 @@ model or since the run began, 1 where there is no gap. `regressors`: from how ma
 series the forecast was made; `experts`: which of a blend's had a say, parted by spaces; null where
 the model does not say. Values in the units of the readings, times are starts of steps."""
 
-STATUSES = ("observed", "missing", "hidden", "rejected")
+STATUSES = ("observed", "missing", "withheld", "rejected")
 
 
 class Receives(enum.StrEnum):
     """What a sink is for."""
 
     FORECASTS = "forecasts"
-    DEAD = "dead"
+    DEAD_LETTERS = "dead letters"
     READINGS = "readings"
 
 
-class Delivery(enum.IntEnum):
+class Delivery(enum.StrEnum):
     """What a sink can promise about a row after crashes, from weakest to strongest."""
 
-    AT_LEAST_ONCE = 1
-    IDEMPOTENT = 2
-    TRANSACTIONAL = 3
+    AT_LEAST_ONCE = "at-least-once"
+    IDEMPOTENT = "idempotent"
+    TRANSACTIONAL = "transactional"
+
+    def at_least(self, required: Delivery) -> bool:
+        """Whether this promises what is required, or more."""
+        strength = list(Delivery)
+        return strength.index(self) >= strength.index(required)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """These rows never (indices into the table), each for the reason beside it.
 
     Nothing of the epoch is durable yet. The engine stores the rows as dead letters, durably,
@@ -86,7 +91,7 @@ class Refused:
     reasons: list[str]
 
 
-Outcome = Committed | AlreadyCommitted | Retry | Refused
+Outcome = Committed | AlreadyCommitted | Retry | Rejected
 
 
 @dataclass(frozen=True)
@@ -119,14 +124,17 @@ class Sink(Plugin):
     `close` may never be called.
     """
 
-    delivery: ClassVar[Delivery]
+    delivery: ClassVar[Delivery] = Delivery.AT_LEAST_ONCE
+    """What you promise. A config may require a level (`sinks.<name>.require`): a sink that promises
+    less stops the run before it starts."""
+
     receives: ClassVar[Receives] = Receives.FORECASTS
     """FORECASTS of a run, in epochs.
 
-    DEAD: dead letters of a run, schema `DEAD`, as they are written to its folder: the number of
-    that file stands for the epoch. Each is delivered before the checkpoint that covers it, at
-    least once: after a crash it comes again, perhaps cut in another way under other numbers. Calls
-    come one at a time, from any thread. Rows refused stay in the run's folder.
+    DEAD_LETTERS: those of a run, schema `DEAD_LETTERS`, as they are written to its folder: the
+    number of that file stands for the epoch. Each is delivered before the checkpoint that covers
+    it, at least once: after a crash it comes again, perhaps cut in another way under other numbers.
+    Calls come one at a time, from any thread. What you reject stays in the run's folder.
 
     READINGS: what `gapcast produce` reads, schema `READINGS`, numbered from 0.
     """
@@ -134,10 +142,6 @@ class Sink(Plugin):
     @abstractmethod
     def open(self, job: JobInfo, generation: str) -> None:
         """Get ready, and undo what a crash left half-done in this generation."""
-
-    @abstractmethod
-    def last_committed(self) -> int | None:
-        """The greatest epoch of this generation known to be durable, or ``None``."""
 
     @abstractmethod
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:

@@ -21,13 +21,14 @@ class Read:
     """What one call of `Source.read` brought.
 
     readings: schema `READINGS`, in arrival order.
-    dead: schema `DEAD`, records that could not be made readings; each costs only itself.
+    dead_letters: schema `DEAD_LETTERS`, records that could not be made readings; each costs only
+    itself.
     position: where the next call reads on.
     ended: nothing will ever follow in this partition (a file's end; never a topic's).
     """
 
     readings: pa.RecordBatch
-    dead: pa.RecordBatch
+    dead_letters: pa.RecordBatch
     position: Position
     ended: bool = False
 
@@ -45,8 +46,8 @@ class Source(Plugin):
 
     Raise `SourceError` when nothing can be read (file gone, broker unreachable after your own
     retries): the run stops with it. A record that cannot be understood is no error: return it in
-    `Read.dead`. Times beyond what int64 microseconds hold, or values that are not numbers, are
-    such records; a NaN is a reading whose value is null.
+    `Read.dead_letters`. Times beyond what int64 microseconds hold, or values that are not numbers,
+    are such records; a NaN is a reading whose value is null.
     """
 
     @abstractmethod
@@ -77,10 +78,6 @@ class Source(Plugin):
         Returns soon: a live source with nothing to give waits a fraction of a second at most
         and answers with no rows.
         """
-
-    @abstractmethod
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
-        """Read again exactly what lies between two positions that `read` once returned."""
 
     def checkpointed(self, positions: Mapping[str, Position]) -> None:
         """A checkpoint with these positions is durable: nothing before them is read again.

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """The known words most like `word`, best first; at most two, often none."""
-    by_form = {k.lower(): k for k in known}
-    return [by_form[m] for m in difflib.get_close_matches(word.lower(), by_form, 2, 0.6)]
+    """The known words that begin with `word`, else those most like it; at most two, often none."""
+    by_form, form = {k.lower(): k for k in known}, word.lower()
+    longer = [k for k in by_form if k.startswith((f"{form}-", f"{form}_"))]
+    return [by_form[k] for k in longer[:2] or difflib.get_close_matches(form, by_form, 2, 0.6)]
 
 
 def meant(word: str, known: Iterable[str]) -> str:

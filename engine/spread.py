@@ -15,7 +15,7 @@ MEMORY = 4 * 86_400_000_000
 
 
 def start(layout: Layout) -> State:
-    """State of the errors: to be kept within the forecaster's own, under these names."""
+    """State of the errors: to be stored within the forecaster's own, under these names."""
     H = len(layout.horizons)
     depth = Horizons(layout.horizons).furthest + 1
     return {

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, State
 
 T = TypeVar("T")
+
+Arrays = Mapping[str, NDArray[Any]]
+"""Arrays by name."""
+
+Parcel = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+"""JSON values and arrays by name: what is written down or sent, never code."""
 
 
 def below(arrays: Mapping[str, T], part: str) -> dict[str, T]:
@@ -16,9 +24,14 @@ def below(arrays: Mapping[str, T], part: str) -> dict[str, T]:
     return {k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)}
 
 
-def step_part(forecaster: Forecaster, state: State, part: str, frame: Frame) -> Forecast:
+def within(part: str, arrays: Mapping[str, T]) -> dict[str, T]:
+    """The arrays under names that begin with ``part/``: what `below` takes apart."""
+    return {f"{part}/{name}": array for name, array in arrays.items()}
+
+
+def step_nested(forecaster: Forecaster, state: State, part: str, frame: Frame) -> Forecast:
     """Step a forecaster whose arrays are one part of another's `state`; they stay there."""
     own = below(state, part)
     forecast = forecaster.step(own, frame)
-    state.update({f"{part}/{name}": array for name, array in own.items()})
+    state.update(within(part, own))
     return forecast

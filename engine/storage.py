@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,8 +25,10 @@ Write = Callable[[BinaryIO], object]
 OBJECTS = {"abfs", "abfss", "az", "gcs", "gs", "oci", "oss", "s3", "s3a", "tos"}
 """Protocols of object stores: an object appears when all of it is there, and a move is a copy."""
 
-EXTRAS = {"hdfs": "hdfs", "viewfs": "hdfs"}
-"""Protocols whose driver, hdfs-native, comes with an extra of gapcast's."""
+FILESYSTEMS = "gapcast.filesystems"
+"""Entry points of this group come before what fsspec knows: a protocol, and its class of fsspec's
+AbstractFileSystem. One that moves a file into the place of another in one step has a method
+``replace``, as `os.replace`."""
 
 _CODES = {
     FileExistsError: errno.EEXIST,
@@ -56,8 +58,8 @@ class Folder(ABC):
         """Let `write` fill a file, and make it appear as `name`, durable and whole.
 
         When `write` raises, or the process dies, there is no such file; a name that begins with a
-        dot may be left. One that was there before is replaced: in one step on local disks, HDFS
-        and object stores, elsewhere by removing it first.
+        dot may be left. One that was there before is replaced: in one step on local disks, object
+        stores and filesystems with a ``replace``, elsewhere by removing it first.
         """
 
     @abstractmethod
@@ -111,22 +113,21 @@ def check_url(url: str) -> str:
     """
     if _local(url):
         return str(Path(url.removeprefix("file://")).absolute())
-    from fsspec import get_filesystem_class
+    from fsspec import get_filesystem_class, register_implementation
     from fsspec.registry import known_implementations, registry
     from fsspec.utils import get_protocol
 
     protocol = get_protocol(url)
-    known = known_implementations.keys() | registry.keys() | EXTRAS.keys()
+    ours = entry_points(group=FILESYSTEMS)
+    known = known_implementations.keys() | registry.keys() | ours.names
     if protocol not in known:
         raise ValueError(f"no filesystem is known by {protocol!r}{meant(protocol, known)}")
     try:
-        if protocol in EXTRAS:
-            import hdfs_native  # noqa: F401
+        for entry in ours.select(name=protocol):
+            register_implementation(protocol, entry.load(), clobber=True)
         get_filesystem_class(protocol)
-    except ImportError as error:
-        extra = EXTRAS.get(protocol)
-        cure = f"pip install 'gapcast[{extra}]'" if extra else str(error)
-        raise ValueError(f"there is no driver for {protocol}://; {cure}") from None
+    except (ImportError, RunError) as error:
+        raise ValueError(f"there is no driver for {protocol}://; {error}") from None
     return url
 
 
@@ -215,7 +216,6 @@ class _Remote(Folder):
         self._fs, self._root = fs, root
         protocols = {fs.protocol} if isinstance(fs.protocol, str) else {*fs.protocol}
         self._objects = bool(protocols & OBJECTS)
-        self._replaces = bool(protocols & EXTRAS.keys())
         self._made = self._objects
 
     def __truediv__(self, name: str) -> Folder:
@@ -230,28 +230,21 @@ class _Remote(Folder):
             self._move(self._at(aside), self._at(name))
 
     def _move(self, aside: str, there: str) -> None:
-        if self._replaces:
-            self._fs.mv(aside, there, overwrite=True)
+        if hasattr(self._fs, "replace"):
+            self._fs.replace(aside, there)
             return
         if self._fs.exists(there):
             self._fs.rm_file(there)
         self._fs.mv(aside, there)
-        with suppress(FileNotFoundError):
-            self._fs.info(aside)  # WebHDFS says in its answer's body alone that it did not move
-            raise OSError(errno.EIO, "could not be moved into its place")
 
     def write(self, name: str, write: Write) -> None:
         held = io.BytesIO()  # an object closed after an error would appear; drivers want bytes
         write(held)
         with self._told(name):
-            if self._objects:
-                self._fs.pipe_file(self._at(name), held.getvalue())
-                return
             if not self._made:
                 self._fs.makedirs(self._root, exist_ok=True)
                 self._made = True
-            with self._fs.open(self._at(name), "wb") as file:
-                file.write(held.getvalue())
+            self._fs.pipe_file(self._at(name), held.getvalue())
 
     def read(self, name: str) -> bytes:
         with self._told(name):
@@ -283,7 +276,7 @@ class _Remote(Folder):
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:
-        """Turn whatever a driver raises into OSError, of one line: some tell a stack of Java's."""
+        """Turn whatever a driver raises into OSError, of one line."""
         try:
             yield
         except FileNotFoundError as error:
@@ -293,25 +286,16 @@ class _Remote(Folder):
             raise OSError(_code(error), what, self._named(name)) from error
         except Exception as error:
             what = f"{type(error).__name__}: {_first_line(error)}"
-            raise OSError(_code(error), _of_server(what), self._named(name)) from error
+            raise OSError(errno.EIO, what, self._named(name)) from error
 
     def _named(self, name: str) -> str:
         return f"{self.url}/{name}".rstrip("/")
 
 
 def _first_line(error: Exception) -> str:
-    return re.split(r"\n|\\n\\tat", str(error), maxsplit=1)[0]
+    return str(error).partition("\n")[0]
 
 
-def _code(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno:
-        return error.errno
-    if "AccessControlException" in str(error):  # as hdfs-native tells it
-        return errno.EACCES
-    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), errno.EIO)
-
-
-def _of_server(what: str) -> str:
-    """What a name node said, out of what hdfs-native makes of it."""
-    said = re.fullmatch(r'RuntimeError: RPCError\("[\w.$]*?(\w+)", "(.*?)(?:"\))?', what)
-    return f"{said[1]}: {said[2]}".replace('\\"', '"') if said else what
+def _code(error: OSError) -> int:
+    by_kind = (code for kind, code in _CODES.items() if isinstance(error, kind))
+    return error.errno or next(by_kind, errno.EIO)

@@ -10,7 +10,7 @@ Speed      ``max``, ``60x``        float, times real time; ``max`` is infinity
 Sensor     ``7`` or ``"kitchen"``  str
 =========  ======================  ==========================================
 
-A bare number is refused where a unit belongs: ``interval: 30`` could mean anything. Each type
+A bare number is rejected where a unit belongs: ``interval: 30`` could mean anything. Each type
 writes itself back in the form it is read in.
 """
 
@@ -49,7 +49,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = (1 << 63) - 1
 
 
-def refusal(expected: str) -> PydanticCustomError:
+def expecting(expected: str) -> PydanticCustomError:
     """The error of a value that is not what it `expected` to be; the value is shown elsewhere."""
     return PydanticCustomError("expected", "{must}", {"must": f"must be {expected}"})
 
@@ -60,10 +60,10 @@ def _scaled(units: Mapping[str, int], expected: str) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         match = form.fullmatch(value) if isinstance(value, str) else None
         if match is None:
-            raise refusal(expected)
+            raise expecting(expected)
         scaled = int(match[1]) * units[match[2]]
         if scaled > _LARGEST:
-            raise refusal(f"{expected}, below 2^63")
+            raise expecting(f"{expected}, below 2^63")
         return scaled
 
     return read
@@ -94,7 +94,7 @@ def _read_time(value: Any) -> int:
     if isinstance(moment, date) and not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)
     if not isinstance(moment, datetime):
-        raise refusal("a time such as 2004-03-03T00:00:00Z")
+        raise expecting("a time such as 2004-03-03T00:00:00Z")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1)
@@ -110,7 +110,7 @@ def _read_speed(value: Any) -> float:
         return math.inf
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)x", value) if isinstance(value, str) else None
     if match is None or float(match[1]) == 0:
-        raise refusal("max or a factor such as 60x")
+        raise expecting("max or a factor such as 60x")
     return float(match[1])
 
 
@@ -120,7 +120,7 @@ def _write_speed(speed: float) -> str:
 
 def _read_sensor(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise refusal("a sensor's name (in quotes if it reads as something else)")
+        raise expecting("a sensor's name (in quotes if it reads as something else)")
     return str(value)
 
 

@@ -5,35 +5,40 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
-from gapcast.engine.grid.grid import GridFrame
-from gapcast.engine.parallel.workers import Workers, carry
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.parallel.workers import Workers
 from gapcast.engine.shard.shard import Shard
-
-BATCH = 100_000
 
 
 class TwoShards(Workers):
-    """Steps both when the result is waited for: right in every way."""
+    """Steps both when it is sent a frame: right in every way."""
 
-    def __init__(self, job):
-        self.job = job
-        self.shares = job.shares(2)
+    def __init__(self, work, backend):
+        self.work, self.backend = work, backend
+        self.shares = work.shares(2)
         self.shards = self.begin()
         self.steps = 0
 
     def begin(self):
-        return self.job.shards(self.shares)
+        return self.work.begin(self.shares)
 
     def step(self, frame):
+        if self.backend.killed.is_set():
+            self.lose()
         result = self.join([shard.step(frame) for shard in self.shards])
         self.steps += 1
         return lambda: result
+
+    def lose(self):
+        raise ShardsLost("both shards are gone")
 
     def join(self, parts):
         return self.shares.join(parts)
@@ -51,42 +56,33 @@ class TwoShards(Workers):
 class Good(Backend):
     """Its workers die when `kill` is called."""
 
+    batch = 100_000
     killed: ClassVar = threading.Event()
-    workers = TwoShards
+    made = TwoShards
 
     @classmethod
     def kill(cls):
         cls.killed.set()
 
-    def run(self, job):
+    @contextmanager
+    def workers(self, work):
         self.killed.clear()
-        with job.flow(BATCH) as flow:
-            workers = self.workers(job)
-            self.carry(flow, workers)
-            return flow.finish(workers.finish())
-
-    def carry(self, flow, workers):
-        for _ in carry(flow, workers):
-            if self.killed.is_set():
-                self.lose(workers)
-
-    def lose(self, workers):
-        raise ShardsLost("both shards are gone")
+        yield self.made(work, self)
 
 
 class DropsAFrame(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def step(self, frame):
             if self.steps == 20:
                 self.steps += 1
-                strangers = [Shard(self.job.plan.part(t)) for t in self.shares.targets]
+                strangers = [Shard(self.work.plan.for_targets(t)) for t in self.shares.targets]
                 result = self.join([shard.step(frame) for shard in strangers])
                 return lambda: result
             return super().step(frame)
 
 
 class RepeatsAFrame(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def step(self, frame):
             if self.steps == 20:
                 for shard in self.shards:
@@ -95,13 +91,13 @@ class RepeatsAFrame(Good):
 
 
 class JoinsInTheWrongOrder(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def join(self, parts):
             return super().join(parts[::-1])
 
 
 class EndsInTheWrongOrder(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def finish(self):
             return self.shares.join_endings([s.finish() for s in self.shards[::-1]])
 
@@ -109,19 +105,19 @@ class EndsInTheWrongOrder(Good):
 class ForgetsTheHalo(Good):
     """Each shard sees its own targets only."""
 
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def step(self, frame):
             results = []
             for shard in self.shards:
                 values = np.full_like(frame.values, np.nan)
                 values[:, shard.targets] = frame.values[:, shard.targets]
-                results.append(shard.step(GridFrame(frame.first, values, frame.refused)))
+                results.append(shard.step(GridFrame(frame.first, values, frame.rejected)))
             result = self.join(results)
             return lambda: result
 
 
 class SavesAnEarlierState(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         earlier = None
 
         def snapshot(self):
@@ -130,125 +126,116 @@ class SavesAnEarlierState(Good):
 
 
 class SavesInTheWrongOrder(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def snapshot(self):
             return self.shares.join_snapshots([s.snapshot() for s in self.shards[::-1]])
-
-
-class SavesNothing(Good):
-    def carry(self, flow, workers):
-        flow.checkpoints.due = lambda: False
-        super().carry(flow, workers)
 
 
 class MindsTheBatches(Good):
     """Long frames are more than it can hold."""
 
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def step(self, frame):
             short = frame.values.copy()
             short[40:] = np.nan
-            return super().step(GridFrame(frame.first, short, frame.refused))
+            return super().step(GridFrame(frame.first, short, frame.rejected))
 
 
 class IgnoresTheCheckpoint(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def begin(self):
-            self.job.resume = None
-            return super().begin()
+            return replace(self.work, shards={}).begin(self.shares)
 
 
 class RestoresTheWrongShare(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def begin(self):
             shards = super().begin()
-            if self.job.resume:
-                arrays, kept = self.job.resume.below("shards"), self.job.kept().frames
+            if self.work.shards:
                 for i, shard in enumerate(shards):
-                    shard.restore(self.shares.share(arrays, 1 - i), kept)
+                    mine = self.shares.share(self.work.shards, 1 - i)
+                    shard.restore(mine, self.work.withheld.frames)
             return shards
 
 
 class ForgetsTheSpan(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         def begin(self):
             shards = super().begin()
-            if self.job.resume:
-                arrays = self.job.resume.below("shards")
+            if self.work.shards:
                 for i, shard in enumerate(shards):
-                    shard.restore(self.shares.share(arrays, i), [])
+                    shard.restore(self.shares.share(self.work.shards, i), [])
             return shards
 
 
 class OutOfOrder(Good):
-    """Hands over every second result before the one before it."""
+    """Whoever waits is given the newest result."""
 
-    def carry(self, flow, workers):
-        held = []
+    class made(TwoShards):  # noqa: N801
+        ahead = 2
 
-        def drain():
-            while held:
-                flow.add(held.pop())
+        def begin(self):
+            self.results = []
+            return super().begin()
 
-        for frame in flow.frames(drain, workers.snapshot):
-            held.append(workers.step(frame)())
-            if len(held) == 2:
-                drain()
-        drain()
-
-
-class ReadsItAll(Good):
-    def carry(self, flow, workers):
-        for frame in list(flow.frames(lambda: None, workers.snapshot)):
-            flow.add(workers.step(frame)())
+        def step(self, frame):
+            self.results.append(super().step(frame)())
+            return self.results.pop
 
 
 class BuffersWithoutBound(Good):
-    class workers(TwoShards):  # noqa: N801
+    class made(TwoShards):  # noqa: N801
         ahead = 1_000_000
 
 
 class SwallowsErrors(Good):
-    def carry(self, flow, workers):
-        try:
-            super().carry(flow, workers)
-        except Exception:
-            flow.outlet._failure = None
+    class made(TwoShards):  # noqa: N801
+        def step(self, frame):
+            with suppress(ValueError):
+                self.last = super().step(frame)
+            return self.last
 
 
 class SaysNothing(Good):
-    def carry(self, flow, workers):
-        try:
-            super().carry(flow, workers)
-        except Exception:
-            raise RunError("a task failed") from None
+    class made(TwoShards):  # noqa: N801
+        def step(self, frame):
+            try:
+                return super().step(frame)
+            except ValueError:
+                raise RunError("a task failed") from None
 
 
 class LeavesAThread(Good):
     over: ClassVar = threading.Event()
 
-    def run(self, job):
+    @contextmanager
+    def workers(self, work):
         threading.Thread(target=self.over.wait, daemon=True).start()
-        return super().run(job)
+        with super().workers(work) as workers:
+            yield workers
 
 
 class LeavesAProcess(Good):
     started: ClassVar = []
 
-    def run(self, job):
+    @contextmanager
+    def workers(self, work):
         wait = [sys.executable, "-c", "import sys; sys.stdin.read()"]
         self.started.append(subprocess.Popen(wait, stdin=subprocess.PIPE))
-        return super().run(job)
+        with super().workers(work) as workers:
+            yield workers
 
 
 class BeginsAfresh(Good):
     """Workers come back empty and go on as if nothing had been."""
 
-    def lose(self, workers):
-        self.killed.clear()
-        workers.shards = [Shard(workers.job.plan.part(t)) for t in workers.shares.targets]
+    class made(TwoShards):  # noqa: N801
+        def lose(self):
+            self.backend.killed.clear()
+            self.shards = [Shard(self.work.plan.for_targets(t)) for t in self.shares.targets]
 
 
 class BuriesTheLoss(Good):
-    def lose(self, workers):
-        raise ConnectionError("reset by peer")
+    class made(TwoShards):  # noqa: N801
+        def lose(self):
+            raise ConnectionError("reset by peer")

@@ -8,8 +8,8 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.readings import DEAD, READINGS, empty
-from gapcast.engine.sink import Committed, Delivery, Refused, Retry, Sink
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
+from gapcast.engine.sink import Committed, Delivery, Rejected, Retry, Sink
 from gapcast.engine.source import Read, Source
 
 MINUTE = 60_000_000
@@ -30,6 +30,11 @@ def readings(rows) -> pa.RecordBatch:
         pa.array(columns[4], pa.int64()),
     ]
     return pa.record_batch(arrays, schema=READINGS)
+
+
+def place(letter) -> str:
+    """Where a dead letter stands, as ``partition:offset``."""
+    return f"{letter['partition']}:{letter['offset']}"
 
 
 class Played(Source):
@@ -63,15 +68,7 @@ class Played(Source):
             if self.quantities is None or script[at - 1][2] in self.quantities:
                 rows.append((*script[at - 1], at))
         ended = at == len(script)
-        return Read(readings(rows), empty(DEAD), {"at": at}, ended)
-
-    def read_between(self, partition, start, end):
-        left = end["at"] - (start["at"] if start else 0)
-        while left > 0:
-            read = self.read(partition, start, left)
-            left -= read.position["at"] - (start["at"] if start else 0)
-            start = read.position
-            yield read
+        return Read(readings(rows), empty(DEAD_LETTERS), {"at": at}, ended)
 
 
 class Keeps(Sink):
@@ -85,15 +82,12 @@ class Keeps(Sink):
         Keeps.job = job
         Keeps.epochs.clear()
 
-    def last_committed(self):
-        return max(self.epochs, default=None)
-
     def write(self, epoch, forecasts):
         if self.answers:
             answer = self.answers.pop(0)
             if isinstance(answer, BaseException):
                 raise answer
-            if isinstance(answer, Retry | Refused):
+            if isinstance(answer, Retry | Rejected):
                 return answer
         Keeps.epochs[epoch] = forecasts
         return Committed()

@@ -45,7 +45,6 @@ class Http(Source):
     def open(self, quantities): ...
     def partitions(self): return []
     def discover(self): return []
-    def read_between(self, partition, start, end): ...
     def read(self, partition, position, limit): raise AssertionError
 
 
@@ -64,7 +63,6 @@ class Null(Sink):
     delivery = Delivery.IDEMPOTENT
 
     def open(self, job, generation): ...
-    def last_committed(self): return None
     def write(self, epoch, forecasts): return Committed()
 
 
@@ -92,6 +90,7 @@ def install(
     points: dict[str, dict[str, str]],
     modules: dict[str, str] | None = None,
     requires: tuple[str, ...] = (),
+    extras: tuple[str, ...] = (),
 ) -> None:
     """Lay down `modules` (name -> source) and a dist-info with entry points by group."""
     for name, source in (modules or {}).items():
@@ -99,7 +98,8 @@ def install(
     info = folder / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
     lines = ["Metadata-Version: 2.1", f"Name: {package}", f"Version: {version}"]
-    (info / "METADATA").write_text("\n".join(lines + [f"Requires-Dist: {r}" for r in requires]))
+    lines += [f"Provides-Extra: {e}" for e in extras] + [f"Requires-Dist: {r}" for r in requires]
+    (info / "METADATA").write_text("\n".join(lines))
     groups = [
         "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in names.items())])
         for group, names in points.items()

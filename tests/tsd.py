@@ -30,7 +30,7 @@ MOODS = (
 class Tsd:
     """Serves on loopback between ``with`` and its end.
 
-    moods: one for each put, in order of arrival; then ``honest``. refuses: says of a point why
+    moods: one for each put, in order of arrival; then ``honest``. rejects: says of a point why
     the daemon finds it illegal, or None. limit: bytes of a body it takes, `over` being what it
     does with more: ``413``, ``chunked`` (400) or ``close``. token: Authorization it insists on.
     """
@@ -38,7 +38,7 @@ class Tsd:
     def __init__(
         self,
         moods: Iterable[str] = (),
-        refuses: Callable[[Point], str | None] = lambda point: None,
+        rejects: Callable[[Point], str | None] = lambda point: None,
         seed: int = 0,
         limit: int = 1 << 20,
         over: str = "413",
@@ -49,7 +49,7 @@ class Tsd:
         self.stored: dict[tuple[str, int, tuple[tuple[str, str], ...]], str] = {}
         self.puts: list[tuple[str, int]] = []
         """Mood and number of points of each put, in order of arrival."""
-        self.moods, self.refuses, self.late = iter(moods), refuses, late
+        self.moods, self.rejects, self.late = iter(moods), rejects, late
         self.limit, self.over, self.token = limit, over, token
         self.random = random.Random(seed)
         self.lock = threading.Lock()
@@ -102,7 +102,7 @@ class Tsd:
                 self.stored[point["metric"], point["timestamp"], tags] = value
 
     def illegal(self, point: Point) -> str | None:
-        """Why the daemon refuses a point, as `Tags.validateString` and `TSDB.addPoint` do."""
+        """Why the daemon rejects a point, as `Tags.validateString` and `TSDB.addPoint` do."""
         for part in (point["metric"], *point["tags"], *point["tags"].values()):
             if not re.fullmatch(r"[A-Za-z0-9\-_./]+", part):
                 return f'Invalid name ("{part}"): illegal character'
@@ -110,7 +110,7 @@ class Tsd:
             return "Invalid timestamp"
         if point["value"].lower().strip("+-") in ("nan", "infinity"):
             return "Unable to parse value to a number"
-        return self.refuses(point)
+        return self.rejects(point)
 
 
 class _Server(ThreadingHTTPServer):
@@ -118,7 +118,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that refuse us or hang up are what tests are about."""
+        """Clients that reject us or hang up are what tests are about."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-from gapcast.engine.backtesting.patterns import Ground, defaults, hidden, length_of
+from gapcast.engine.backtesting.patterns import Ground, defaults, length_of, withheld
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError
-from gapcast.engine.output.delivery import DeadLetters
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import intake
 from gapcast.engine.units import write_duration
@@ -44,7 +42,7 @@ def cases(config: RunConfig, ground: Ground) -> list[Case]:
         before: list[Mapping[str, Any]] = []
         for repeat in range(wanted.repeats):
             try:
-                section = hidden(pattern, ground, f"{wanted.seed}/{repeat}/{name}")
+                section = withheld(pattern, ground, f"{wanted.seed}/{repeat}/{name}")
             except RunError as error:
                 raise RunError(f"backtest.patterns.{name}: {error}") from None
             if section not in before:
@@ -85,32 +83,32 @@ def base(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def ground(config: RunConfig, job: Job, folder: Path) -> Ground:
+def ground(config: RunConfig, job: Job) -> Ground:
     """Where the gaps of `config` may be; reads the whole source if the config does not say.
 
-    job: `config` prepared. folder: for letters refused on the way. Raises RunError.
+    job: `config` prepared. Raises RunError.
     """
-    interval, wanted, dark = job.grid.interval, config.backtest.span, config.evaluation.spans
-    if wanted or dark:
-        first = wanted.start if wanted else min(span.start for span in dark)
-        last = wanted.end if wanted else max(span.end for span in dark)
+    interval, wanted, spans = job.grid.interval, config.backtest.span, config.evaluation.spans
+    if wanted or spans:
+        first = wanted.start if wanted else min(span.start for span in spans)
+        last = wanted.end if wanted else max(span.end for span in spans)
         start, stop = -(-first // interval), -(-last // interval)
     else:
-        begun, stop = _extent(job, folder)
+        begun, stop = _extent(job)
         start = stop - (stop - begun) // 3
     if start >= stop:
-        raise RunError(f"backtest.span holds no step of {write_duration(interval)}")
+        raise RunError(f"backtest.span contains no whole step of {write_duration(interval)}")
     sensors = list(dict.fromkeys(t.sensor for t in job.targets))
     return Ground(interval, start, stop, sensors, job.network.positions)
 
 
-def _extent(job: Job, folder: Path) -> tuple[int, int]:
+def _extent(job: Job) -> tuple[int, int]:
     """First step of the source and the one after its last."""
     first = last = None
-    for turn in intake(job, DeadLetters(folder), 262_144, 0.0).turns():
-        for frame in turn.frames:
+    for turn in intake(job, 262_144).turns():
+        for frame, _ in turn.closed:
             first = frame.first if first is None else first
             last = frame.first + len(frame.values)
     if first is None or last is None:
-        raise RunError("the source has no reading to tell backtest.span by")
+        raise RunError("the source has no readings: give backtest.span")
     return first, last

@@ -49,12 +49,12 @@ def backtest(
     """
     folder = out or new_folder(f"{config.name}-backtest")
     if (folder / "backtest.csv").exists():
-        raise RunError(f"{folder} holds a backtest already; choose another folder or remove it")
+        raise RunError(f"{folder} already holds a backtest; choose another folder or remove it")
     plain, names = base(config), list(models(config))
     with TemporaryDirectory(prefix="gapcast-") as scratch:
         job = prepare(read_config(plain | {"evaluation": {}}), Path(scratch))
         try:
-            where = ground(config, job, Path(scratch) / "dead")
+            where = ground(config, job)
         finally:
             job.source.close()
     wanted = cases(config, where)

@@ -35,7 +35,7 @@ class Ground:
         return self.stop - self.start
 
 
-def hidden(pattern: Pattern, ground: Ground, key: str) -> dict[str, Any]:
+def withheld(pattern: Pattern, ground: Ground, key: str) -> dict[str, Any]:
     """A section `evaluation` that hides by `pattern`; truth is never released.
 
     key: seeds what is drawn; the same key, the same gaps. Raises RunError where `pattern` does
@@ -105,7 +105,7 @@ def _dark(
 
 
 def _one_by_one(ground: Ground, length: int, shift: int, rng: Random) -> dict[str, Any]:
-    """Sensors in random order, each dark for `length` steps from `shift` steps after the one
+    """Sensors in random order, each withheld for `length` steps from `shift` steps after the one
     before, as long as there are steps: spans between the moments at which anything changes."""
     order = rng.sample(list(ground.sensors), len(ground.sensors))
     starts = range(ground.start, ground.stop, shift)

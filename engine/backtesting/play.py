@@ -33,10 +33,6 @@ class Nowhere(Sink):
     def open(self, job: JobInfo, generation: str) -> None:
         """Nothing to open."""
 
-    def last_committed(self) -> int | None:
-        """Nothing was."""
-        return None
-
     def write(self, epoch: int, forecasts: pa.Table) -> Committed:
         """Let them go."""
         return Committed()

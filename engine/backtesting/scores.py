@@ -18,7 +18,7 @@ _KEY = [("model", pa.string()), ("quantity", pa.string()), ("horizon", pa.int32(
 _FIELDS = [("n", pa.int64()), *((metric.name, pa.float64()) for metric in METRICS)]
 BACKTEST = pa.schema([*_CASE, *_KEY, *_FIELDS])
 BACKTEST_BY_GAP = pa.schema([*_CASE, *_KEY, ("gap", pa.string()), *_FIELDS])
-"""The files' columns. Scores are of all hidden values of a case that were forecast."""
+"""The files' columns. Scores are of all withheld values of a case that were forecast."""
 
 Row = dict[str, Any]
 

@@ -3,7 +3,7 @@
 ``00000012/`` holds the bytes of all arrays end to end, cut into parts ``0000.bin``, ``0001.bin``,
 …, and ``meta.json``: what the arrays are called and look like, and the checksum of every part. The
 parts are written first and the meta last; it goes first when a checkpoint is removed. So a
-checkpoint is there once its meta is, on any filesystem. The last few are kept, so that a torn or
+checkpoint is there once its meta is, on any filesystem. The last few stay, so that a torn or
 flipped one costs only the work since the one before; savepoints stay until someone removes them.
 """
 
@@ -11,40 +11,33 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.checkpoint.savepoints import Requests
 from gapcast.engine.errors import CheckpointError
-from gapcast.engine.output.epoch_log import EpochLog
-from gapcast.engine.state import below
+from gapcast.engine.state import Arrays, below
 from gapcast.engine.storage import Folder, open_folder
-
-if TYPE_CHECKING:
-    from gapcast.engine.run.job import Job
 
 log = logging.getLogger("gapcast.checkpoint")
 
-VERSION = 3
+VERSION = 4
 META = "meta.json"
 PART = 32 << 20
 """Bytes of a part, save the last."""
 THREADS = 4
 """Parts are written and read by so many threads."""
 
-Arrays = Mapping[str, NDArray[Any]]
 Place = Folder | Path
 """A folder, or the path of a local one."""
 
@@ -104,7 +97,7 @@ def write(
 
 
 def numbers(folder: Place) -> list[int]:
-    """Numbers of the checkpoints in `folder`, ascending; what was left half-written is no one."""
+    """Numbers of the checkpoints in `folder`, ascending; incomplete ones are not listed."""
     folder = open_folder(folder)
     try:
         return [n for n in _numbered(folder) if META in (folder / f"{n:08d}").names()]
@@ -145,7 +138,7 @@ def newest(folder: Place) -> tuple[int, Snapshot] | None:
         except _OtherVersion:
             raise
         except CheckpointError as error:
-            log.error("checkpoint passed over: %s", error)
+            log.error("checkpoint skipped: %s", error)
     return None
 
 
@@ -235,94 +228,3 @@ def _load(place: Folder, number: int, about: dict[str, int], part: Sequence[memo
     for piece in part:
         piece[:] = whole[: len(piece)]
         whole = whole[len(piece) :]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Where the checkpoints of a job go, seconds between two by the clock, how many are kept."""
-
-    folder: Folder
-    interval: float
-    keep: int
-
-
-def folder_of(run_dir: Path, path: str | None, name: str, generation: str) -> Folder:
-    """Where a run keeps its checkpoints: in its own folder, or below `path`, apart from others."""
-    if path is None:
-        return open_folder(run_dir / "checkpoint")
-    return open_folder(path) / f"{name}-{generation}"
-
-
-class Checkpoints:
-    """The checkpoints of a job in progress, written beside it by a thread of their own."""
-
-    def __init__(self, job: Job) -> None:
-        self.schedule = job.checkpoint
-        self._source = job.source
-        self.about = describe(job)
-        self.epochs = EpochLog(self.schedule.folder / "epochs")
-        self._requests = Requests(job.run_dir)
-        self._number = max(numbers(self.schedule.folder), default=-1)
-        self._ends: deque[int] = deque(maxlen=self.schedule.keep)
-        self._since = time.monotonic()
-        self._pool = ThreadPoolExecutor(1, "gapcast-checkpoint")
-        self._pending: Future[None] | None = None
-
-    def due(self) -> bool:
-        """Whether it is time for the next one, or a savepoint is asked for. Raises what stopped
-        the one before."""
-        if self._pending is not None and self._pending.done():
-            self._pending.result()
-            self._pending = None
-        if self._pending is not None:
-            return False
-        old = time.monotonic() - self._since >= self.schedule.interval
-        return old or bool(self._requests.waiting())
-
-    def take(self, snapshot: Snapshot, wait: bool) -> None:
-        """Write the next checkpoint, in the background unless told to wait for it.
-
-        It is a savepoint if one has been asked for.
-        """
-        if self._pending is not None:
-            self._pending.result()
-        self._number += 1
-        self._since = time.monotonic()
-        whole = Snapshot(snapshot.meta | {"job": self.about}, snapshot.arrays)
-        asked = self._requests.waiting()
-        self._pending = self._pool.submit(self._write, self._number, whole, asked)
-        if wait:
-            self._pending.result()
-
-    def close(self) -> None:
-        """Wait for the one being written."""
-        self._pool.shutdown()
-
-    def _write(self, number: int, snapshot: Snapshot, asked: Sequence[str]) -> None:
-        folder, keep = self.schedule.folder, self.schedule.keep
-        try:
-            write(folder, number, snapshot, keep, savepoint=bool(asked))
-            if not asked:
-                self._ends.append(snapshot.meta["outlet"]["epoch"])
-                if len(self._ends) == keep:
-                    self.epochs.forget(self._ends[0])
-        except OSError as error:
-            raise CheckpointError(
-                f"checkpoint {number} cannot be written to {folder.url}: "
-                f"{error.strerror or error}; the one before it stands, go on with --resume when "
-                "it can be written again"
-            ) from error
-        names, positions = snapshot.meta["grid"]["partitions"], snapshot.meta["positions"]
-        self._source.checkpointed({n: p for n, p in zip(names, positions, strict=True) if p})
-        self._requests.answer(asked, number)
-
-
-def describe(job: Job) -> dict[str, Any]:
-    """What a checkpoint must agree with: generation, series, models and their state versions."""
-    series = "\n".join(f"{s.sensor}\t{s.quantity}" for s in job.network.series)
-    return {
-        "generation": job.generation,
-        "series": zlib.crc32(series.encode()),
-        "targets": len(job.targets),
-        "models": {m.name: m.forecaster.state_version for m in job.models},
-    }

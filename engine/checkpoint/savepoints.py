@@ -42,7 +42,7 @@ def claim(run_dir: Path) -> TextIO:
                 holder = file.read().strip() or "unknown"
                 file.close()
                 raise RunError(
-                    f"{run_dir} is being run by another process (pid {holder}); stop that one first"
+                    f"{run_dir} is in use by another process (pid {holder}); stop that one first"
                 ) from None
             time.sleep(LOOK)
     file.truncate(0)
@@ -91,7 +91,9 @@ def ask(run_dir: Path) -> int:
     Raises RunError when no process runs it, or it ends before the savepoint is written.
     """
     if not running(run_dir):
-        raise RunError(f"no process is running {run_dir}; its newest checkpoint is its last word")
+        raise RunError(
+            f"{run_dir} is not running; continue from its newest checkpoint with --resume"
+        )
     folder, token = run_dir / "savepoint", uuid4().hex
     wanted, written = folder / f"{token}.wanted", folder / f"{token}.written"
     folder.mkdir(exist_ok=True)

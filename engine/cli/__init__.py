@@ -29,7 +29,11 @@ for _name, _help, _target in (
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),
     ("new", "Write the package of a new plugin: forecaster, source or sink.", "new:new"),
     ("checkpoint", "List, show, verify and save checkpoints.", "checkpoint:app"),
-    ("dead", "List what a run refused; write what can be read again.", "dead:app"),
+    (
+        "dead-letters",
+        "List what a run did not use; write what can be read again.",
+        "dead_letters:app",
+    ),
     ("data", "Fetch, check or make data sets.", "data:app"),
     ("doctor", "Say what this machine has and what is missing.", "doctor:doctor"),
 ):

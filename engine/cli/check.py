@@ -29,4 +29,4 @@ def check(
     if config is not None:
         checked = load_config(config, settings or ())
         models = ", ".join(checked.models)
-        typer.echo(f"{config}: right; run {checked.name!r}, models {models}", err=show_schema)
+        typer.echo(f"{config}: valid; run {checked.name!r}, models {models}", err=show_schema)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from gapcast.engine.checkpoint.format import About, Snapshot, about, folder_of, numbers, read
+from gapcast.engine.checkpoint.format import About, Snapshot, about, numbers, read
 from gapcast.engine.checkpoint.savepoints import ask
+from gapcast.engine.checkpoint.schedule import folder_of
 from gapcast.engine.cli.lazy import PLAIN
 from gapcast.engine.config.positions import hold
 from gapcast.engine.config.secrets import fill
@@ -74,7 +75,7 @@ def save(run_dir: RunDir) -> None:
 
 def _line(found: About) -> str:
     kind = "savepoint" if found.savepoint else "checkpoint"
-    size, epoch = found.size / 2**20, found.meta["outlet"]["epoch"]
+    size, epoch = found.size / 2**20, found.meta["epoch"]
     return f"{found.written:%Y-%m-%d %H:%M:%S}Z  {size:>9,.1f} MiB  epoch {epoch:,}  {kind}"
 
 
@@ -88,8 +89,8 @@ def _facts(snapshot: Snapshot, found: About) -> dict[str, object]:
         "targets": f"{meta['job']['targets']:,}",
         "positions": meta["positions"],
         "counts": meta["grid"]["counts"],
-        "epoch": meta["outlet"]["epoch"],
-        "forecasts": f"{meta['outlet']['rows']:,}",
+        "epoch": meta["epoch"],
+        "forecasts": f"{meta['rows']:,}",
     }
 
 

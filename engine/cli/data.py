@@ -43,7 +43,7 @@ def simulate(
     import numpy as np
 
     from gapcast.engine.data.simulate import Simulation, simulate
-    from gapcast.engine.network.network import read_positions
+    from gapcast.engine.network.series import read_positions
 
     known = list(read_positions(positions).values()) if positions else []
     what = Simulation(

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import packages_distributions, requires
+from importlib.metadata import packages_distributions
 
 import typer
+from packaging.utils import canonicalize_name
 
 from gapcast.engine._version import VERSION
-from gapcast.engine.extras import extras, installed, normal
+from gapcast.engine.extras import installed, requirements
 
 UNSHOWN = {"all", "dev"}
 """Extras made of other extras, or for working on gapcast itself."""
@@ -21,7 +22,7 @@ UNSHOWN = {"all", "dev"}
 
 def doctor() -> None:
     """Say what this machine has and what is missing."""
-    needed = extras(requires("gapcast") or ())
+    needed = requirements("gapcast")
     for line in [*_machine(), "", *_packages(needed.pop("", [])), "", *_extras(needed)]:
         typer.echo(line)
 
@@ -68,7 +69,8 @@ def _trouble(package: str) -> str:
     if installed(package) is None:
         return f"{package} is not installed"
     for module, owners in packages_distributions().items():
-        if package in map(normal, owners) and module.isidentifier() and module[0] != "_":
+        own = any(canonicalize_name(owner) == package for owner in owners)
+        if own and module.isidentifier() and module[0] != "_":
             try:
                 import_module(module)
             except (Exception, SystemExit) as error:

@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from gapcast.engine.spelling import meant
+
 PLAIN: dict[str, Any] = {
     "add_completion": False,
     "pretty_exceptions_enable": False,
@@ -21,7 +23,9 @@ class LazyGroup(TyperGroup):
     """A group whose commands are stand-ins (see `stand_in`) until one of them is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command that `args` begin with, imported."""
+        """The command that `args` begin with, imported; an unknown one names the nearest."""
+        if self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command {args[0]!r}{meant(args[0], self.list_commands(ctx))}")
         name, command, rest = super().resolve_command(ctx, args)
         target = getattr(command, "callback", None)
         target = getattr(target, "target", None)

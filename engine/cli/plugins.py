@@ -72,7 +72,7 @@ def check(
         typer.secho(line, fg=_COLOURS[result.state])
         failed += result.state == "failed"
     if failed:
-        typer.echo(f"{kind} {name!r} does not keep {failed} of its promises", err=True)
+        typer.echo(f"{kind} {name!r} fails {failed} of its checks", err=True)
         raise typer.Exit(1)
 
 

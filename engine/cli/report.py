@@ -40,7 +40,7 @@ def plot(
         Path, typer.Option(help="A file ending in .png or .svg; png or svg names it by itself.")
     ] = Path("png"),
 ) -> None:
-    """Draw one sensor: truth, forecasts, interval, dark spans, the error in the title."""
+    """Draw one sensor: truth, forecasts, interval, withheld spans, the error in the title."""
     from gapcast.engine.report.plot import FORMATS, plot
 
     if str(out) in FORMATS:

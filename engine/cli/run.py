@@ -115,14 +115,15 @@ def _tell(out: Console, config: Path, result: RunResult) -> None:
     lines = [
         "",
         f"{c.read:,} readings in {result.seconds:.1f} s ({rate:,.0f}/s): {c.used:,} used, "
-        f"{c.late:,} late, {c.duplicate:,} duplicate, {c.rejected:,} rejected, {c.dead:,} dead",
+        f"{c.late:,} late, {c.duplicate:,} duplicate, {c.rejected:,} rejected, "
+        f"{c.invalid:,} invalid",
         "Scores are means over the series; CRPS judges a forecast and its interval as one.",
         "readings/s counts a model's own time.",
         "",
         f"{result.run_dir}/",
         f"  forecasts/     {result.forecasts:,} rows of Parquet, partitioned by day",
         "  scores.csv     by series; also scores_by_window/, scores_by_gap.csv",
-        "  dead/          readings refused, why and where (none if it is not there)",
+        "  dead_letters/  readings not used, why and where (none if it is not there)",
         "  report.html    all of it to look at, in any browser",
         "  manifest.json  the config as run, versions, counts",
         "",

@@ -23,17 +23,20 @@ def start(kind: Kind, name: str, out: Path) -> list[Path]:
     if kind not in KINDS:
         raise PluginError(f"there is a template for a {', a '.join(KINDS)}, none for a {kind}")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise PluginError(f"{name!r} is no name; write small letters, digits and -, as my-model")
+        raise PluginError(
+            f"{name!r} is not a valid name; use lower-case letters, digits and hyphens, "
+            "as in my-model"
+        )
     try:
         taken = Registry.installed().find(kind, name)
     except UnknownPlugin:
         pass
     else:
-        raise PluginError(f"{kind} {name!r} is there already, from {taken.origin}; choose another")
+        raise PluginError(f"{kind} {name!r} already exists, from {taken.origin}; choose another")
     package = f"gapcast-{name}"
     folder = out / package
     if folder.exists():
-        raise PluginError(f"{folder} is there already; choose another name or --out")
+        raise PluginError(f"{folder} already exists; choose another name or --out")
     words = {
         "kind": str(kind),
         "name": name,

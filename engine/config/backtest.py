@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.section import Name, Section, Span
-from gapcast.engine.units import MICROSECONDS, read_duration, refusal, write_duration
+from gapcast.engine.units import MICROSECONDS, expecting, read_duration, write_duration
 
 
 def _length(value: Any, info: ValidationInfo) -> int | None:
@@ -24,12 +24,12 @@ def _length(value: Any, info: ValidationInfo) -> int | None:
     try:
         duration = int(read_duration(value))
     except ValueError:
-        raise refusal(expected) from None
+        raise expecting(expected) from None
     interval = (info.context or {}).get("interval")
     if not interval:
         return 1
     if duration % interval or not duration:
-        raise refusal(f"a multiple of grid.interval, {write_duration(interval)}")
+        raise expecting(f"a multiple of grid.interval, {write_duration(interval)}")
     return int(duration // interval)
 
 
@@ -65,7 +65,7 @@ KEYS = {
 
 
 class Pattern(Section):
-    """Which readings are hidden, by the names of the literature; see docs/backtest.md."""
+    """Which readings are withheld, by the names of the literature; see docs/backtest.md."""
 
     type: Literal[
         "mcar", "blackout", "disjoint", "overlap", "miss_perc", "sensor", "neighbours"
@@ -77,13 +77,13 @@ class Pattern(Section):
     length: Length = Field(
         default=None,
         description="Length of a block, in steps or as a duration; not for miss_perc. Default: "
-        "mcar 1; disjoint, overlap what has every sensor dark once; others the whole span.",
+        "mcar 1; disjoint, overlap what withholds every sensor once; others the whole span.",
     )
     share: float = Field(
         default=0.2,
         gt=0,
         le=1,
-        description="Share of a series that is hidden, for mcar (below 1) and miss_perc.",
+        description="Share of a series that is withheld, for mcar (below 1) and miss_perc.",
     )
     count: int = Field(default=5, ge=1, description="How many neighbours.")
 
@@ -94,11 +94,11 @@ class Pattern(Section):
         if kind and info.field_name not in KEYS[kind]:
             others = ", ".join(k for k, keys in KEYS.items() if info.field_name in keys)
             if value is not None:
-                raise refusal(f"left out: it is for {others}")
+                raise expecting(f"left out: it is for {others}")
         if kind == "mcar" and info.field_name == "share" and value == 1:
-            raise refusal("below 1")
+            raise expecting("below 1")
         if kind == "overlap" and info.field_name == "length" and value == 1 and info.context:
-            raise refusal("at least 2 steps")
+            raise expecting("at least 2 steps")
         return value
 
 

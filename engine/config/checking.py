@@ -14,6 +14,7 @@ from gapcast.engine.config.model import (
     PluginSection,
     Production,
     Run,
+    SinkSection,
     keys,
 )
 from gapcast.engine.config.positions import KeyPath, Written
@@ -21,6 +22,7 @@ from gapcast.engine.config.runconfig import (
     Chosen,
     ChosenDerivation,
     ChosenModel,
+    ChosenSink,
     derives,
 )
 from gapcast.engine.config.wording import Checked, explain
@@ -60,6 +62,8 @@ class Check:
                 chosen = self._with_model_keys(path, section, chosen)
             elif chosen and kind is Kind.DERIVATION:
                 chosen = self._with_inputs(section, chosen)
+            elif chosen and kind is Kind.SINK:
+                chosen = self._with_requirement(path, section, chosen)
             if chosen:
                 self.chosen[path] = chosen
         self.found += self._misdirected({c: s.plugin for c, s in self.chosen.items()})
@@ -71,7 +75,7 @@ class Check:
         """Sinks that are for something else than what they would get."""
         sinks = {path: plugin for path, plugin in chosen.items() if path[0] == "sinks"}
         allowed = {
-            Run: (Receives.FORECASTS, Receives.DEAD),
+            Run: (Receives.FORECASTS, Receives.DEAD_LETTERS),
             Production: (Receives.READINGS,),
         }[self._form]
         for path, plugin in sinks.items():
@@ -81,7 +85,7 @@ class Check:
                     (*path, "type"),
                     f"is a sink for {plugin.receives}; one for {wanted} goes here",
                 )
-        if self._form is Run and {p.receives for p in sinks.values()} == {Receives.DEAD}:
+        if self._form is Run and {p.receives for p in sinks.values()} == {Receives.DEAD_LETTERS}:
             yield ("sinks",), "none of them receives forecasts"
 
     def _choose(self, kind: Kind, path: KeyPath, section: dict[str, Any]) -> Chosen[Any] | None:
@@ -131,6 +135,23 @@ class Check:
             return None
         name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
         return ChosenDerivation(name, plugin, params, inputs or plugin.quantities)
+
+    def _with_requirement(
+        self, path: KeyPath, section: dict[str, Any], chosen: Chosen[Any]
+    ) -> ChosenSink[Any] | None:
+        """`chosen` with what it has to promise; what is wrong in that key, `run` has told."""
+        try:
+            required = SinkSection.model_validate(section).require
+        except ValidationError:
+            return None
+        promised = chosen.plugin.delivery
+        if required and not promised.at_least(required):
+            message = (
+                f"{chosen.type_name} promises only {promised}, expected {required}: "
+                "choose another sink, or require less"
+            )
+            self.found.append(((*path, "require"), message))
+        return ChosenSink(chosen.type_name, chosen.plugin, chosen.params, required)
 
     def _settings(self, run: Run) -> None:
         """Every value of `backtest.grid`, tried in its model's section."""

@@ -25,15 +25,16 @@ from pydantic import (
 )
 
 from gapcast.engine.config.backtest import Backtest
-from gapcast.engine.config.section import DarkSpan, Name, Section, Sensors
+from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan
+from gapcast.engine.sink import Delivery
 from gapcast.engine.storage import check_url
 from gapcast.engine.units import (
     MICROSECONDS,
     Duration,
     Sensor,
     Time,
+    expecting,
     read_duration,
-    refusal,
     write_duration,
 )
 
@@ -45,16 +46,16 @@ def _horizon(value: Any, info: ValidationInfo) -> int:
         return value
     expected = "a whole number of steps or a duration such as 1h"
     if not isinstance(value, str):
-        raise refusal(expected)
+        raise expecting(expected)
     try:
         duration = read_duration(value.removeprefix("-"))
     except ValueError:
-        raise refusal(expected) from None
+        raise expecting(expected) from None
     interval = (info.context or {}).get("interval")
     if not interval:
         return 0
     if duration % interval:
-        raise refusal(f"a multiple of grid.interval, {write_duration(interval)}")
+        raise expecting(f"a multiple of grid.interval, {write_duration(interval)}")
     return int(duration // interval) * (-1 if value.startswith("-") else 1)
 
 
@@ -101,7 +102,7 @@ class Grid(Section):
     )
     earliest: Time = Field(
         default=631_152_000_000_000,
-        description="Readings from before are refused: a clock not set.",
+        description="Readings from before are invalid: a clock not set.",
     )
 
 
@@ -126,9 +127,9 @@ class Limit(Section):
     @model_validator(mode="after")
     def _some_range(self) -> Self:
         if self.min is None and self.max is None:
-            raise refusal("a range with min, max or both")
+            raise expecting("a range with min, max or both")
         if self.min is not None and self.max is not None and self.min >= self.max:
-            raise refusal("a range whose min is below its max")
+            raise expecting("a range whose min is below its max")
         return self
 
 
@@ -136,7 +137,7 @@ def _all_none_or_list(value: Any) -> Any:
     if value in ("all", "none"):
         return None if value == "all" else ()
     if not isinstance(value, list) or not value:
-        raise refusal("all, none or a list of quantities")
+        raise expecting("all, none or a list of quantities")
     return value
 
 
@@ -157,7 +158,7 @@ Quantities = Annotated[
 """``all`` (held as None), ``none`` (an empty tuple) or a list of quantities."""
 
 
-class Screen(Section):
+class ScreenSection(Section):
     """Which readings are not believed though within `limits`: reported, not learnt from."""
 
     quantities: Quantities = Field(default=None, description="Quantities to screen.")
@@ -178,7 +179,7 @@ class Screen(Section):
     trust: Duration = Field(
         default=DAY,
         gt=0,
-        description="A sensor that has kept to another level for so long is believed again.",
+        description="A sensor that has stayed at another level for so long is used again.",
     )
 
 
@@ -190,9 +191,9 @@ class Targets(Section):
 
 
 class Gaps(Section):
-    """Random gaps within the dark spans, each target in gaps of its own."""
+    """Random gaps within the withheld spans, each target in gaps of its own."""
 
-    share: float = Field(gt=0, lt=1, description="Share of the steps that are dark.")
+    share: float = Field(gt=0, lt=1, description="Share of the steps that are withheld.")
     steps: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
         default=(1, 10), description="Least and greatest length of a gap, in steps of the grid."
     )
@@ -202,7 +203,7 @@ class Gaps(Section):
     @classmethod
     def _ascending(cls, steps: tuple[int, int]) -> tuple[int, int]:
         if steps[0] > steps[1]:
-            raise refusal("two numbers, the greater one last")
+            raise expecting("two numbers, the greater one last")
         return steps
 
 
@@ -216,18 +217,18 @@ class Evaluation(Section):
     )
     hide: Literal["each", "each-sensor", "together"] = Field(
         default="each",
-        description="What is dark within a span: each target from itself alone, each target's "
+        description="What is withheld within a span: each target from itself alone, each target's "
         "whole sensor from that target, or all targets at once.",
     )
-    spans: tuple[DarkSpan, ...] = Field(
-        default=(), validate_default=True, description="The dark spans."
+    spans: tuple[WithheldSpan, ...] = Field(
+        default=(), validate_default=True, description="The spans in which truth is withheld."
     )
     release: Literal["end", "never"] = Field(
         default="end",
         description="Whether withheld truth is handed over for learning at its span's end.",
     )
     sensors: Sensors = Field(
-        default=None, description="Whose targets are dark within a span: all, or a list."
+        default=None, description="Whose targets are withheld within a span: all, or a list."
     )
     gaps: Gaps | None = Field(
         default=None, description="Dark only in random gaps, not throughout a span."
@@ -235,14 +236,16 @@ class Evaluation(Section):
 
     @field_validator("spans")
     @classmethod
-    def _fit(cls, spans: tuple[DarkSpan, ...], info: ValidationInfo) -> tuple[DarkSpan, ...]:
+    def _fit(
+        cls, spans: tuple[WithheldSpan, ...], info: ValidationInfo
+    ) -> tuple[WithheldSpan, ...]:
         blackout = info.data.get("mode", "blackout") == "blackout"
         if bool(spans) != blackout and "mode" in info.data:
-            raise refusal("given for 'mode: blackout' and only then")
+            raise expecting("given for 'mode: blackout' and only then")
         ordered = sorted(spans, key=lambda span: span.start)
         for before, after in pairwise(ordered):
             if after.start < before.end:
-                raise refusal("spans that do not overlap")
+                raise expecting("spans that do not overlap")
         return spans
 
 
@@ -308,12 +311,23 @@ class ModelSection(PluginSection):
     def _each_once(cls, horizons: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         known = not info.context or info.context.get("interval")
         if known and len(set(horizons)) < len(horizons):
-            raise refusal("different horizons")
+            raise expecting("different horizons")
         return tuple(sorted(horizons))
+
+
+class SinkSection(PluginSection):
+    """A sink under a name of its own. The key here is one of every sink."""
+
+    require: Delivery | None = Field(
+        default=None,
+        description="What the sink must promise of its rows after a crash, or more; a run whose "
+        "sink promises less does not start. Default: nothing is required.",
+    )
 
 
 FORMS: Mapping[str, type[PluginSection]] = {
     "forecaster": ModelSection,
+    "sink": SinkSection,
     "derivation": DerivedSection,
 }
 """Sections of the kinds of plugins that have more keys than `PluginSection`."""
@@ -329,7 +343,7 @@ class Production(Section):
 
     name: Name = Field(default="produce", description="Names it in messages.")
     source: PluginSection = Field(description="Where readings come from.")
-    sinks: dict[Name, PluginSection] = Field(
+    sinks: dict[Name, SinkSection] = Field(
         min_length=1, description="Where they go, by name: sinks for readings."
     )
 
@@ -344,8 +358,8 @@ class Run(Section):
     limits: dict[str, Limit] = Field(
         default={}, description="Believable range of each quantity; readings outside are rejected."
     )
-    screen: Screen = Field(
-        default=Screen(), description="Outliers and faulty sensors, found by comparison."
+    screen: ScreenSection = Field(
+        default=ScreenSection(), description="Outliers and faulty sensors, found by comparison."
     )
     targets: Targets = Field(description="The series to forecast.")
     derive: dict[Name, DerivedSection] | None = Field(
@@ -359,8 +373,8 @@ class Run(Section):
         min_length=1,
         description="The models, by name: all run at once, each is scored.",
     )
-    sinks: dict[Name, PluginSection] = Field(
-        default={"files": PluginSection(type="files")},
+    sinks: dict[Name, SinkSection] = Field(
+        default={"files": SinkSection(type="files")},
         min_length=1,
         description="Where forecasts go, by name.",
     )

@@ -4,6 +4,10 @@ Read as PyYAML's safe loader would, with four differences. The same key twice is
 silent choice. Keys are text, just as written. A date or time becomes an aware datetime in UTC.
 Numbers and truth values follow YAML 1.2, as editors do: ``1e-3`` is a number, while ``010``,
 ``1:30``, ``yes`` and ``off`` are text, so that sensors may be called so.
+
+ruamel.yaml, which remembers lines and columns too, was tried in the place of this reader. It
+forgets what is needed here (the text of a key or number as written, the places of keys that ``<<``
+brings), stops at the first mistake, and lets unknown tags and an alias within itself pass.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ _TAGS = {
     for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")
 }
 MOST_KEYS = 100_000
-"""A config that holds more, with its aliases written out, is refused."""
+"""A config that holds more, with its aliases written out, is rejected."""
 
 
 @dataclass(frozen=True, order=True)

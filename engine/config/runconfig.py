@@ -12,7 +12,7 @@ from gapcast.engine.config.model import (
     Evaluation,
     Grid,
     Limit,
-    Screen,
+    ScreenSection,
     Sites,
     Targets,
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gapcast.engine.derivation import Derivation
     from gapcast.engine.forecaster import Forecaster
     from gapcast.engine.plugin import Params, Plugin
-    from gapcast.engine.sink import Sink
+    from gapcast.engine.sink import Delivery, Sink
     from gapcast.engine.source import Source
 
 P = TypeVar("P", bound="Plugin")
@@ -61,6 +61,13 @@ def derives(model: ChosenModel[Forecaster]) -> bool:
 
 
 @dataclass(frozen=True)
+class ChosenSink(Chosen[P]):
+    """A sink's section. require: what it has to promise at least, if anything."""
+
+    require: Delivery | None = None
+
+
+@dataclass(frozen=True)
 class ChosenDerivation(Chosen[P]):
     """A derivation's section. inputs: the quantity to forecast and its companion."""
 
@@ -80,11 +87,11 @@ class RunConfig:
     grid: Grid
     network: Sites
     limits: Mapping[str, Limit]
-    screen: Screen
+    screen: ScreenSection
     targets: Targets
     evaluation: Evaluation
     models: Mapping[str, ChosenModel[Forecaster]]
-    sinks: Mapping[str, Chosen[Sink]]
+    sinks: Mapping[str, ChosenSink[Sink]]
     checkpoint: Checkpoint
     backend: Chosen[Backend]
     derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
@@ -128,6 +135,8 @@ def _section(chosen: Chosen[Any]) -> dict[str, Any]:
     if isinstance(chosen, ChosenModel):
         section["horizons"] = [int(horizon) for horizon in chosen.horizons]
         section |= {"level": chosen.level, "derive": chosen.derive}
+    if isinstance(chosen, ChosenSink):
+        section |= {"require": chosen.require}
     if isinstance(chosen, ChosenDerivation):
         section |= {"from": list(chosen.inputs)}
     return section

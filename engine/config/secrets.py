@@ -1,6 +1,6 @@
 """Secrets: ``${NAME}`` and ``${file:/path}`` in any text of a config.
 
-What a placeholder stood for is kept out of sight from then on (see `masking`), and a config is
+What a placeholder stood for is not shown from then on (see `redaction`), and a config is
 written to manifests with its placeholders, never its values. ``$${`` stands for a plain ``${``.
 """
 

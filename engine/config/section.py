@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from gapcast.engine.redaction import mask
-from gapcast.engine.units import Sensor, Time, refusal
+from gapcast.engine.units import Sensor, Time, expecting
 
 
 class Section(BaseModel):
@@ -31,7 +31,7 @@ class Section(BaseModel):
 
 def _name(value: str) -> str:
     if not value.replace("-", "").replace("_", "").isalnum() or not value.isascii():
-        raise refusal("a name of letters, digits, - and _")
+        raise expecting("a name of letters, digits, - and _")
     return value
 
 
@@ -43,7 +43,7 @@ def _all_or_list(value: Any) -> Any:
     if value == "all":
         return None
     if not isinstance(value, list) or not value:
-        raise refusal("all or a list of sensors")
+        raise expecting("all or a list of sensors")
     return value
 
 
@@ -73,14 +73,14 @@ class Span(Section):
     @classmethod
     def _after_start(cls, end: int, info: ValidationInfo) -> int:
         if end <= info.data.get("start", end - 1):
-            raise refusal("later than 'from'")
+            raise expecting("later than 'from'")
         return end
 
 
-class DarkSpan(Span):
+class WithheldSpan(Span):
     """A span with sensors of its own."""
 
     sensors: Sensors = Field(
         default=None,
-        description="Whose targets are dark within this span, of `evaluation.sensors`.",
+        description="Whose targets are withheld within this span, of `evaluation.sensors`.",
     )

@@ -6,7 +6,6 @@ was checked, so that what a placeholder stood for cannot get into them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +19,53 @@ from gapcast.engine.spelling import meant, nearest
 _LONGEST = 60
 _EXPECTED = {
     "bool": "true or false",
+    "bytes": "text",
+    "date": "a day such as 2004-03-03",
+    "date_from_datetime": "a day such as 2004-03-03",
     "datetime": "a time such as 2004-03-03T00:00:00Z",
+    "datetime_from_date": "a time such as 2004-03-03T00:00:00Z",
+    "decimal": "a number",
     "dict": "a section of keys",
     "float": "a number",
+    "frozen_set": "a list",
     "int": "a whole number",
     "list": "a list",
     "mapping": "a section of keys",
     "model": "a section of keys",
+    "path": "a path",
+    "set": "a list",
     "string": "text (in quotes if it reads as something else)",
+    "time": "a time of day such as 06:30",
+    "time_delta": "a length of time such as 01:30:00",
     "tuple": "a list",
+    "url": "a URL such as http://host:8080",
+    "uuid": "a UUID",
 }
-"""By the first word of pydantic's error type; its own words serve for the others."""
+"""What a value must be, by pydantic's type of error without its ending, one of these:"""
+_ENDINGS = ("_type", "_parsing", "_parsing_size", "_from_float", "_inexact")
+_LIMITS = {
+    "date_future": "be in the future",
+    "date_past": "be in the past",
+    "datetime_future": "be in the future",
+    "datetime_past": "be in the past",
+    "decimal_max_digits": "have at most {max_digits} digits",
+    "decimal_max_places": "have at most {decimal_places} digits after the point",
+    "finite_number": "be a finite number",
+    "greater_than": "be greater than {gt}",
+    "greater_than_equal": "be greater than or equal to {ge}",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be less than or equal to {le}",
+    "multiple_of": "be a multiple of {multiple_of}",
+    "string_pattern_mismatch": "match pattern '{pattern}'",
+    "string_too_long": "have at most {max_length} character{s}",
+    "string_too_short": "have at least {min_length} character{s}",
+    "too_long": "have at most {max_length} item{s}",
+    "too_short": "have at least {min_length} item{s}",
+    "union_tag_invalid": "have one of {expected_tags} as {discriminator}",
+    "union_tag_not_found": "have the key {discriminator}",
+    "url_scheme": "be a URL that begins with {expected_schemes}",
+}
+"""What else it must, by the type of error; pydantic's own words serve for those in neither."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +133,22 @@ def _message(detail: ErrorDetails, part: Checked, below: KeyPath) -> str:
     if kind in ("value_error", "assertion_error"):
         return str(context.get("error", detail["msg"])).partition("\n")[0]
     if kind in ("literal_error", "enum"):
-        words = re.findall(r"'([^']*)'", context["expected"])
+        words = context["expected"].split("'")[1::2]
         close = nearest(str(_value(part.data, below)), words)
         return f"must be {context['expected']}" + (f" (perhaps {close[0]!r})" if close else "")
     if kind == "too_short" and context.get("min_length") == 1:
-        return "must be not empty"
-    first = kind.partition("_")[0]
-    if first in _EXPECTED and kind.endswith(("_type", "_parsing", "_from_float")):
-        return f"must be {_EXPECTED[first]}"
-    message = re.sub(r"^[A-Z]\w*( input)? should ", "must ", detail["msg"])
-    return re.sub(r"(, unable to| after validation).*", "", message)
+        return "must not be empty"
+    if kind in _LIMITS:
+        return f"must {_LIMITS[kind].format_map(_figures(context))}"
+    bare = next((kind.removesuffix(end) for end in _ENDINGS if kind.endswith(end)), "")
+    return f"must be {_EXPECTED[bare]}" if bare in _EXPECTED else detail["msg"]
+
+
+def _figures(context: dict[str, Any]) -> dict[str, Any]:
+    """An error's context as it is written: whole numbers without a point, `s` for a plural."""
+    length = context.get("min_length", context.get("max_length"))
+    whole = {k: int(v) for k, v in context.items() if isinstance(v, float) and v.is_integer()}
+    return context | whole | {"s": "" if length == 1 else "s"}
 
 
 def unknown_key(part: Checked, below: KeyPath) -> str:

@@ -8,8 +8,8 @@ and only then are its readings sorted, freed of duplicates and aggregated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Floats
+from gapcast.engine.grid.counts import Counts
+from gapcast.engine.grid.frames import Closed, GridFrame
 from gapcast.engine.grid.kernels import cells as kernel
-from gapcast.engine.grid.screening import Refusals, Screen
-from gapcast.engine.network.network import Network
-from gapcast.engine.readings import DEAD
+from gapcast.engine.grid.screening import Rejections, Screener
+from gapcast.engine.network.series import Network
+from gapcast.engine.readings import DEAD_LETTERS, dead_letters, empty
+from gapcast.engine.state import below, within
 
 UNSET = np.iinfo(np.int64).min
 CLOCK_SKEW = 86_400_000_000
 """A reading may be this much (µs, one day) ahead of the clock of this machine."""
-MOST_CELLS = 2_000_000
-"""Greatest steps × series of one frame, so that work is done in pieces of bounded size."""
 
 REASONS = {
     kernel.LATE: "late: its step had been closed",
@@ -40,18 +41,6 @@ REASONS = {
 }
 
 
-@dataclass
-class Counts:
-    """What became of every reading: `read` is the sum of the others once all steps are closed."""
-
-    read: int = 0
-    used: int = 0
-    late: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    dead: int = 0
-
-
 @dataclass(frozen=True)
 class GridSpec:
     """How event time is cut. Durations and times in microseconds (since 1970, UTC)."""
@@ -61,33 +50,6 @@ class GridSpec:
     aggregate: str = "mean"
     future: int = 30 * 86_400_000_000
     earliest: int = 631_152_000_000_000
-
-
-@dataclass(frozen=True)
-class GridFrame:
-    """Consecutive closed steps of all series, (T, S), NaN where there is nothing.
-
-    values: aggregates of good readings. refused: aggregates of rejected ones, for reports only;
-    a single NaN stands for all of it where nothing was rejected (broadcast, no memory).
-    """
-
-    first: int
-    values: Floats
-    refused: Floats
-
-    def truth(self, columns: NDArray[np.int64]) -> Floats:
-        """(T, N) what arrived for these series: good values, else refused ones, else NaN."""
-        good = np.take(self.values, columns, axis=1)
-        if 0 in self.refused.strides:
-            return good
-        return np.where(np.isnan(good), np.take(self.refused, columns, axis=1), good)
-
-    def narrow(self, columns: NDArray[np.int64]) -> GridFrame:
-        """The same steps of some of the series."""
-        values = self.values[:, columns]
-        if 0 in self.refused.strides:
-            return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape))
-        return GridFrame(self.first, values, self.refused[:, columns])
 
 
 @dataclass(frozen=True)
@@ -119,7 +81,8 @@ class Grid:
 
     partitions: names of the source's partitions; network: its series are the columns of the
     frames to come; limits: (lowest, highest) of a quantity; screen: judges the values of closed
-    steps, if anything does.
+    steps, if anything does; most_cells: greatest steps × series of one frame, so that work is done
+    in pieces of bounded size.
     """
 
     def __init__(
@@ -128,8 +91,10 @@ class Grid:
         partitions: list[str],
         network: Network,
         limits: dict[str, tuple[float, float]],
-        screen: Screen | None = None,
+        screen: Screener | None = None,
+        most_cells: int = 2_000_000,
     ) -> None:
+        self._most_cells = most_cells
         self.spec = spec
         self.screen = screen
         self.counts = Counts()
@@ -183,13 +148,13 @@ class Grid:
             self._last = max(self._last, int(waiting.step.max()))
         self.counts.read += len(batch)
         self.counts.late += int(counts[kernel.LATE])
-        self.counts.dead += int(counts[kernel.UNKNOWN :].sum())
-        return self._dead(partition, batch, verdict)
+        self.counts.invalid += int(counts[kernel.UNKNOWN :].sum())
+        return self._dead_letters(partition, batch, verdict)
 
     def unreadable(self, records: int) -> None:
         """Count records that the source could not make readings of."""
         self.counts.read += records
-        self.counts.dead += records
+        self.counts.invalid += records
 
     def grow(self, partitions: Iterable[str]) -> None:
         """Take in further partitions, after those known: each holds steps back from now on."""
@@ -234,13 +199,8 @@ class Grid:
         mark = int(holding.min()) if len(holding) else int(self._marks[:, 0].max(initial=UNSET))
         return None if mark == UNSET else mark
 
-    def closed(
-        self, refuse: Callable[[pa.RecordBatch], None] = lambda letters: None
-    ) -> Iterator[GridFrame]:
-        """The steps closed since the last call, as frames of bounded size, without holes.
-
-        refuse: is handed, before each frame, the dead letters of the readings screened out of it.
-        """
+    def closed(self) -> Iterator[Closed]:
+        """The steps closed since the last call, as frames of bounded size, without holes."""
         if not self._waiting:
             return
         if self._open.any():
@@ -259,7 +219,7 @@ class Grid:
         open_still = joined.where(joined.step >= until)
         self._waiting = [open_still] if len(open_still.step) else []
         self._next = until
-        yield from self._frames(joined, first, until, refuse)
+        yield from self._frames(joined, first, until)
 
     def settled(self) -> Counts:
         """The counts without the readings that still wait in open steps: these add up."""
@@ -276,9 +236,9 @@ class Grid:
             "last": self._last,
         }
         arrays = {"marks": self._marks.copy(), "open": self._open.copy()}
-        arrays |= {f"waiting_{k}": a for k, a in vars(joined).items()}
+        arrays |= within("waiting", vars(joined))
         screen = self.screen.snapshot() if self.screen is not None else {}
-        return meta, arrays | {f"screen_{k}": a for k, a in screen.items()}
+        return meta, arrays | within("screen", screen)
 
     def restore(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot` of a grid over the same series.
@@ -298,20 +258,18 @@ class Grid:
         self.partitions, self._idle = known, np.zeros(len(known), bool)
         self._marks, self._open = arrays["marks"], arrays["open"]
         self.grow(name for name in there if name not in known)
-        waiting = _Waiting(*(arrays[f"waiting_{f.name}"] for f in fields(_Waiting)))
+        waiting = _Waiting(**below(arrays, "waiting"))
         self._waiting = [waiting] if len(waiting.step) else []
-        screen = {k.removeprefix("screen_"): a for k, a in arrays.items() if "screen_" in k}
+        screen = below(arrays, "screen")
         if self.screen is not None and screen:
             self.screen.restore(screen)
 
     def compile(self) -> None:
         """Compile the kernels that the first frame would otherwise wait for."""
-        list(self._frames(_Waiting.none(), 0, 1, lambda letters: None))
+        list(self._frames(_Waiting.none(), 0, 1))
 
-    def _frames(
-        self, ready: _Waiting, first: int, until: int, refuse: Callable[[pa.RecordBatch], None]
-    ) -> Iterator[GridFrame]:
-        most = max(1, MOST_CELLS // max(1, len(self._series)))
+    def _frames(self, ready: _Waiting, first: int, until: int) -> Iterator[Closed]:
+        most = max(1, self._most_cells // max(1, len(self._series)))
         pieces = range(first, until, most)
         if len(pieces) > 1:
             order = np.argsort(ready.step, kind="stable")
@@ -323,26 +281,33 @@ class Grid:
                 a, b = np.searchsorted(ready.step, [start, stop])
                 piece = _Waiting(*(x[a:b] for x in ready.arrays()))
             values = np.empty((stop - start, len(self._series)))
-            refused = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
+            rejected_values = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
             how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
-            used, duplicates, rejected = kernel.fill(*piece.arrays(), start, how, values, refused)
-            if refused.size == 0:
-                refused = np.broadcast_to(np.nan, values.shape)
+            used, duplicates, rejected = kernel.fill(
+                *piece.arrays(), start, how, values, rejected_values
+            )
+            if rejected_values.size == 0:
+                rejected_values = np.broadcast_to(np.nan, values.shape)
             self.counts.used += used
             self.counts.duplicate += duplicates
             self.counts.rejected += rejected
+            letters = empty(DEAD_LETTERS)
             if self.screen is not None:
-                refusals = self.screen.judge(start, values)
-                if len(refusals):
-                    refused = refused if refused.flags.writeable else refused.copy()
-                    refused[refusals.step, refusals.series] = refusals.value
-                    refuse(self._refuse(piece, start, refusals))
-            yield GridFrame(start, values, refused)
+                rejections = self.screen.judge(start, values)
+                if len(rejections):
+                    rejected_values = (
+                        rejected_values
+                        if rejected_values.flags.writeable
+                        else rejected_values.copy()
+                    )
+                    rejected_values[rejections.step, rejections.series] = rejections.value
+                    letters = self._reject(piece, start, rejections)
+            yield Closed(GridFrame(start, values, rejected_values), letters)
 
-    def _refuse(self, piece: _Waiting, start: int, refusals: Refusals) -> pa.RecordBatch:
-        """Count the readings that had been used for refused values as rejected; their letters."""
+    def _reject(self, piece: _Waiting, start: int, rejections: Rejections) -> pa.RecordBatch:
+        """Count the readings that had been used for rejected values as rejected; their letters."""
         S = len(self._series)
-        cells = refusals.step * S + refusals.series
+        cells = rejections.step * S + rejections.series
         cell = (piece.step - start) * S + piece.series
         place = np.searchsorted(cells, cell)
         here = np.flatnonzero(cells[np.minimum(place, len(cells) - 1)] == cell)
@@ -356,13 +321,11 @@ class Grid:
         self.counts.used -= len(mine)
         self.counts.rejected += len(mine)
         names = pa.array(self.partitions).take(pa.array(p.partition))
-        where = pc.binary_join_element_wise(names, pa.array(p.offset).cast(pa.string()), ":")
-        reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), refusals.reasons)
+        reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), rejections.reasons)
         known = list(self._series)
-        text = [pa.array([known[s][i] for s in p.series], pa.string()) for i in range(2)]
-        columns = [reasons, where, pa.array(p.time).view(DEAD.field("time").type), *text, p.value]
-        return pa.RecordBatch.from_arrays(
-            [*columns, pa.nulls(len(p.step), pa.binary())], schema=DEAD
+        sensor, quantity = ([known[s][i] for s in p.series] for i in range(2))
+        return dead_letters(
+            reasons, names, p.offset, time=p.time, sensor=sensor, quantity=quantity, value=p.value
         )
 
     def _all_columns(self) -> NDArray[np.int64]:
@@ -391,7 +354,7 @@ class Grid:
         ]
         return found
 
-    def _dead(
+    def _dead_letters(
         self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]
     ) -> pa.RecordBatch:
         bad = np.flatnonzero(verdict != kernel.USED)
@@ -400,8 +363,5 @@ class Grid:
             pa.array(verdict[bad].astype(np.int32)),
             pa.array([REASONS.get(v, "") for v in range(7)]),
         )
-        name = pa.scalar(self.partitions[partition])
-        where = pc.binary_join_element_wise(name, rows["offset"].cast(pa.string()), ":")
-        text = [rows[c].cast(pa.string()) for c in ("sensor", "quantity")]
-        columns = [reasons, where, rows["time"], *text, rows["value"]]
-        return pa.RecordBatch.from_arrays([*columns, pa.nulls(len(bad), pa.binary())], schema=DEAD)
+        known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}
+        return dead_letters(reasons, self.partitions[partition], rows["offset"], **known)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from gapcast.engine.grid.grid import Grid, GridFrame
-from gapcast.engine.output.delivery import DeadLetters
+import pyarrow as pa
+
+from gapcast.engine.grid.frames import Closed
+from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.reading_order import ReadingOrder
 from gapcast.engine.source import Position, Read, Source
 
 log = logging.getLogger("gapcast.intake")
 
-AHEAD = 4
-"""Batches that may wait in open steps before nothing is read but what holds these steps back."""
-
 
 class Turn(NamedTuple):
-    """What one call of the source brought: frames of the steps it closed, and whether the source
-    has nothing just now, so that waiting work can be finished."""
+    """What a turn of the source brought.
 
-    frames: Iterator[GridFrame]
+    dead_letters: of the readings that were not used. closed: the frames of the steps it closed, to
+    be taken before the next turn is asked for. paused: whether the source has nothing just now, so
+    that waiting work can be finished.
+    """
+
+    dead_letters: list[pa.RecordBatch]
+    closed: Iterator[Closed]
     paused: bool
 
 
@@ -34,93 +38,78 @@ class Intake:
     While that one has nothing, those ahead of it are asked too, in turn, so that a silent
     partition neither keeps the others from being read nor goes unnoticed among them.
 
-    positions: where each of the grid's partitions has been read to and handed to the grid. idle:
-    seconds after which a silent partition stops holding the others back; the one thing clock time
-    decides. batch: readings asked of the source in one call; how they are cut changes no result.
-    linger: seconds for which what smaller calls bring is gathered to a batch.
+    positions: where each of the grid's partitions has been read to and handed to the grid; None:
+    all are at their beginning, as are those that have come since. idle: seconds after which a
+    silent partition stops holding the others back; the one thing clock time decides. batch:
+    readings asked of the source in one call; how they are cut changes no result. linger: seconds
+    for which what smaller calls bring is gathered to a batch. waiting: batches that may wait in
+    open steps before nothing is read but what holds these steps back.
     """
 
     def __init__(
         self,
         source: Source,
         grid: Grid,
-        dead: DeadLetters,
         idle: float,
         stopping: threading.Event,
         batch: int,
         linger: float,
+        positions: Sequence[Position | None] | None = None,
+        waiting: int = 4,
     ) -> None:
         self.source = source
         self.grid = grid
-        self.dead = dead
         self.idle = idle
         self.batch = batch
         self.linger = linger
-        self.positions: list[Position | None] = [None] * len(grid.partitions)
+        known = positions or []
+        self.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
+        self._waiting = waiting
         self._stopping = stopping
-        self._silent: dict[int, float] = {}  # since when each partition has answered with nothing
-        self._asked: dict[int, int] = {}  # the last turn of each partition
-        self._turn = itertools.count()
+        self._order = ReadingOrder()
 
     def turns(self) -> Iterator[Turn]:
         """One turn a batch, until all partitions have ended or the job is stopping. What small
         calls of the source bring is gathered for `linger` seconds at most.
 
-        The frames of a turn must be taken before the next turn is asked for. Between turns
-        `positions` and the grid agree: that is when a checkpoint can be taken.
+        Between turns `positions` and the grid agree: that is when a checkpoint can be taken.
         """
         with ThreadPoolExecutor(1, "gapcast-read") as reader:
             ahead = self._ask(reader)
-            taken, since = 0, time.monotonic()
+            taken, since, letters = 0, time.monotonic(), list[pa.RecordBatch]()
             while ahead is not None and not self._stopping.is_set():
                 partition, pending = ahead
                 read = pending.result()
                 self.positions[partition] = read.position
                 if read.ended:
                     self.grid.end(partition)
-                self._note(partition, read)
+                something = len(read.readings) > 0 or read.ended
+                self._order.answered(partition, something, time.monotonic())
                 self._grow()
                 ahead = self._ask(reader)
-                self._take(partition, read)
-                nothing = len(read.readings) == 0 and not read.ended
+                letters += self._take(partition, read)
                 taken += len(read.readings)
                 soon = time.monotonic() - since < self.linger and 2 * taken < self.batch
-                if soon and ahead is not None and not nothing and not self._stopping.is_set():
+                if soon and ahead is not None and something and not self._stopping.is_set():
                     continue
-                frames = self.grid.closed(self.dead.add)
-                yield Turn(frames, nothing and self._silent.keys() >= {*self._next()})
-                taken, since = 0, time.monotonic()
+                paused = not something and self._paused()
+                yield Turn(letters, self.grid.closed(), paused)
+                taken, since, letters = 0, time.monotonic(), []
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:
-        eligible = self._next()
-        if not eligible:
+        partition = self._order.next(self.grid.order(), self._full(), self.grid.holds)
+        if partition is None:
             return None
-        partition = min(eligible, key=lambda p: self._asked.get(p, -1))
-        self._asked[partition] = next(self._turn)
         name, position = self.grid.partitions[partition], self.positions[partition]
         return partition, reader.submit(self.source.read, name, position, self.batch)
 
-    def _next(self) -> list[int]:
-        """The partitions that may be asked: from the furthest behind to the first not silent.
+    def _full(self) -> bool:
+        return self.grid.waiting >= self._waiting * self.batch
 
-        That one is left out while too much waits for those behind it.
-        """
-        eligible: list[int] = []
-        for partition in self.grid.order():
-            if partition not in self._silent:
-                full = self.grid.waiting >= AHEAD * self.batch
-                if not (full and any(map(self.grid.holds, eligible))):
-                    eligible.append(partition)
-                break
-            eligible.append(partition)
-        return eligible
-
-    def _note(self, partition: int, read: Read) -> None:
-        """Note who is silent, and since when."""
-        if len(read.readings) or read.ended:
-            self._silent.pop(partition, None)
-        else:
-            self._silent.setdefault(partition, time.monotonic())
+    def _paused(self) -> bool:
+        """Whether every partition that may be read has nothing just now."""
+        eligible = self._order.eligible(self.grid.order(), self._full(), self.grid.holds)
+        return self._order.silent.keys() >= {*eligible}
 
     def _grow(self) -> None:
         """Take in the partitions that the source has gained."""
@@ -130,15 +119,18 @@ class Intake:
             self.grid.grow(new)
             self.positions += [None] * len(new)
 
-    def _take(self, partition: int, read: Read) -> None:
+    def _take(self, partition: int, read: Read) -> list[pa.RecordBatch]:
+        """Hand what was read to the grid; the dead letters of what is not used."""
+        letters = []
         if len(read.readings):
-            self.dead.add(self.grid.add(partition, read.readings, time.time_ns() // 1000))
-        if len(read.dead):
-            self.grid.unreadable(len(read.dead))
-            self.dead.add(read.dead)
-        since = self._silent.get(partition)
-        if since is not None and time.monotonic() - since > self.idle and self.grid.idle(partition):
+            letters.append(self.grid.add(partition, read.readings, time.time_ns() // 1000))
+        if len(read.dead_letters):
+            self.grid.unreadable(len(read.dead_letters))
+            letters.append(read.dead_letters)
+        silent = self._order.silent_for(partition, time.monotonic())
+        if silent > self.idle and self.grid.idle(partition):
             log.warning(
-                "partition %s silent for %.0f s: it no longer holds the others back",
+                "partition %s has been silent for %.0f s: steps no longer wait for it",
                 self.grid.partitions[partition], self.idle,
             )  # fmt: skip
+        return letters

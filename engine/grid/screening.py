@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid.kernels import screening as kernel
 from gapcast.engine.network.nearest import nearest
-from gapcast.engine.network.network import Network
+from gapcast.engine.network.series import Network
 
 log = logging.getLogger("gapcast.screening")
 
@@ -28,7 +28,7 @@ LOGGED = 5
 
 
 @dataclass(frozen=True)
-class Screening:
+class ScreeningSpec:
     """What is looked for. Durations in microseconds, 0: never.
 
     outliers: whether single values are judged. stuck: for how long a constant value is borne while
@@ -43,14 +43,14 @@ class Screening:
     quantities: tuple[str, ...] | None = None
 
 
-class Screen:
+class Screener:
     """Judges the values of a network's series, step by step, in order.
 
     A step is judged from the steps before it and the same step's other series alone, so that
     cutting frames anywhere changes nothing. interval: of the grid, in µs. 24 numbers a series.
     """
 
-    def __init__(self, network: Network, interval: int, how: Screening) -> None:
+    def __init__(self, network: Network, interval: int, how: ScreeningSpec) -> None:
         self.network = network
         self.interval = interval
         S = len(network.series)
@@ -60,7 +60,7 @@ class Screen:
         self._at = np.full(S, -1, np.int64)
         self._now = np.full(S, np.nan)
 
-    def judge(self, first: int, values: Floats) -> Refusals:
+    def judge(self, first: int, values: Floats) -> Rejections:
         """Judge the steps from `first` on, values (T, S): those not believed become NaN there.
 
         Logs where a sensor begins and ceases to be stuck or to drift.
@@ -71,7 +71,7 @@ class Screen:
         )  # fmt: skip
         if len(found):
             self._tell(found)
-        return Refusals(found[found[:, 2] != kernel.BELIEVED], self.interval)
+        return Rejections(found[found[:, 2] != kernel.BELIEVED], self.interval)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that changes, copied."""
@@ -91,10 +91,10 @@ class Screen:
                 what = f"{_reason(row, self.interval)}: rejected"
             log.warning("sensor %s, %s: %s", series.sensor, series.quantity, what)
         if lasting.sum() > LOGGED:
-            log.warning("and %d more began or ceased to be rejected", lasting.sum() - LOGGED)
+            log.warning("and %d more began or stopped being rejected", lasting.sum() - LOGGED)
 
 
-class Refusals:
+class Rejections:
     """The values of a frame that are not believed, in order of step and series.
 
     step (n,) within the frame, series (n,), value (n,).
@@ -130,7 +130,7 @@ def _reason(row: Floats, interval: int) -> str:
     return f"{text} since {moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def constants(interval: int, how: Screening) -> Floats:
+def constants(interval: int, how: ScreeningSpec) -> Floats:
     """The kernel's constants for steps of `interval` µs: what is learnt fades within a day (what a
     step brings) and three days (distances), but not within fewer than 24 and 72 values."""
     day = DAY / interval

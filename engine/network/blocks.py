@@ -6,16 +6,15 @@ outside it, so that a sensor at the edge has neighbours on all sides.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats, Ints
+from gapcast.engine.forecaster import Floats, Ints, Series
 from gapcast.engine.network.nearest import nearest
 
-if TYPE_CHECKING:
-    from gapcast.engine.network.network import Network
+Positions = Mapping[str, tuple[float, float]]
 
 CELL = 0.6
 """Most a cell takes of a block that has a border. Chosen by experiment, see docs/network-rls.md."""
@@ -23,20 +22,23 @@ CLOSE = 32
 """How many nearest series of each one in a cell its border is chosen from."""
 
 
-def blocks(network: Network, targets: Ints, size: int) -> tuple[Ints, NDArray[np.int64]]:
-    """Units (N,) of the targets (columns of the network, (N,)) and members (U, M <= size).
+def blocks(
+    series: Sequence[Series], positions: Positions, targets: Ints, size: int
+) -> tuple[Ints, NDArray[np.int64]]:
+    """Units (N,) of the targets (indices of `series`, (N,)) and members (U, M <= size).
 
     A block holds series of one quantity: all of them where they are no more than `size`; otherwise
-    cells of neighbours by position, or where one has no position by the network's order, with a
-    border. Members are in the network's order. Blocks without a target are left out; units are
+    cells of neighbours by position, or where one has no position by the order of `series`, with a
+    border. Members are in that order, too. Blocks without a target are left out; units are
     numbered in the order of their first targets.
     """
-    quantities = np.array([s.quantity for s in network.series])
+    quantities = np.array([s.quantity for s in series])
+    sensors = np.array([s.sensor for s in series], object)
     block_of = np.full(len(quantities), -1, np.int64)
     members: list[Ints] = []
     for quantity in dict.fromkeys(quantities.tolist()):
         columns = np.flatnonzero(quantities == quantity)
-        for cell, border in _cut(network, columns, size):
+        for cell, border in _cut(sensors[columns].tolist(), positions, size):
             block_of[columns[cell]] = len(members)
             members.append(np.sort(columns[np.concatenate([cell, border])]))
     used, first = np.unique(block_of[targets], return_index=True)
@@ -49,15 +51,14 @@ def blocks(network: Network, targets: Ints, size: int) -> tuple[Ints, NDArray[np
     return number[block_of[targets]], table
 
 
-def _cut(network: Network, columns: Ints, size: int) -> list[tuple[Ints, Ints]]:
-    """Cells and their borders, as indices of `columns`."""
-    n = len(columns)
+def _cut(sensors: Sequence[str], positions: Positions, size: int) -> list[tuple[Ints, Ints]]:
+    """Cells and their borders, as indices of `sensors`."""
+    n = len(sensors)
     if n <= size:
         return [(np.arange(n), np.empty(0, np.int64))]
     most = max(1, int(CELL * size))
-    sensors = [network.series[c].sensor for c in columns]
-    if all(s in network.positions for s in sensors):
-        at = np.array([network.positions[s] for s in sensors], float)
+    if all(s in positions for s in sensors):
+        at = np.array([positions[s] for s in sensors], float)
         return _by_position(at, most, size)
     cells = np.array_split(np.arange(n), -(-n // most))
     return [(cell, _beside(cell, n, size)) for cell in cells]

@@ -29,7 +29,8 @@ class EpochLog:
             self.folder.put(_name(epoch, until), lambda file: None)
         except OSError as error:
             raise CheckpointError(
-                f"epoch {epoch:,} cannot be noted in {self.folder.url}: {error.strerror or error}"
+                f"epoch {epoch:,} cannot be recorded in {self.folder.url}: "
+                f"{error.strerror or error}"
             ) from error
 
     def since(self, epoch: int) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Shards in other processes, reached by parcels: what every such backend has in common."""
+"""Shards in other processes, reached by parcels: the driver's end and the worker's."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from gapcast.engine import plugin
+from gapcast.engine.errors import ShardsLost
 from gapcast.engine.forecaster import Ints
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.parallel import wire
-from gapcast.engine.parallel.wire import Parcel
-from gapcast.engine.parallel.workers import Workers
-from gapcast.engine.run.job import Job
+from gapcast.engine.parallel.workers import Work, Workers
+from gapcast.engine.shard import plan
+from gapcast.engine.shard.evaluation import Evaluation
 from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.shard import Shard
+from gapcast.engine.shard.withheld import Withheld
+from gapcast.engine.state import Parcel
 
 
 class RemoteParams(plugin.Params):
@@ -29,16 +34,16 @@ class RemoteParams(plugin.Params):
 
 
 class Remote(Workers):
-    """Workers that hold a `Hosted` for each share of a job's targets."""
+    """Workers that hold a `RemoteShard` for each share of a job's targets."""
 
-    def __init__(self, job: Job, count: int) -> None:
-        self.job = job
-        self.shares = job.shares(count)
-        self.plans = [job.plan.part(mine) for mine in self.shares.targets]
+    def __init__(self, work: Work, count: int) -> None:
+        self.work = work
+        self.shares = work.shares(count)
+        self.plans = [work.plan.for_targets(mine) for mine in self.shares.targets]
 
     @abstractmethod
     def ask(self, what: Literal["snapshot", "finish"]) -> list[Parcel]:
-        """What each shard's `Hosted` answers, after all the frames it was sent."""
+        """What each shard's `RemoteShard` answers, after all the frames it was sent."""
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copies of the shards' states, brought here."""
@@ -49,11 +54,10 @@ class Remote(Workers):
         return self.shares.join_endings([wire.to_ending(p) for p in self.ask("finish")])
 
     def beginning(self, shard: int, columns: Ints) -> tuple[Parcel, Parcel, Parcel]:
-        """What a `Hosted` is made from that sees only `columns`: fresh, or as the checkpoint has
-        it."""
-        job = self.job
-        arrays = job.resume.below("shards") if job.resume else {}
-        state, frames = self.shares.share(arrays, shard), job.kept().narrow(columns).snapshot()
+        """What a `RemoteShard` that sees only `columns` is made from: fresh, or as the checkpoint
+        has it."""
+        state = self.shares.share(self.work.shards, shard)
+        frames = self.work.withheld.narrow(columns).snapshot()
         return self.plans[shard].narrow(columns).parcel(), ({}, state), ({}, frames)
 
     def joined(self, frame: GridFrame, parcels: Sequence[Parcel]) -> StepResult:
@@ -64,3 +68,39 @@ class Remote(Workers):
                 for parcel, plan in zip(parcels, self.plans, strict=True)
             ]
         )
+
+
+class RemoteShard:
+    """A shard made from a plan's parcel, fresh or as its snapshot has it with the withheld
+    frames of a span in progress (no arrays: none)."""
+
+    def __init__(self, run_plan: Parcel, state: Parcel, frames: Parcel) -> None:
+        self.shard = Shard(plan.of_parcel(run_plan))
+        if state[1]:
+            withheld = Withheld(Evaluation())
+            withheld.restore(_own(frames))
+            self.shard.restore(_own(state), withheld.frames)
+        self.next: int | None = state[0].get("next")
+        self.shard.seconds = state[0].get("seconds", self.shard.seconds)
+
+    def step(self, parcel: Parcel) -> Parcel:
+        """Step the frame in a parcel. Raises ShardsLost unless it is the next one."""
+        frame = wire.to_frame(parcel)
+        if self.next is not None and frame.first != self.next:
+            raise ShardsLost(f"a shard expects step {self.next}, not {frame.first}")
+        result = self.shard.step(frame)
+        self.next = frame.first + len(frame.values)
+        return wire.of_result(result)
+
+    def snapshot(self) -> Parcel:
+        """The shard's snapshot."""
+        return {"next": self.next, "seconds": self.shard.seconds}, self.shard.snapshot()
+
+    def finish(self) -> Parcel:
+        """The shard's ending."""
+        return wire.of_ending(self.shard.finish())
+
+
+def _own(parcel: Parcel) -> dict[str, np.ndarray]:
+    """Arrays to keep and write to, whatever the carrier does with what it brought."""
+    return {name: np.array(a) for name, a in parcel[1].items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints, Layout
 from gapcast.engine.shard.results import Ending, StepResult
-
-Arrays = Mapping[str, NDArray[Any]]
+from gapcast.engine.shard.shard import units_of
+from gapcast.engine.state import Arrays
 
 
 class Shares:
@@ -63,10 +63,10 @@ class Shares:
 
     def _owned(self, name: str) -> tuple[list[Ints], Ints | None]:
         """Indices on the leading axis of a snapshot's array, by shard, and their order."""
-        m, _, rest = name.partition("/")
-        if rest.startswith(("state/", "saved/")) and "/targets/" not in rest:
-            return self.units[int(m)], self._unit_orders[int(m)]
-        return self.targets, self._order
+        m = units_of(name)
+        if m is None:
+            return self.targets, self._order
+        return self.units[m], self._unit_orders[m]
 
     def _windows(
         self, parts: Sequence[list[tuple[int, int, Floats]]]

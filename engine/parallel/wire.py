@@ -15,12 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.shard.results import Ending, ModelRows, StepResult, Steps
-from gapcast.engine.state import below
-
-Parcel = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-"""JSON values and arrays by name."""
+from gapcast.engine.state import Parcel, below, within
 
 Window = tuple[int, int, Floats]
 
@@ -60,10 +57,10 @@ def unpack(blob: Blob) -> Parcel:
 
 
 def of_frame(frame: GridFrame) -> Parcel:
-    """A frame; refused values only where there are some."""
+    """A frame; rejected values only where there are some."""
     arrays = {"values": frame.values}
-    if 0 not in frame.refused.strides:
-        arrays["refused"] = frame.refused
+    if 0 not in frame.rejected.strides:
+        arrays["rejected"] = frame.rejected
     return {"first": frame.first}, arrays
 
 
@@ -72,7 +69,7 @@ def to_frame(parcel: Parcel) -> GridFrame:
     meta, arrays = parcel
     values = np.require(arrays["values"], requirements=["C", "W"])  # kernels are compiled for these
     return GridFrame(
-        meta["first"], values, arrays.get("refused", np.broadcast_to(np.nan, values.shape))
+        meta["first"], values, arrays.get("rejected", np.broadcast_to(np.nan, values.shape))
     )
 
 
@@ -81,9 +78,9 @@ def of_result(result: StepResult) -> Parcel:
     steps = result.steps
     arrays: dict[str, NDArray[Any]] = {"status": steps.status, "age": steps.age}
     for i, past in enumerate(result.lagged):
-        arrays |= {f"lagged/{i}/{name}": a for name, a in vars(past).items()}
+        arrays |= within(f"lagged/{i}", vars(past))
     for m, rows in enumerate(result.rows):
-        arrays |= {f"{m}/{name}": a for name, a in rows.given().items()}
+        arrays |= within(str(m), rows.given())
     meta = {"first": result.first, "models": len(result.rows), "lags": len(result.lagged)}
     return meta | {"windows": _put_windows(result.windows, arrays)}, arrays
 

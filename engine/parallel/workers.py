@@ -1,19 +1,51 @@
-"""Workers: where the shards of a job live, and how its frames are carried there and back."""
+"""Workers: where the shards of a job live, given frames, giving back results."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.parallel.shares import Shares
+from gapcast.engine.shard.plan import Plan
 from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.shard import Shard
+from gapcast.engine.shard.withheld import Withheld
+from gapcast.engine.state import Arrays
 
-if TYPE_CHECKING:
-    from gapcast.engine.run.loop import Flow
+
+@dataclass(frozen=True)
+class Work:
+    """What workers are given of a job.
+
+    name, generation: of the run, to tell its shards from others'. run_dir: its folder, for logs of
+    the workers' own. plan: of all targets. shards: the joined snapshots to go on from; none: begin
+    afresh. withheld: the frames of a span in progress.
+    """
+
+    name: str
+    generation: str
+    run_dir: Path
+    plan: Plan
+    shards: Arrays
+    withheld: Withheld
+
+    def shares(self, count: int) -> Shares:
+        """The targets divided among `count` shards, or fewer where a model's units are too few."""
+        return Shares(self.plan.layouts, count)
+
+    def begin(self, shares: Shares) -> list[Shard]:
+        """A shard for each share, in this process, as fresh or as the checkpoint has it."""
+        begun = [Shard(self.plan.for_targets(targets)) for targets in shares.targets]
+        if self.shards:
+            for i, shard in enumerate(begun):
+                shard.restore(shares.share(self.shards, i), self.withheld.frames)
+        return begun
 
 
 class Workers(ABC):
@@ -41,21 +73,3 @@ class Workers(ABC):
     @abstractmethod
     def alive(self) -> tuple[int, int, int]:
         """How many shards there are, how many workers are alive, and how many there should be."""
-
-
-def carry(flow: Flow, workers: Workers) -> Iterator[None]:
-    """Carry the frames of `flow` to `workers` and the results back, a frame each time."""
-    waiting: deque[Callable[[], StepResult]] = deque()
-
-    def drain() -> None:
-        while waiting:
-            flow.add(waiting.popleft()())
-
-    flow.watch(workers.alive)
-    for frame in flow.frames(drain, workers.snapshot):
-        done = waiting.popleft()() if len(waiting) >= workers.ahead else None
-        waiting.append(workers.step(frame))
-        if done is not None:
-            flow.add(done)
-        yield
-    drain()

@@ -1,4 +1,4 @@
-"""One sensor as a picture: truth, forecasts, interval, dark spans, the error in the title."""
+"""One sensor as a picture: truth, forecasts, interval, withheld spans, the error in the title."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gapcast.engine.sink import STATUSES
 from gapcast.engine.spelling import meant
 
 FORMATS = ("png", "svg")
-SHADES = {"hidden": "0.5", "missing": "tab:orange"}
+SHADES = {"withheld": "0.5", "missing": "tab:orange"}
 
 
 def plot(

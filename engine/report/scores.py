@@ -17,7 +17,7 @@ import pyarrow.csv as pcsv
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.metrics import METRICS
-from gapcast.engine.network.network import natural, read_positions
+from gapcast.engine.network.series import natural, read_positions
 from gapcast.engine.run.manifest import NAME
 from gapcast.engine.shard.scoring import GAP_AGES, GAP_SCORES, SCORES
 from gapcast.engine.units import read_duration
@@ -58,7 +58,7 @@ class Run:
     @property
     def scored(self) -> str:
         """The status of the steps that count."""
-        return "hidden" if self.config["evaluation"].get("spans") else "observed"
+        return "withheld" if self.config["evaluation"].get("spans") else "observed"
 
 
 @dataclass(frozen=True)

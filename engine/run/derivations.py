@@ -60,7 +60,7 @@ def through(model: Model, links: Mapping[str, Link], config: RunConfig) -> Model
     """`model` as the config wants it: through `links`, or alone."""
     if not links or not derives(config.models[model.name]):
         return model
-    log.info("model %s works through %s", model.name, ", ".join(links))
+    log.info("model %s forecasts derived quantities, by %s", model.name, ", ".join(links))
     return replace(model, forecaster=Through.of(model.forecaster, list(links.values())))
 
 
@@ -77,7 +77,7 @@ def _linked(entry: Entry) -> Link | None:
         plugin = entry.load()
         return Link(plugin(plugin.Params()), *plugin.quantities)
     except BrokenPlugin as error:
-        log.warning("nothing is derived by it: %s", error)
+        log.warning("derivation skipped: %s", error)
     except ValidationError:  # its parameters are for a config to give
         pass
     return None

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from gapcast.engine.checkpoint.format import Schedule, Snapshot
+from gapcast.engine.checkpoint.contents import Contents
+from gapcast.engine.checkpoint.schedule import CheckpointSchedule
 from gapcast.engine.forecaster import Layout, Model, Series
 from gapcast.engine.grid.grid import GridSpec
-from gapcast.engine.grid.screening import Screening
-from gapcast.engine.network.network import Network
-from gapcast.engine.parallel.shares import Shares
+from gapcast.engine.grid.screening import ScreeningSpec
+from gapcast.engine.network.series import Network
+from gapcast.engine.parallel.workers import Work
 from gapcast.engine.progress import Progress
-from gapcast.engine.run.loop import Flow
+from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.shard.evaluation import Evaluation
 from gapcast.engine.shard.plan import Plan
-from gapcast.engine.shard.shard import Shard
-from gapcast.engine.shard.withheld import Kept
+from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.sink import Sink
 from gapcast.engine.source import Source
 
 
 @dataclass
 class Job:
-    """Everything a backend needs, resolved and checked; no reading has been read yet.
+    """Everything a run needs, resolved and checked; no reading has been read yet.
 
     layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
     `idle` in seconds. checkpoint: where, how often. screen: what is looked for in closed steps.
-    resume: the checkpoint to go on from. stopping: set it to end the run early, with everything
-    read so far delivered. progress: is told about every second how the run is getting on.
+    resume: what to go on from. stopping: set it to end the run early, with everything read so far
+    delivered. progress: is told about every second how the run is getting on; latest: what it was
+    told last.
     """
 
     name: str
@@ -48,17 +51,13 @@ class Job:
     evaluation: Evaluation
     window: int
     sinks: dict[str, Sink]
-    checkpoint: Schedule
-    screen: Screening | None = None
-    resume: Snapshot | None = None
+    checkpoint: CheckpointSchedule
+    screen: ScreeningSpec | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    resume: Contents | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = lambda at: None
-
-    def flow(self, batch: int, linger: float = 0.0) -> Flow:
-        """Open the sinks and get ready to read, `batch` readings a call, from the beginning of
-        every partition or from where the checkpoint stands. linger: seconds for which smaller
-        calls are gathered to a batch, where carrying it costs more than waiting."""
-        return Flow(self, batch, linger)
+    latest: Progress = field(default_factory=Progress)
 
     @cached_property
     def plan(self) -> Plan:
@@ -67,22 +66,24 @@ class Job:
             self.models, self.layouts, self.evaluation, self.window, self.layouts[0].targets
         )
 
-    def shares(self, count: int) -> Shares:
-        """The targets divided among `count` shards, or fewer where a model's units are too few."""
-        return Shares(self.layouts, count)
+    def work(self) -> Work:
+        """What workers are given, afresh or as the checkpoint has it."""
+        shards = self.resume.shards if self.resume else {}
+        return Work(self.name, self.generation, self.run_dir, self.plan, shards, self.withheld())
 
-    def kept(self) -> Kept:
-        """Frames of the blackout in progress: none, or those that the checkpoint has."""
-        kept = Kept(self.evaluation)
+    def withheld(self) -> Withheld:
+        """Frames of the span in progress: none, or those that the checkpoint has."""
+        frames = Withheld(self.evaluation)
         if self.resume:
-            kept.restore(self.resume.below("kept"))
-        return kept
+            frames.restore(self.resume.withheld)
+        return frames
 
-    def shards(self, shares: Shares) -> list[Shard]:
-        """A shard for each share, in this process, as fresh or as the checkpoint has it."""
-        shards = [Shard(self.plan.part(targets)) for targets in shares.targets]
-        if self.resume:
-            arrays, frames = self.resume.below("shards"), self.kept().frames
-            for i, shard in enumerate(shards):
-                shard.restore(shares.share(arrays, i), frames)
-        return shards
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint must agree with: generation, series, models and state versions."""
+        series = "\n".join(f"{s.sensor}\t{s.quantity}" for s in self.network.series)
+        return {
+            "generation": self.generation,
+            "series": zlib.crc32(series.encode()),
+            "targets": len(self.targets),
+            "models": {m.name: m.forecaster.state_version for m in self.models},
+        }

@@ -1,31 +1,41 @@
-"""The flow of one run: frames come out of it, results go back in, a `RunResult` ends it.
+"""The loop of a run: turns of the source in, frames to the workers, their results to the sinks.
 
-Backends differ only in where the shards between `frames` and `add` live.
+Everything that happens in a run happens here, in this order, on one thread; reading ahead,
+stepping and writing are beside it and tell it nothing but results.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from gapcast.engine.checkpoint.format import Arrays, Checkpoints, Snapshot
-from gapcast.engine.grid.grid import Counts, Grid, GridFrame
+from gapcast.engine.backend import Backend
+from gapcast.engine.checkpoint.contents import Contents
+from gapcast.engine.checkpoint.schedule import Checkpoints
+from gapcast.engine.grid.counts import Counts
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.intake import Intake
-from gapcast.engine.grid.screening import Screen
-from gapcast.engine.output.delivery import DeadLetters, Delivery
-from gapcast.engine.output.epochs import Outlet
+from gapcast.engine.grid.screening import Screener
+from gapcast.engine.output.dead_letters import DeadLetters
+from gapcast.engine.output.delivery import SinkWriter
+from gapcast.engine.output.epoch_log import EpochLog
+from gapcast.engine.output.epochs import Epochs
+from gapcast.engine.output.rows import Rows
+from gapcast.engine.output.score_files import ScoreFiles
+from gapcast.engine.parallel.workers import Workers
 from gapcast.engine.progress import Meter, Progress
+from gapcast.engine.run.job import Job
 from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.sink import JobInfo
-
-if TYPE_CHECKING:
-    from gapcast.engine.run.job import Job
 
 
 @dataclass(frozen=True)
@@ -48,139 +58,206 @@ class RunResult:
     stopped_by: int | None = None
 
 
-def intake(job: Job, dead: DeadLetters, batch: int, linger: float) -> Intake:
-    """What `job` reads, from the beginning or from where its checkpoint stands."""
-    screen = Screen(job.network, job.grid.interval, job.screen) if job.screen else None
-    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
-    found = Intake(job.source, grid, dead, job.idle, job.stopping, batch, linger)
-    if job.resume:
-        grid.restore(job.resume.meta["grid"], job.resume.below("grid"))
-        known = job.resume.meta["positions"]
-        found.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
-    return found
+class Act(NamedTuple):
+    """What is done after a turn: wait for the results on their way, end the epoch, take a
+    checkpoint."""
+
+    settle: bool
+    end_epoch: bool
+    checkpoint: bool
 
 
-class Flow:
-    """Intake and outlet of a job. A context manager: leaving it closes files, sinks and threads."""
+def decide(paused: bool, due: bool) -> Act:
+    """What a turn asks for. paused: the source has nothing just now. due: a checkpoint is."""
+    return Act(settle=paused or due, end_epoch=paused, checkpoint=due)
 
-    def __init__(self, job: Job, batch: int, linger: float) -> None:
-        self.job = job
-        self.began = time.monotonic()
-        self._alive: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
-        before = job.resume.meta if job.resume else None
-        self.dead = DeadLetters(job.run_dir / "dead", before["dead"] if before else 0)
-        self.checkpoints = Checkpoints(job)
-        self.intake = intake(job, self.dead, batch, linger)
-        self.kept = job.kept()
-        self.meter = Meter(self.intake.grid.counts.read)
-        self.latest = Progress()
-        info = JobInfo(
-            job.name,
+
+def carry(job: Job, backend: Backend) -> RunResult:
+    """Carry a job from its source through the backend's workers to its sinks.
+
+    Until the source ends or the job is stopping; then everything read so far is delivered, and a
+    stopped one leaves a checkpoint. Raises `GapcastError`; ShardsLost when workers are gone.
+    """
+    began = time.monotonic()
+    with _opened(job, backend) as stages, backend.workers(job.work()) as workers:
+        complete = _follow(job, stages, workers)
+        ending = workers.finish()
+        scores = _end(stages, ending)
+        return RunResult(
             job.run_dir,
-            job.grid.interval,
-            tuple(m.name for m in job.models),
-            len(job.targets),
-            (job.evaluation.scored,),
-            lambda: self.latest,
-        )
-        for sink in job.sinks.values():
-            sink.open(info, job.generation)
-        self.delivery = Delivery(job.sinks, self.dead, job.stopping)
-        self.outlet = Outlet(
-            self.delivery,
-            job.targets,
-            job.models,
-            job.grid.interval,
-            job.window,
-            job.run_dir,
-            self.checkpoints.epochs,
-            before and before["outlet"],
+            stages.intake.grid.settled(),
+            scores,
+            stages.delivery.rows,
+            time.monotonic() - began,
+            {m.name: s for m, s in zip(job.models, ending.seconds, strict=True)},
+            complete,
         )
 
-    def __enter__(self) -> Flow:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.job.stopping.set()
-        try:
-            self.outlet.close(deliver=error is None)
-        finally:
-            self.checkpoints.close()
-            self.delivery.close()
-            self.job.source.close()
+@dataclass
+class _Stages:
+    """What a reading passes through outside the workers, in this order."""
 
-    def watch(self, alive: Callable[[], tuple[int, int, int]]) -> None:
-        """Report as `Workers.alive` says it from now on."""
-        self._alive = alive
-
-    def frames(
-        self, drain: Callable[[], None], shards: Callable[[], Arrays]
-    ) -> Iterator[GridFrame]:
-        """Frames of closed steps, in order, until the source ends or the job is stopping.
-
-        drain: adds the results of all frames given so far; called when the source pauses, when a
-        checkpoint is due, and at an early stop. shards: gives the joined snapshots of all shards
-        as they stand then.
-        """
-        self.began = time.monotonic()
-        for turn in self.intake.turns():
-            for frame in turn.frames:
-                self.kept.add(frame)
-                yield frame
-            if self.meter.due():
-                self.latest = self._progress()
-                self.job.progress(self.latest)
-            if turn.paused:
-                drain()
-                self.outlet.flush()
-            if self.checkpoints.due():
-                drain()
-                self._checkpoint(shards)
-        if self.job.stopping.is_set():
-            drain()
-            self._checkpoint(shards)
-
-    def _progress(self) -> Progress:
-        readings, mark = self.intake.grid.counts.read, self.intake.grid.watermark
-        rate = self.meter.rate(readings)
-        lag = None if mark is None else time.time() - mark / 1e6
-        return Progress(readings, rate, mark, lag, self.delivery.rows, *self._alive())
-
-    def _checkpoint(self, shards: Callable[[], Arrays]) -> None:
-        outlet = self.outlet.settle()
-        if outlet is None:
-            return
-        self.dead.flush()
-        meta, grid = self.intake.grid.snapshot()
-        arrays = {f"grid/{k}": a for k, a in grid.items()}
-        arrays |= {f"shards/{k}": a for k, a in shards().items()}
-        arrays |= {f"kept/{k}": a for k, a in self.kept.snapshot().items()}
-        meta = {"grid": meta, "outlet": outlet, "dead": self.dead.files}
-        meta["positions"] = list(self.intake.positions)
-        self.checkpoints.take(Snapshot(meta, arrays), wait=self.job.stopping.is_set())
+    intake: Intake
+    withheld: Withheld
+    scores: ScoreFiles
+    epochs: Epochs
+    delivery: SinkWriter
+    dead_letters: DeadLetters
+    checkpoints: Checkpoints
+    on_their_way: deque[Callable[[], StepResult]] = field(default_factory=deque)
 
     def add(self, result: StepResult) -> None:
         """Take the joined result of the shards for one frame; waits when the sinks are slow."""
-        self.outlet.add(result)
+        self.scores.add(result)
+        self.epochs.add(result)
 
-    def finish(self, ending: Ending) -> RunResult:
-        """Deliver what waits, finish the scores and say how the run went."""
-        complete = not self.job.stopping.is_set()
-        self.outlet.scores.write_windows(ending.windows)
-        self.outlet.close(deliver=True)
-        scores = self.outlet.scores.write_whole(ending.totals, ending.by_gap)
-        counts = self.intake.grid.settled()
-        return RunResult(
-            self.job.run_dir,
-            counts,
-            scores,
-            self.delivery.rows,
-            time.monotonic() - self.began,
-            {m.name: s for m, s in zip(self.job.models, ending.seconds, strict=True)},
-            complete,
-        )
+    def settle(self) -> None:
+        """Wait for the results that are on their way, and take them."""
+        while self.on_their_way:
+            self.add(self.on_their_way.popleft()())
+
+
+def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
+    """Turn after turn, until the source ends (True) or the job is stopping (False)."""
+    meter = Meter(stages.intake.grid.counts.read)
+    for turn in stages.intake.turns():
+        for letters in turn.dead_letters:
+            stages.dead_letters.add(letters)
+        for frame, letters in turn.closed:
+            stages.dead_letters.add(letters)
+            _send(frame, stages, workers)
+        if meter.due():
+            job.latest = _progress(stages, meter, workers)
+            job.progress(job.latest)
+        act = decide(turn.paused, stages.checkpoints.due())
+        if act.settle:
+            stages.settle()
+        if act.end_epoch:
+            stages.epochs.flush()
+        if act.checkpoint:
+            _checkpoint(job, stages, workers)
+    stages.settle()
+    stopped = job.stopping.is_set()
+    if stopped:
+        _checkpoint(job, stages, workers, wait=True)
+    return not stopped
+
+
+def _send(frame: GridFrame, stages: _Stages, workers: Workers) -> None:
+    """Send a frame to the workers; take the oldest result while they step it."""
+    stages.withheld.add(frame)
+    waiting = stages.on_their_way
+    done = waiting.popleft()() if len(waiting) >= workers.ahead else None
+    waiting.append(workers.step(frame))
+    if done is not None:
+        stages.add(done)
+
+
+def _checkpoint(job: Job, stages: _Stages, workers: Workers, wait: bool = False) -> None:
+    """Take a checkpoint, unless epochs that a crash cut short are still being made again."""
+    if not stages.epochs.settle():
+        return
+    stages.dead_letters.flush()
+    contents = Contents(
+        job=job.description(),
+        positions=list(stages.intake.positions),
+        grid=stages.intake.grid.snapshot(),
+        shards=workers.snapshot(),
+        withheld=stages.withheld.snapshot(),
+        epoch=stages.delivery.epoch,
+        rows=stages.delivery.rows,
+        scores=stages.scores.settle(),
+        dead_letters=stages.dead_letters.files,
+    )
+    stages.checkpoints.take(contents, wait)
+
+
+def _end(stages: _Stages, ending: Ending) -> pa.Table:
+    """Deliver what waits and finish the scores; those of the whole run."""
+    stages.scores.write_windows(ending.windows)
+    stages.epochs.close(deliver=True)
+    stages.scores.close()
+    return stages.scores.write_whole(ending.totals, ending.by_gap)
+
+
+def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
+    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermark
+    rate = meter.rate(readings)
+    lag = None if mark is None else time.time() - mark / 1e6
+    return Progress(readings, rate, mark, lag, stages.delivery.rows, *workers.alive())
+
+
+@contextmanager
+def _opened(job: Job, backend: Backend) -> Iterator[_Stages]:
+    """The stages of a job, its sinks open, from the beginning or from where its checkpoint stands.
+
+    Leaving it closes files, sinks and threads; what is gathered is delivered unless it is left by
+    an error.
+    """
+    stages = _stages(job, backend)
+    delivered = False
+    try:
+        yield stages
+        delivered = True
+    finally:
+        job.stopping.set()
+        try:
+            stages.epochs.close(deliver=delivered)
+            stages.scores.close()
+        finally:
+            stages.checkpoints.close()
+            stages.delivery.close()
+            job.source.close()
+
+
+def _stages(job: Job, backend: Backend) -> _Stages:
+    resume, bounds = job.resume, job.bounds
+    info = JobInfo(
+        job.name,
+        job.run_dir,
+        job.grid.interval,
+        tuple(m.name for m in job.models),
+        len(job.targets),
+        (job.evaluation.scored,),
+        lambda: job.latest,
+    )
+    taken = intake(job, backend.batch, backend.linger)
+    for sink in job.sinks.values():
+        sink.open(info, job.generation)
+    dead_letters = DeadLetters(
+        job.run_dir / "dead_letters",
+        job.sinks,
+        job.stopping,
+        resume.dead_letters if resume else 0,
+        bounds.dead_letters,
+    )
+    delivered = (resume.epoch, resume.rows) if resume else (0, 0)
+    delivery = SinkWriter(job.sinks, dead_letters, job.stopping, *delivered)
+    log = EpochLog(job.checkpoint.folder / "epochs")
+    checkpoints = Checkpoints(
+        job.checkpoint, job.run_dir, log, job.source.checkpointed, bounds.checkpoints_beside
+    )
+    scores = ScoreFiles(
+        job.targets,
+        job.models,
+        job.grid.interval,
+        job.window,
+        job.run_dir,
+        resume.scores if resume else None,
+        bounds.scores,
+    )
+    rows = Rows(job.targets, job.models, job.grid.interval)
+    epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
+    return _Stages(taken, job.withheld(), scores, epochs, delivery, dead_letters, checkpoints)
+
+
+def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
+    """What `job` reads, from the beginning or from where its checkpoint stands."""
+    screen = Screener(job.network, job.grid.interval, job.screen) if job.screen else None
+    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
+    positions = None
+    if job.resume:
+        grid.restore(*job.resume.grid)
+        positions = job.resume.positions
+    return Intake(job.source, grid, job.idle, job.stopping, batch, linger, positions)

@@ -5,35 +5,44 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from gapcast.engine.checkpoint.format import Schedule, Snapshot, describe, folder_of, newest
+from gapcast.engine.checkpoint.contents import Contents
+from gapcast.engine.checkpoint.format import newest
+from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig
-from gapcast.engine.config.model import Screen
+from gapcast.engine.config.model import ScreenSection
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid.grid import GridSpec
-from gapcast.engine.grid.screening import Screening
-from gapcast.engine.network.network import Network, lay_out, natural, read_positions
+from gapcast.engine.grid.screening import ScreeningSpec
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.run import derivations as deriving
+from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.job import Job
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
+from gapcast.engine.shard.shard import migrated
 from gapcast.engine.source import Source
 from gapcast.engine.units import MICROSECONDS
 
 log = logging.getLogger("gapcast.prepare")
 
 WINDOW = MICROSECONDS["d"]
-"""Scores are also kept for windows of this length, in microseconds."""
+"""Scores are also given for windows of this length, in microseconds."""
 
 
-def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> Job:
+def prepare(
+    config: RunConfig, run_dir: Path, generation: str | None = None, bounds: Bounds | None = None
+) -> Job:
     """Resolve `config` into a job whose outputs go to `run_dir`.
 
     generation: that of the run in `run_dir` to go on with, from its newest whole checkpoint, or
-    from the beginning if there is none.
+    from the beginning if there is none. bounds: instead of those that ship.
     Raises RunError when the source has nothing that the config asks for.
     """
     models = tuple(
@@ -74,12 +83,13 @@ def prepare(config: RunConfig, run_dir: Path, generation: str | None = None) -> 
             _gaps(config),
         ),
         window=WINDOW,
-        checkpoint=Schedule(
+        checkpoint=CheckpointSchedule(
             folder_of(run_dir, config.checkpoint.path, config.name, own),
             config.checkpoint.interval / MICROSECONDS["s"],
             config.checkpoint.keep,
         ),
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
+        bounds=bounds or Bounds(),
     )  # fmt: skip
     if generation:
         job.resume = _resume(job)
@@ -101,39 +111,32 @@ def _limits(config: RunConfig) -> dict[str, tuple[float, float]]:
     }
 
 
-def _screening(how: Screen) -> Screening | None:
+def _screening(how: ScreenSection) -> ScreeningSpec | None:
     if how.quantities == ():
         return None
-    return Screening(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
+    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
 
 
-def _resume(job: Job) -> Snapshot | None:
-    """The newest checkpoint, its states brought up to the models' versions."""
+def _resume(job: Job) -> Contents | None:
+    """What the newest checkpoint holds, its states brought up to the models' versions."""
     folder = job.checkpoint.folder
     found = newest(folder)
     if found is None:
-        log.warning("no whole checkpoint in %s: starting from the beginning", folder.url)
+        log.warning("no intact checkpoint in %s: starting from the beginning", folder.url)
         return None
-    number, snapshot = found
-    then, now = snapshot.meta["job"], describe(job)
+    number, contents = found[0], Contents.of(found[1])
+    then, now = contents.job, job.description()
     for key in ("generation", "series", "targets"):
         if then[key] != now[key]:
             raise RunError(
                 f"checkpoint {number} of {folder.url} is of other {key} than the source has now"
             )
-    arrays = dict(snapshot.arrays)
     for m, model in enumerate(job.models):
         version = then["models"][model.name]
-        if version == model.forecaster.state_version:
-            continue
-        prefixes = [f"shards/{m}/state/", f"shards/{m}/saved/"]
-        for prefix in prefixes:
-            old = {k: arrays.pop(k) for k in list(arrays) if k.startswith(prefix)}
-            if old:
-                state = {k.removeprefix(prefix): a for k, a in old.items()}
-                new = _migrate(model, state, version)
-                arrays |= {prefix + k: a for k, a in new.items()}
-    return Snapshot(snapshot.meta, arrays)
+        if version != model.forecaster.state_version:
+            migrate = partial(_migrate, model, version=version)
+            contents = replace(contents, shards=migrated(contents.shards, m, migrate))
+    return contents
 
 
 def _migrate(model: Model, state: State, version: int) -> State:

@@ -28,14 +28,14 @@ class Produced:
     seconds since the first was asked for."""
 
     readings: int = 0
-    dead: int = 0
+    invalid: int = 0
     seconds: float = 0.0
 
     def __str__(self) -> str:
         rate = self.readings / max(self.seconds, 1e-9)
         return (
             f"{self.readings:,} readings sent in {self.seconds:.1f} s ({rate:,.0f}/s), "
-            f"{self.dead:,} unreadable records left out"
+            f"{self.invalid:,} unreadable records left out"
         )
 
 
@@ -60,7 +60,7 @@ def produce(
                 for name, sink in sinks.items():
                     _send(name, sink, number, table)
             so_far.readings += len(read.readings)
-            so_far.dead += len(read.dead)
+            so_far.invalid += len(read.dead_letters)
             so_far.seconds = time.monotonic() - began
             progress(so_far)
     finally:

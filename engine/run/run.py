@@ -16,8 +16,9 @@ from types import FrameType
 from gapcast.engine.checkpoint.format import numbers
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError, ShardsLost
+from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.job import Job
-from gapcast.engine.run.loop import RunResult
+from gapcast.engine.run.loop import RunResult, carry
 from gapcast.engine.run.manifest import NAME, Manifest
 from gapcast.engine.run.prepare import prepare
 from gapcast.engine.run.warm_up import warm_up
@@ -30,26 +31,28 @@ def run(
     run_dir: Path | None = None,
     progress: Callable[[str], None] = log.info,
     resume: bool = False,
+    bounds: Bounds | None = None,
 ) -> RunResult:
     """Run `config` until its source ends, or until SIGINT or SIGTERM asks it to stop.
 
     run_dir: the folder for everything the run leaves; by default a new one below ``runs/``. It
     must not hold another run, unless `resume` says to go on with it from its newest checkpoint.
-    progress: is told, in a few words, what is being done, and every second how far it is.
+    progress: is told, in a few words, what is being done, and every second how far it is. bounds:
+    instead of those that ship.
     Where workers are lost with the state they held, goes on from the newest checkpoint by itself.
     Raises `GapcastError`; the manifest then says ``failed`` and why.
     """
     folder = run_dir or new_folder(config.name)
     before = _before(folder, config, resume)
     progress("looking at the source")
-    job = prepare(config, folder, before)
+    job = prepare(config, folder, before, bounds)
     job.progress = lambda at: progress(str(at))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}") from None
     if job.resume:
-        progress("going on from the newest checkpoint")
+        progress("continuing from the newest checkpoint")
     manifest = Manifest(folder, redact(config), job.generation)
     try:
         progress("compiling kernels (the first run only)")
@@ -76,17 +79,17 @@ def _carried_through(config: RunConfig, job: Job) -> RunResult:
         with stops.on_signals():
             while True:
                 try:
-                    return replace(backend.run(stops.job), stopped_by=stops.signal)
+                    return replace(carry(stops.job, backend), stopped_by=stops.signal)
                 except ShardsLost as error:
                     newest = max(numbers(job.checkpoint.folder), default=None)
                     losses, since = (losses + 1 if newest == since else 1), newest
-                    if losses > MOST_LOSSES:
+                    if losses > job.bounds.losses:
                         raise RunError(
                             f"workers were lost {losses} times without a checkpoint in between; "
                             f"the last time: {error}"
                         ) from error
-                    log.warning("%s; going on from the newest checkpoint", error)
-                stops.watch(prepare(config, job.run_dir, job.generation))
+                    log.warning("%s; continuing from the newest checkpoint", error)
+                stops.watch(prepare(config, job.run_dir, job.generation, job.bounds))
     finally:
         backend.close()
 
@@ -133,7 +136,7 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
         return None
     if not resume:
         raise RunError(
-            f"{folder} holds a run already; go on with it by --resume, choose another --run-dir "
+            f"{folder} already holds a run; continue it with --resume, choose another --run-dir "
             "or remove it"
         )
     manifest = json.loads((folder / NAME).read_text())
@@ -145,13 +148,10 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
     if then["checkpoint"].get("path") != now["checkpoint"]["path"]:
         changed.append("checkpoint.path")
     if changed:
-        raise RunError(f"{folder} was begun with another {', '.join(changed)}: cannot be resumed")
+        raise RunError(f"{folder} was started with another {', '.join(changed)}: cannot be resumed")
     generation: str = manifest["generation"]
     return generation
 
-
-MOST_LOSSES = 3
-"""Workers may be lost so many times in a row without progress before the run fails."""
 
 _FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation", "models")
 """Parts of a config that a run keeps from its beginning to its end."""

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from gapcast.engine.grid.grid import Grid, GridFrame
-from gapcast.engine.grid.screening import Screen
-from gapcast.engine.network.network import Network
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.screening import Screener
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.shares import together
 from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.run.job import Job
@@ -25,14 +26,14 @@ def warm_up(job: Job) -> None:
     Also finds out whether a model breaks its contract before anything is written. Interrupting
     it is safe: nothing has been started.
     """
-    plan = job.plan.part(together(job.layouts, 0))
+    plan = job.plan.for_targets(together(job.layouts, 0))
     columns = plan.columns()
     plan = replace(plan.narrow(columns), how=Evaluation())
     shard = Shard(plan)
     wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(len(columns), dtype=float)
     shard.step(GridFrame(0, wave, np.full_like(wave, np.nan)))
     network = Network.of(plan.layouts[0].series)
-    screen = Screen(network, job.grid.interval, job.screen) if job.screen else None
+    screen = Screener(network, job.grid.interval, job.screen) if job.screen else None
     grid = Grid(job.grid, ["nothing"], network, {}, screen)
     grid.add(0, empty(READINGS), 0)
     grid.compile()

@@ -37,8 +37,8 @@ class Intervals:
     (docs/intervals.md). Where a forecaster gives no bounds, or reads other series and none of them
     is there, what holding the last value costs at that age stands for its claim.
 
-    Bounds made at a step rest on truths that the model could see by then. Those of a dark span are
-    learnt when it is released, in order, as evidence on the forecasts made within it.
+    Bounds made at a step rest on truths that the model could see by then. Those of a withheld span
+    are learnt when it is released, in order, as evidence on the forecasts made within it.
     """
 
     def __init__(self, layout: Layout, needs: Needs) -> None:

@@ -26,7 +26,7 @@ from gapcast.engine.forecaster import (
     State,
 )
 from gapcast.engine.horizon import NOWCAST
-from gapcast.engine.state import below, step_part
+from gapcast.engine.state import below, step_nested
 
 PLAIN, DERIVED = "plain", "derived"
 REACH = 10.0
@@ -49,7 +49,7 @@ class Through(Forecaster):
     values too, each of what the target's model may see. A nowcast is the second's, turned back by
     the target's own companion of the step, where its interval is the narrower one and it is not
     farther than `REACH` from the first's: a companion that always told little, or goes wrong now,
-    is not believed. Everywhere else, as where the companion is missing or hidden, for all other
+    is not believed. Everywhere else, as where the companion is missing or withheld, for all other
     targets and horizons, it is the first's, to the last bit.
 
     Cost and state: twice the forecaster's.
@@ -105,8 +105,8 @@ class Through(Forecaster):
             value, own = _at(frame.values, columns), _at(frame.own, targets)
             other.values[:, columns] = forward(value, _of_partners(frame, columns))
             other.own[:, targets] = forward(own, _at(partners, targets))
-        plain = step_part(self.forecaster, state, PLAIN, view)
-        derived = step_part(self.forecaster, state, DERIVED, other)
+        plain = step_nested(self.forecaster, state, PLAIN, view)
+        derived = step_nested(self.forecaster, state, DERIVED, other)
         for link, _, targets in self._places(layout):
             inverse = partial(link.derivation.inverse, companion=_at(partners, targets))
             reach = REACH / NormalDist().inv_cdf((1 + layout.level) / 2)
@@ -174,7 +174,7 @@ def _turned_back(
     bounded = ~np.isnan(_at(derived.lower[..., now], targets))
     there = ~np.isnan(mean) & (~bounded | ~np.isnan(lower + upper))
     before, low, high = (_at(getattr(plain, n)[..., now], targets) for n in _COLUMNS)
-    there &= ~(upper - lower >= high - low)  # an interval that is not there refuses nothing
+    there &= ~(upper - lower >= high - low)  # an interval that is not there rejects nothing
     there &= ~(np.abs(mean - before) > reach * (high - low) / 2)
 
     def put(into: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:

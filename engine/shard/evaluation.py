@@ -1,4 +1,4 @@
-"""How models are judged: prequentially, or by blackouts in which truth is withheld from them."""
+"""How models are judged: prequentially, or by spans in which truth is withheld from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Segment:
 
     start: int
     stop: int
-    hidden: bool = False
+    withheld: bool = False
     opens: bool = False
     closes: bool = False
 
@@ -49,14 +49,14 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is hidden from whom, when, and what becomes of it.
+    """What is withheld from which models, when, and what becomes of it.
 
     hide: ``each`` (a target's own truth, from its own models only), ``each-sensor`` (also the
     other quantities of its sensor) or ``together`` (all targets, from everyone).
     release: whether models learn the withheld truth, in order, when a span ends.
     spans: disjoint, ascending. Without spans every visible truth is scored (prequential).
-    sensors: whose targets are dark within spans; None: all. gaps: dark only in gaps within the
-    spans, each target in gaps of its own; None: throughout.
+    sensors: whose targets are withheld within spans; None: all. gaps: withheld only in gaps within
+    the spans, each target in gaps of its own; None: throughout.
     """
 
     hide: str = "each"
@@ -68,14 +68,14 @@ class Evaluation:
     @property
     def scored(self) -> str:
         """The status whose errors count."""
-        return "hidden" if self.spans else "observed"
+        return "withheld" if self.spans else "observed"
 
     def span_at(self, step: int) -> Span:
-        """The span that a hidden step lies in."""
+        """The span that a withheld step lies in."""
         return next(s for s in self.spans if s.start <= step < s.stop)
 
-    def dark(self, series: Sequence[Series], span: Span) -> NDArray[np.bool_]:
-        """(steps of the span, series) which cells are dark, where all `series` are targets.
+    def withheld(self, series: Sequence[Series], span: Span) -> NDArray[np.bool_]:
+        """(steps of the span, series) which cells are withheld, where all `series` are targets.
 
         What a series' gaps are depends on its name, the span and the seed alone.
         """

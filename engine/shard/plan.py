@@ -14,9 +14,9 @@ from gapcast.engine.description import created, describe, modules
 from gapcast.engine.errors import BrokenPlugin
 from gapcast.engine.forecaster import Ints, Layout, Model, Series
 from gapcast.engine.horizon import Horizons
-from gapcast.engine.network.network import halo, narrow, part
-from gapcast.engine.parallel import wire
+from gapcast.engine.network.layouts import for_targets, halo, narrow
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, Span
+from gapcast.engine.state import Parcel, within
 
 _ARRAYS = ("targets", "regressors", "companions", "units", "members", "partners")
 
@@ -35,9 +35,9 @@ class Plan:
     window: int
     job_targets: Ints
 
-    def part(self, targets: Ints) -> Plan:
+    def for_targets(self, targets: Ints) -> Plan:
         """The plan of a shard that owns these of the targets (ascending indices)."""
-        return replace(self, layouts=tuple(part(layout, targets) for layout in self.layouts))
+        return replace(self, layouts=tuple(for_targets(layout, targets) for layout in self.layouts))
 
     def columns(self) -> Ints:
         """Columns of the frames that any of the models reads, ascending."""
@@ -60,7 +60,7 @@ class Plan:
         loose = sorted(n for n in names if "." not in n and n != "__main__" and n not in installed)
         return [Path(file) for n in loose if (file := sys.modules[n].__file__)]
 
-    def parcel(self) -> wire.Parcel:
+    def parcel(self) -> Parcel:
         """The plan for another process: names, JSON values and arrays, no code."""
         first = self.layouts[0]
         meta = {
@@ -73,11 +73,11 @@ class Plan:
         }
         arrays = {"job_targets": self.job_targets}
         for m, layout in enumerate(self.layouts):
-            arrays |= {f"{m}/{name}": getattr(layout, name) for name in (*_ARRAYS, "horizons")}
+            arrays |= within(str(m), {n: getattr(layout, n) for n in (*_ARRAYS, "horizons")})
         return meta, arrays
 
 
-def of_parcel(parcel: wire.Parcel) -> Plan:
+def of_parcel(parcel: Parcel) -> Plan:
     """The plan in a parcel. Raises BrokenPlugin when a forecaster's module is not here."""
     meta, carried = parcel
     # Kernels are compiled for arrays that may be written to, whatever the carrier brings.

@@ -22,7 +22,7 @@ GAP_AGES = {
     "< 1 d": 86_400_000_000,
     "longer": None,
 }
-"""Classes of how long a target had been dark, by their upper bounds in microseconds."""
+"""Classes of how long a target had been missing, by their upper bounds in microseconds."""
 
 _KEY = [("sensor", pa.string()), ("quantity", pa.string()), ("model", pa.string())]
 _ERRORS = [(metric.name, pa.float64()) for metric in METRICS]

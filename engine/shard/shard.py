@@ -7,7 +7,7 @@ runs a job only carries the frames here and the results away.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, State
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard import scoring
 from gapcast.engine.shard.calibration import Intervals
@@ -25,19 +25,19 @@ from gapcast.engine.shard.kernels import ages as kernel
 from gapcast.engine.shard.results import Ending, StepResult, Steps
 from gapcast.engine.shard.smoothing import Lagged
 from gapcast.engine.shard.withheld import cut
-from gapcast.engine.state import below
+from gapcast.engine.state import Arrays, below, within
 
 if TYPE_CHECKING:
     from gapcast.engine.shard.plan import Plan
 
-OBSERVED, MISSING, HIDDEN, REJECTED = range(4)
+OBSERVED, MISSING, WITHHELD, REJECTED = range(4)
 
 
 class Shard:
     """Steps every model of a job over some of its targets.
 
     plan: cut to this shard's targets. All that changes is in `states` (one mapping a model),
-    `scorers`, `alignments`, `intervals`, `lagged` and what is kept of a span in progress.
+    `scorers`, `alignments`, `intervals`, `lagged` and the withheld frames of a span in progress.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -64,7 +64,7 @@ class Shard:
         self._last_seen: Ints | None = None
         self._saved: list[State] | None = None
         self._within: tuple[Span, NDArray[np.bool_]] | None = None
-        self.kept: list[GridFrame] = []
+        self.withheld: list[GridFrame] = []
 
     def step(self, frame: GridFrame) -> StepResult:
         """Forecast, learn and score the steps of `frame`."""
@@ -79,10 +79,10 @@ class Shard:
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that changes, copied: arrays with the targets or units on the leading axis, so that
         those of shards can be joined and cut anew. The frames of a span in progress are not among
-        them: they are the same for all shards (see `Kept`)."""
+        them: they are the same for all shards (see `Withheld`)."""
         found: dict[str, NDArray[Any]] = {}
         if self._last_seen is not None:
-            found["last_seen"] = self._last_seen.copy()
+            found["last_seen"] = self._last_seen
         for m, state in enumerate(self.states):
             parts = {
                 "state": state,
@@ -92,11 +92,11 @@ class Shard:
             }
             parts |= {"saved": self._saved[m]} if self._saved is not None else {}
             for part, arrays in parts.items():
-                found |= {f"{m}/{part}/{name}": a.copy() for name, a in arrays.items()}
-        found |= {f"lagged/{name}": a.copy() for name, a in self.lagged.state.items()}
-        return found
+                found |= within(f"{m}/{part}", arrays)
+        found |= within("lagged", self.lagged.state)
+        return {name: a.copy() for name, a in found.items()}
 
-    def restore(self, mine: Mapping[str, NDArray[Any]], kept: Sequence[GridFrame]) -> None:
+    def restore(self, mine: Arrays, withheld: Sequence[GridFrame]) -> None:
         """Go on from a `snapshot` of the same targets, whose arrays become this shard's own, with
         the frames of the span in progress (in this shard's columns)."""
         self._last_seen = mine.get("last_seen")
@@ -108,7 +108,7 @@ class Shard:
             self.alignments[m].state = below(mine, f"{m}/align")
             self.intervals[m].state = below(mine, f"{m}/interval")
         self.lagged.state = below(mine, "lagged")
-        self.kept = list(kept)
+        self.withheld = list(withheld)
 
     def finish(self) -> Ending:
         """What is left to say at the end of a run."""
@@ -119,17 +119,17 @@ class Shard:
     def _segment(self, segment: Segment, frame: GridFrame) -> StepResult:
         if segment.opens and self.how.release:
             self._saved = [{k: a.copy() for k, a in state.items()} for state in self.states]
-            self.kept = []
+            self.withheld = []
             for intervals in self.intervals:
                 intervals.open()
-        dark = self._dark(segment)
-        views = self._views(frame, dark)
+        mask = self._withheld_mask(segment)
+        views = self._views(frame, mask)
         own = views[0].own
-        steps = self._steps(frame, own, dark)
+        steps = self._steps(frame, own, mask)
         lagged = self.lagged.push(steps)
         result = StepResult(frame.first, steps, [], [], lagged)
         by_lag = {0: steps} | dict(zip(self.lagged.lags, lagged, strict=True))
-        withheld = np.where(steps.status == HIDDEN, steps.truth, np.nan)
+        withheld = np.where(steps.status == WITHHELD, steps.truth, np.nan)
         for m, view in enumerate(views):
             started = time.perf_counter()
             forecast = self.intervals[m].calibrate(self._run(m, view), view, withheld)
@@ -138,25 +138,25 @@ class Shard:
             result.rows.append(rows)
             done = self.scorers[m].add(frame.first, rows, by_lag, self.how.scored)
             result.windows += [(m, *window) for window in done]
-        if segment.hidden and self._saved is not None:
-            self.kept.append(frame)
+        if segment.withheld and self._saved is not None:
+            self.withheld.append(frame)
             if segment.closes:
                 self._release()
         return result
 
     def _release(self) -> None:
         """The end of a span: models go back to its beginning and learn it with its truths, so
-        that they go on as if it had never been dark. What they forecast on the way is discarded;
-        what they forecast in the dark tells how wide intervals have to be there."""
+        that they go on as if it had never been mask. What they forecast on the way is discarded;
+        what they forecast in the mask tells how wide intervals have to be there."""
         assert self._saved is not None
         self.states, self._saved = self._saved, None
         for intervals in self.intervals:
             intervals.release()
-        for frame in self.kept:
+        for frame in self.withheld:
             for m, view in enumerate(self._views(frame, None)):
                 self._run(m, view)
                 self.intervals[m].see(view.own, view.first)
-        self.kept = []
+        self.withheld = []
 
     def _run(self, m: int, view: Frame) -> Forecast:
         forecast = self.models[m].forecaster.step(self.states[m], view)
@@ -170,42 +170,42 @@ class Shard:
                 )
         return forecast
 
-    def _dark(self, segment: Segment) -> NDArray[np.bool_] | None:
+    def _withheld_mask(self, segment: Segment) -> NDArray[np.bool_] | None:
         """(T, targets of the job in sight) what is withheld in a segment; None: nothing."""
-        if not segment.hidden:
+        if not segment.withheld:
             return None
         span = self.how.span_at(segment.start)
         if self._within is None or self._within[0] != span:
             series = self.layouts[0].series
-            self._within = span, self.how.dark([series[c] for c in self.job_targets], span)
+            self._within = span, self.how.withheld([series[c] for c in self.job_targets], span)
         return self._within[1][segment.start - span.start : segment.stop - span.start]
 
-    def _mine(self, dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _mine(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(T, N) of what is withheld, this shard's targets."""
-        return dark[:, np.searchsorted(self.job_targets, self.targets)]
+        return mask[:, np.searchsorted(self.job_targets, self.targets)]
 
-    def _views(self, frame: GridFrame, dark: NDArray[np.bool_] | None) -> list[Frame]:
+    def _views(self, frame: GridFrame, mask: NDArray[np.bool_] | None) -> list[Frame]:
         """The frame as each model may see it."""
         values = frame.values
         own = np.take(values, self.targets, axis=1)
         masked = None
-        if dark is not None:
-            mine = self._mine(dark)
+        if mask is not None:
+            mine = self._mine(mask)
             own = np.where(mine, np.nan, own)
             masked = mine if self.how.hide == "each-sensor" else None
             if self.how.hide == "together":
                 values = values.copy()
-                values[:, self.job_targets] = np.where(dark, np.nan, values[:, self.job_targets])
+                values[:, self.job_targets] = np.where(mask, np.nan, values[:, self.job_targets])
         return [
             Frame(layout, frame.first, values, own, _companions(layout, values, masked))
             for layout in self.layouts
         ]
 
-    def _steps(self, frame: GridFrame, own: Floats, dark: NDArray[np.bool_] | None) -> Steps:
+    def _steps(self, frame: GridFrame, own: Floats, mask: NDArray[np.bool_] | None) -> Steps:
         truth = frame.truth(self.targets)
         status = np.full(truth.shape, OBSERVED, np.uint8)
-        if dark is not None:
-            status[self._mine(dark)] = HIDDEN
+        if mask is not None:
+            status[self._mine(mask)] = WITHHELD
         missing = np.isnan(np.take(frame.values, self.targets, axis=1))
         status[missing] = MISSING
         status[missing & ~np.isnan(truth)] = REJECTED
@@ -213,6 +213,28 @@ class Shard:
             self._last_seen = np.full(len(self.targets), frame.first - 1)
         age = kernel.ages(own, frame.first, self._last_seen)
         return Steps(truth, status, age.astype(np.int32))
+
+
+STATES = ("state", "saved")
+"""Parts of a snapshot that a forecaster's state makes: as it is, and as it was before a span."""
+
+
+def units_of(name: str) -> int | None:
+    """The model of whose units an array of a snapshot has one entry each; None: the targets."""
+    m, _, rest = name.partition("/")
+    part, _, array = rest.partition("/")
+    return None if part not in STATES or "targets" in array.split("/")[:-1] else int(m)
+
+
+def migrated(arrays: Arrays, m: int, migrate: Callable[[State], State]) -> Arrays:
+    """A snapshot with the states of model `m` as `migrate` turns them out."""
+    changed = dict(arrays)
+    for part in STATES:
+        old = below(arrays, f"{m}/{part}")
+        if old:
+            changed = {k: a for k, a in changed.items() if not k.startswith(f"{m}/{part}/")}
+            changed |= within(f"{m}/{part}", migrate(old))
+    return changed
 
 
 def _companions(layout: Layout, values: Floats, masked: NDArray[np.bool_] | None) -> Floats:

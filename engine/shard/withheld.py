@@ -1,4 +1,4 @@
-"""Frames of a blackout in progress, kept until its end, when models learn what was withheld."""
+"""Frames of a span in progress, held until its end, when models learn what was withheld."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.shard.evaluation import Evaluation, Segment
 
 
 def cut(frame: GridFrame, segment: Segment) -> GridFrame:
     """The steps of `frame` that lie in `segment`."""
     steps = slice(segment.start - frame.first, segment.stop - frame.first)
-    return GridFrame(segment.start, frame.values[steps], frame.refused[steps])
+    return GridFrame(segment.start, frame.values[steps], frame.rejected[steps])
 
 
-class Kept:
+class Withheld:
     """The whole frames of a span in progress, for checkpoints: whoever goes on from one may cut
     them to the columns of other shards."""
 
@@ -27,29 +27,29 @@ class Kept:
         self.frames: list[GridFrame] = []
 
     def add(self, frame: GridFrame) -> None:
-        """Take the next frame: its steps within a span are kept until the span closes."""
+        """Take the next frame: its steps within a span are held until the span closes."""
         if not self.how.release:
             return
         for segment in self.how.segments(frame.first, frame.first + len(frame.values)):
             if segment.opens or segment.closes:
                 self.frames = []
-            if segment.hidden and not segment.closes:
+            if segment.withheld and not segment.closes:
                 self.frames.append(cut(frame, segment))
 
-    def narrow(self, columns: NDArray[np.int64]) -> Kept:
+    def narrow(self, columns: NDArray[np.int64]) -> Withheld:
         """The same frames for a shard that sees only `columns`."""
-        kept = Kept(self.how)
-        kept.frames = [frame.narrow(columns) for frame in self.frames]
-        return kept
+        narrowed = Withheld(self.how)
+        narrowed.frames = [frame.narrow(columns) for frame in self.frames]
+        return narrowed
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """The kept steps as arrays, none if no span is in progress."""
+        """The steps held as arrays, none if no span is in progress."""
         if not self.frames:
             return {}
         return {
             "first": np.array([self.frames[0].first]),
             "values": np.concatenate([f.values for f in self.frames]),
-            "refused": np.concatenate([f.refused for f in self.frames]),
+            "rejected": np.concatenate([f.rejected for f in self.frames]),
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -57,4 +57,4 @@ class Kept:
         self.frames = []
         if arrays:
             first = int(arrays["first"][0])
-            self.frames = [GridFrame(first, arrays["values"], arrays["refused"])]
+            self.frames = [GridFrame(first, arrays["values"], arrays["rejected"])]

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from gapcast.engine.errors import RunError, SinkError, SourceError
-from gapcast.engine.run import run as runs
 from gapcast.engine.testing.kit import KitError, suite
 from gapcast.engine.testing.played import (
     EVALUATIONS,
@@ -94,11 +92,12 @@ class Case:
         *,
         resume: bool = False,
         models: Params | None = None,
+        losses: int = 3,
     ) -> Played:
         """One life of a run on one of the backend's configs, or (None) on the reference."""
         backend = REFERENCE if which is None else self.configs[which]
         written = config(backend, models or self.models, how, folder, interval)
-        return play(written, folder, stage, resume=resume)
+        return play(written, folder, stage, resume=resume, losses=losses)
 
     def reference(self, how: str, folder: Path) -> Played:
         """The reference's run, with a checkpoint at every position; made once for all backends."""
@@ -120,7 +119,7 @@ def _full(epoch: int) -> None:
 
 def results_are_the_references(case: Case, tmp_path: Path) -> None:
     """Forecasts, scores (whole, by gap, by window), dead letters and counts are, byte for byte,
-    those of one shard of all targets in one process, whatever is hidden from whom."""
+    those of one shard of all targets in one process, whatever is withheld from which models."""
     for how in EVALUATIONS:
         same(case.reference(how, tmp_path), case.straight(how, tmp_path), how)
 
@@ -140,7 +139,7 @@ def batches_change_nothing(case: Case, tmp_path: Path) -> None:
 
 
 def a_stopped_run_goes_on_anywhere(case: Case, tmp_path: Path) -> None:
-    """Stopped at any moment, within a dark span too, a run goes on from its checkpoint with
+    """Stopped at any moment, within a withheld span too, a run goes on from its checkpoint with
     another number of workers or on another backend as if it had never stopped."""
     wanted, last = case.reference("each", tmp_path), len(case.configs) - 1
     epochs: dict[int, Any] = {}
@@ -221,10 +220,10 @@ def losses_without_progress_end_the_run(case: Case, tmp_path: Path) -> None:
             kill()
 
     stage.on_read = again
-    with patch.object(runs, "MOST_LOSSES", 1):
-        run = case.play(0, "each", tmp_path / "lost", stage, NEVER)
+    run = case.play(0, "each", tmp_path / "lost", stage, NEVER, losses=1)
     assert isinstance(run.error, RunError), f"the run ended with {run.error!r}"
     assert "workers were lost" in str(run.error), f"the run ended with {run.error!r}"
+    assert len(died) == 2, f"the run, to bear one loss, ended after {len(died)}"
 
 
 def _stop() -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.network.blocks import blocks
-from gapcast.engine.network.network import Network, lay_out, part
+from gapcast.engine.network.layouts import for_targets, lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.plugin import Params
 from gapcast.engine.testing.kit import suite
 
@@ -40,7 +41,7 @@ class Case:
         layout = lay_out(network, targets, Model("checked", forecaster, self.horizons), HALF_HOUR)
         if forecaster.needs().block is None:
             return layout
-        units, members = blocks(network, layout.targets, BLOCK)
+        units, members = blocks(network.series, network.positions, layout.targets, BLOCK)
         return replace(layout, units=units, members=members)
 
     def values(self, steps: int = STEPS, missing: float = 0.1) -> NDArray[np.float64]:
@@ -64,7 +65,7 @@ class Case:
         """Step a fresh forecaster over `values`, cut after the given numbers of steps; or go on
         from a `state` after `done` steps."""
         forecaster = self.make()
-        layout = part(self.layout(forecaster), targets)
+        layout = for_targets(self.layout(forecaster), targets)
         state = forecaster.start(layout) if state is None else state
         bounds = [0, *np.cumsum(cuts), len(values)]
         pieces = []
@@ -107,7 +108,7 @@ def state_has_one_entry_a_unit(case: Case, tmp_path: Path) -> None:
     forecaster = case.make()
     whole = case.layout(forecaster)
     for u in (whole.u, 1, 0):
-        layout = part(whole, np.flatnonzero(whole.units < u))
+        layout = for_targets(whole, np.flatnonzero(whole.units < u))
         for name, array in forecaster.start(layout).items():
             assert isinstance(array, np.ndarray), f"state[{name!r}] is no array"
             assert array.dtype != object, f"state[{name!r}] holds Python objects"
@@ -170,7 +171,7 @@ def a_withheld_truth_stays_withheld(case: Case, tmp_path: Path) -> None:
     changed[60:110, case.layout(case.make()).targets[4]] = 1e6
     leaked, _ = case.run(changed, own=own)
     one, other = (Forecast(*(getattr(f, c)[:, 4:5] for c in _COLUMNS)) for f in (hidden, leaked))
-    same(one, other, "target 4 with other hidden truths")
+    same(one, other, "target 4 with other withheld truths")
 
 
 def a_forecast_is_made_before_its_truth(case: Case, tmp_path: Path) -> None:
@@ -218,14 +219,14 @@ def the_state_does_not_grow(case: Case, tmp_path: Path) -> None:
 
 def nothing_at_all_is_survived(case: Case, tmp_path: Path) -> None:
     """Steps in which nothing arrives, for anyone, raise nothing; after data, forecasts stay
-    finite numbers however long the dark."""
+    finite numbers however long the gap."""
     values = case.values(600, missing=0)
     values[:30] = np.nan
     values[150:] = np.nan
     forecast, _ = case.run(values)
     assert np.isfinite(forecast.mean[149]).all(), "no forecast after 119 steps of complete data"
-    assert np.isfinite(forecast.mean[150:]).all(), "a forecast in the dark is not finite"
-    assert np.abs(forecast.mean[150:]).max() < 1e4, "forecasts explode in the dark"
+    assert np.isfinite(forecast.mean[150:]).all(), "a forecast in the gap is not finite"
+    assert np.abs(forecast.mean[150:]).max() < 1e4, "forecasts explode in the gap"
 
 
 def intervals_hold_the_forecast(case: Case, tmp_path: Path) -> None:

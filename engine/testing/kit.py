@@ -64,7 +64,7 @@ def run(of: Any) -> Iterator[Result]:
 
 
 class _Sealed:
-    """A finished suite: deriving from it could silence a check, so it is refused."""
+    """A finished suite: deriving from it could silence a check, so it is rejected."""
 
     conformance: ClassVar[tuple[Sequence[Check], Any, Mapping[str, str]]]
 

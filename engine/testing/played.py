@@ -6,19 +6,17 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gapcast.engine.checkpoint import format as checkpoint
 from gapcast.engine.config import read_config
-from gapcast.engine.output import epochs as outlet
-from gapcast.engine.run import run as runs
+from gapcast.engine.run.bounds import Bounds
+from gapcast.engine.run.run import run
 from gapcast.engine.testing.stage import HOUR, PARTITIONS, START, Stage, StageSource
 
 EVALUATIONS = {
@@ -77,25 +75,21 @@ def play(
     *,
     resume: bool = False,
     every: bool = False,
+    losses: int = 3,
 ) -> Played:
     """Run `config` in `folder` on `stage`, an epoch a frame.
 
-    every: take a checkpoint after every call of the source, whatever it costs.
+    every: take a checkpoint after every call of the source, whatever it costs. losses: of workers,
+    that the run bears without a checkpoint in between.
     """
     StageSource.stage = stage
     threads, processes = set(threading.enumerate()), _children()
     error = None
-    with ExitStack() as patches:
-        patches.enter_context(patch.object(outlet, "EPOCH_SECONDS", 0.0))
-        if every:
-            take = checkpoint.Checkpoints.take
-            patches.enter_context(
-                patch.object(checkpoint.Checkpoints, "take", lambda c, s, wait: take(c, s, True))
-            )
-        try:
-            runs.run(read_config(config), folder, resume=resume)
-        except Exception as raised:
-            error = raised
+    bounds = Bounds(epoch_seconds=0.0, checkpoints_beside=not every, losses=losses)
+    try:
+        run(read_config(config), folder, resume=resume, bounds=bounds)
+    except Exception as raised:
+        error = raised
     return Played(
         stage,
         error,
@@ -183,7 +177,7 @@ def _parts(folder: Path, stage: Stage) -> dict[str, list[str]]:
     for name in ("scores", "scores_by_gap"):
         file = folder / f"{name}.csv"
         parts[name] = file.read_text().splitlines() if file.exists() else []
-    for name in ("scores_by_window", "dead"):
+    for name in ("scores_by_window", "dead_letters"):
         there = (folder / name).exists()
         parts[name] = sorted(_rows(pq.read_table(folder / name))) if there else []
     return parts
@@ -202,7 +196,7 @@ def _states(folder: Path) -> dict[str, State]:
         found[at] = {
             name: a.tobytes() + str(a.shape).encode()
             for name, a in snapshot.arrays.items()
-            if name.startswith(("shards/", "kept/"))  # the rest is the engine's own
+            if name.startswith(("shards/", "withheld/"))  # the rest is the engine's own
         }
     return found
 

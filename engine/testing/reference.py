@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,23 +13,45 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
 from gapcast.engine.forecaster import Floats, Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.run.job import Job
-from gapcast.engine.run.loop import RunResult
-
-BATCH = 100_000
+from gapcast.engine.parallel.workers import Work, Workers
+from gapcast.engine.shard.results import Ending, StepResult
 
 
 class Reference(Backend):
     """One shard of all targets, stepped where it is read. Nothing could be plainer."""
 
-    def run(self, job: Job) -> RunResult:
-        """Run `job` in this thread."""
-        with job.flow(BATCH) as flow:
-            (shard,) = job.shards(job.shares(1))
-            for frame in flow.frames(lambda: None, shard.snapshot):
-                flow.add(shard.step(frame))
-            return flow.finish(shard.finish())
+    batch = 100_000
+
+    @contextmanager
+    def workers(self, work: Work) -> Iterator[Workers]:
+        """This thread."""
+        yield OneShard(work)
+
+
+class OneShard(Workers):
+    """Steps the one shard when it is sent a frame."""
+
+    def __init__(self, work: Work) -> None:
+        (self.shard,) = work.begin(work.shares(1))
+
+    def step(self, frame: GridFrame) -> Callable[[], StepResult]:
+        """Step it at once."""
+        result = self.shard.step(frame)
+        return lambda: result
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """The shard's own."""
+        return self.shard.snapshot()
+
+    def finish(self) -> Ending:
+        """The shard's own."""
+        return self.shard.finish()
+
+    def alive(self) -> tuple[int, int, int]:
+        """One thread, which is this one."""
+        return 1, 1, 1
 
 
 class Plain(Forecaster):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.readings import DEAD, READINGS
+from gapcast.engine.readings import DEAD_LETTERS, READINGS
 from gapcast.engine.source import Position, Read, Source
 from gapcast.engine.testing.kit import KitError, suite
 
@@ -52,7 +52,7 @@ def reads(
     for _ in range(MOST_READS):
         read = source.read(partition, position, limit)
         yield read
-        still = not len(read.readings) and not len(read.dead) and read.position == position
+        still = not len(read.readings) + len(read.dead_letters) and read.position == position
         idle, position = idle + 1 if still else 0, read.position
         if read.ended or idle == PATIENCE:
             return
@@ -62,11 +62,11 @@ def reads(
 def rows(pieces: Iterable[Read]) -> Rows:
     """All that some reads brought, in order, however it was cut."""
     readings: list[dict[str, Any]] = []
-    dead: list[dict[str, Any]] = []
+    letters: list[dict[str, Any]] = []
     for read in pieces:
         readings += read.readings.to_pylist()
-        dead += read.dead.to_pylist()
-    return readings, dead
+        letters += read.dead_letters.to_pylist()
+    return readings, letters
 
 
 def everything(source: Source) -> dict[str, Rows]:
@@ -83,14 +83,17 @@ def alike(wanted: Rows, found: Rows, what: str) -> None:
 
 
 def reads_have_the_schema(case: Case, tmp_path: Path) -> None:
-    """Readings and dead letters are record batches of `READINGS` and `DEAD`; what may not be null
-    is not, and a value that is not a number is null, not NaN."""
+    """Readings and dead letters are record batches of `READINGS` and `DEAD_LETTERS`; what may not
+    be null is not, and a value that is not a number is null, not NaN."""
     source = case.open(tmp_path)
     found = 0
     for p in source.partitions():
         for read in reads(source, p):
             found += len(read.readings)
-            for batch, schema in ((read.readings, READINGS), (read.dead, DEAD)):
+            for batch, schema in (
+                (read.readings, READINGS),
+                (read.dead_letters, DEAD_LETTERS),
+            ):
                 assert isinstance(batch, pa.RecordBatch), f"{type(batch).__name__} was returned"
                 assert batch.schema.equals(schema), f"{batch.schema}\ninstead of\n{schema}"
                 for field in schema:
@@ -170,21 +173,18 @@ def cuts_change_nothing(case: Case, tmp_path: Path) -> None:
             alike(whole, rows(reads(source, p, limit=limit)), f"{p!r}, {limit} at a time")
 
 
-def read_between_gives_what_lies_between(case: Case, tmp_path: Path) -> None:
-    """`read_between` gives exactly what `read` gave between two positions; also in a new process,
-    and nothing between a position and itself."""
+def reading_on_gives_the_rest(case: Case, tmp_path: Path) -> None:
+    """From a position in a checkpoint exactly what came after it is read again: from early and
+    late ones, in the same process and in a new one, and nothing more from the end."""
     source = case.open(tmp_path)
     for p in source.partitions():
         pieces = list(reads(source, p, limit=3))
-        positions = [None, *(read.position for read in pieces)]
         last = len(pieces)
-        spans = {(0, last), (0, 1), (last // 3, 2 * last // 3), (last // 2, last), (1, 1)}
-        for a, b in sorted(s for s in spans if s[1] > 0):
-            end = positions[b]
-            assert end is not None
+        for done in sorted({0, 1, last // 3, last // 2, 2 * last // 3, last}):
+            position = pieces[done - 1].position if done else None
             for reader in (source, case.open(tmp_path)):
-                found = rows(reader.read_between(p, positions[a], end))
-                alike(rows(pieces[a:b]), found, f"{p!r} between {positions[a]} and {end}")
+                rest = rows(reads(reader, p, position))
+                alike(rows(pieces[done:]), rest, f"{p!r}, read on from {position}")
 
 
 def offsets_never_fall(case: Case, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def ended_is_the_end(case: Case, tmp_path: Path) -> None:
                 if not read.ended:
                     continue
                 after = source.read(p, read.position, limit)
-                more = len(after.readings) + len(after.dead)
+                more = len(after.readings) + len(after.dead_letters)
                 assert not more, f"{p!r} had ended at {read.position} and gave {more} more"
 
 
@@ -245,15 +245,16 @@ def poison_costs_only_itself(case: Case, tmp_path: Path) -> None:
     wanted = everything(case.open(tmp_path / "good"))
     source = case.spoiled(tmp_path / "bad")
     source.open(None)
-    dead = 0
+    more = 0
     for p, spoiled in everything(source).items():
         lots = [[{**r, "offset": None} for r in of[0]] for of in (wanted[p], spoiled)]
         alike((lots[0], []), (lots[1], []), f"{p!r}, with poison")
-        dead += len(spoiled[1]) - len(wanted[p][1])
+        more += len(spoiled[1]) - len(wanted[p][1])
         for letter in spoiled[1]:
             assert letter["reason"], f"a dead letter has no reason: {letter}"
-            assert letter["where"].startswith(f"{p}:"), f"{letter['where']!r} is not in {p!r}"
-    assert dead > 0, "the poison left no dead letter"
+            assert letter["partition"] == p, f"{letter['partition']!r} is not {p!r}"
+            assert letter["offset"] is not None, f"a dead letter has no offset: {letter}"
+    assert more > 0, "the poison left no dead letter"
 
 
 def close_may_never_be_called(case: Case, tmp_path: Path) -> None:
@@ -273,7 +274,7 @@ CHECKS = [
     positions_are_json,
     the_same_position_gives_the_same,
     cuts_change_nothing,
-    read_between_gives_what_lies_between,
+    reading_on_gives_the_rest,
     offsets_never_fall,
     ended_is_the_end,
     unwanted_quantities_are_left_out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from typing import ClassVar, NamedTuple
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
 from gapcast.engine.sink import FORECASTS, Committed, Delivery, JobInfo, Outcome, Sink
 from gapcast.engine.source import Position, Read, Source
 
@@ -155,15 +155,8 @@ class StageSource(Source):
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """The next readings of the script."""
-        at = position["at"] if position else 0
-        return self._give(partition, at, at + min(limit, self.stage.cut))
-
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterator[Read]:
-        """The same readings again."""
-        yield self._give(partition, start["at"] if start else 0, end["at"])
-
-    def _give(self, partition: str, start: int, stop: int) -> Read:
-        rows = script(partition)[start:stop]
+        start = position["at"] if position else 0
+        rows = script(partition)[start : start + min(limit, self.stage.cut)]
         self.stage.read(rows)
         stop = start + len(rows)
         whole = [
@@ -171,14 +164,14 @@ class StageSource(Source):
             for i, r in enumerate(rows)
             if r.sensor and (self._wanted is None or r.quantity in self._wanted)
         ]
-        dead = [
-            {"reason": "broken", "where": f"{partition}:{start + i}", "raw": b"?"}
+        broken = [
+            {"reason": "broken", "partition": partition, "offset": start + i, "raw": b"?"}
             for i, r in enumerate(rows)
             if not r.sensor
         ]
         return Read(
             _readings(whole),
-            pa.RecordBatch.from_pylist(dead, schema=DEAD),
+            pa.RecordBatch.from_pylist(broken, schema=DEAD_LETTERS),
             {"at": stop},
             stop == len(script(partition)),
         )
@@ -207,10 +200,6 @@ class StageSink(Sink):
     def open(self, job: JobInfo, generation: str) -> None:
         """Tell the stage that a life begins."""
         StageSource.stage.opened()
-
-    def last_committed(self) -> int | None:
-        """The greatest epoch shown."""
-        return max(StageSource.stage.epochs, default=None)
 
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Show an epoch."""

@@ -32,7 +32,7 @@ class PadasipParams(RegressionParams):
         own = {"w": "zeros", **self.parameters, "n": inputs}
         model = build({"type": self.model, **own})
         if not isinstance(model, AdaptiveFilter):
-            raise ValueError("it is no filter of padasip")
+            raise ValueError("it is not a filter of padasip")
         return _Learner(model)
 
 

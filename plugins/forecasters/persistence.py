@@ -32,7 +32,7 @@ class Persistence(Forecaster):
         return Forecast(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
-        """Version 1 also kept its own errors, for an interval."""
+        """Version 1 also held its own errors, for an interval."""
         return {"last": state["last"]}
 
 

@@ -87,7 +87,7 @@ class Regression(Forecaster):
 
     State: the numbers within the library's object (weights, covariance, steps done), never the
     object. A model whose numbers have no fixed places (trees, neighbours, ensembles, any with a
-    hidden generator of random numbers) is refused when the config is read.
+    hidden generator of random numbers) is rejected when the config is read.
 
     Cost: one Python call of the library a target and step, two where something is learnt, and a
     dozen small NumPy ones around it: about 70 µs with River's linear models and padasip's filters,
@@ -140,7 +140,7 @@ class Regression(Forecaster):
         return Forecast(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
-        """Version 1 also kept its own errors, for an interval."""
+        """Version 1 also held its own errors, for an interval."""
         return {name: a for name, a in state.items() if not name.startswith("spread_")}
 
     def _primed(self, inputs: int) -> Learner:

@@ -32,7 +32,7 @@ class RiverParams(RegressionParams):
         """See `RegressionParams.learner`."""
         model = build({"type": self.model, **self.parameters})
         if not isinstance(model, Regressor):
-            raise ValueError("it is no river.base.Regressor")
+            raise ValueError("it is not a river.base.Regressor")
         return _Learner(model, inputs)
 
 

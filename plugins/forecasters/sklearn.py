@@ -31,7 +31,7 @@ class SklearnParams(RegressionParams):
         """See `RegressionParams.learner`."""
         model = build({"type": self.model, **self.parameters})
         if not (is_regressor(model) and hasattr(model, "partial_fit")):
-            raise ValueError("it is no scikit-learn regressor with partial_fit")
+            raise ValueError("it is not a scikit-learn regressor with partial_fit")
         return _Learner(model)
 
 

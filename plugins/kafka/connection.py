@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gapcast.engine.extras import extra
 from gapcast.engine.plugin import Params
-from gapcast.engine.units import refusal
+from gapcast.engine.units import expecting
 
 log = logging.getLogger("gapcast.kafka")
 
@@ -44,7 +44,7 @@ class Tls(Params):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.certificate is None) != (self.key is None):
-            raise refusal("certificate and key together")
+            raise expecting("certificate and key together")
         return self
 
 
@@ -63,14 +63,14 @@ class Sasl(Params):
     def _whole(self) -> Self:
         by_name = self.mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
         if by_name and not (self.username and self.password):
-            raise refusal(f"username and password, which {self.mechanism} needs")
+            raise expecting(f"username and password, which {self.mechanism} needs")
         return self
 
 
 def _others(settings: dict[str, Any]) -> dict[str, Any]:
     for name in settings:
         if name in OWN:
-            raise ValueError(f"{name} is not to be set here: gapcast sets it itself")
+            raise ValueError(f"{name} must not be set here: gapcast sets it")
     return settings
 
 
@@ -119,7 +119,7 @@ class Connection(Params):
                 "sasl.password": _plain(self.sasl.password),
             }
             if self.sasl.mechanism == "PLAIN" and not self.tls:
-                log.warning("%s: the password goes in clear; give `tls` too", self.brokers)
+                log.warning("%s: the password is sent unencrypted; set `tls` too", self.brokers)
         made |= {name.replace("_", "."): value for name, value in own.items()}
         return {name: value for name, value in made.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Values of records to readings: text, JSON, Arrow IPC. A value that is none is one dead letter."""
+"""Values of records to readings: text, JSON, Arrow IPC. An undecodable value is one dead letter."""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ class JsonObjects(Decoder):
             fields += [name for name in options.wide if name != REST]
             if REST in options.wide:
                 if columns.quantities is None:
-                    raise SourceError(f"{where}: '*' in `wide` will not do here; name the fields")
+                    raise SourceError(
+                        f"{where}: '*' in `wide` is not possible here; name the fields"
+                    )
                 fields += sorted(columns.quantities - {*fields})
         self._known, self._table = columns.found(fields, where)
         self._fields = [

@@ -187,7 +187,7 @@ class Reader:
             with self._lock:
                 self._consumer.commit(offsets=places, asynchronous=not wait)
         except self._kafka.KafkaException as error:
-            log.info("offsets cannot be noted in group %s: %s", self._group, words(error))
+            log.info("offsets cannot be recorded in group %s: %s", self._group, words(error))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -275,7 +275,7 @@ class Reader:
         elif error.name() in ("UNKNOWN_TOPIC_OR_PART", "TOPIC_AUTHORIZATION_FAILED"):
             raise SourceError(f"{self._topic}: {error.str()}")
         elif error.fatal():
-            raise SourceError(f"{self._topic}: the client cannot go on: {error.str()}")
+            raise SourceError(f"{self._topic}: the client cannot continue: {error.str()}")
         else:
             self._trouble.note(error)
 
@@ -292,8 +292,8 @@ class Reader:
                 "records were lost with a broker"
             )
         return SourceError(
-            f"{lane.name}: {what}; a run cannot go on over a hole nobody asked for. Begin a new "
-            "run in another --run-dir, and keep records longer than runs may stand still "
+            f"{lane.name}: {what}; so the run cannot continue without a gap. Start a new run "
+            "in another --run-dir, and retain records for longer than runs may be stopped "
             "(retention.ms)"
         )
 
@@ -322,7 +322,7 @@ class Reader:
         if silent > self._patience or self._trouble.denied:
             raise SourceError(f"{message}; see whether brokers {self._connection.brokers} are well")
         if silent > self._patience / 2 and not lane.again:
-            log.warning("%s; connecting anew", message)
+            log.warning("%s; reconnecting", message)
             self._anew()
 
     def _anew(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gapcast.engine.readings import DEAD, RAW_LIMIT, READINGS, TIME, empty
+from gapcast.engine.readings import DEAD_LETTERS, RAW_LIMIT, READINGS, TIME, dead_letters, empty
 from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk
 
 Ints = NDArray[np.int64]
@@ -52,10 +52,10 @@ class Records:
 
 
 class Decoded(NamedTuple):
-    """Schemas `READINGS` and `DEAD`."""
+    """Schemas `READINGS` and `DEAD_LETTERS`."""
 
     readings: pa.RecordBatch
-    dead: pa.RecordBatch
+    dead_letters: pa.RecordBatch
 
 
 def decoded(
@@ -67,32 +67,32 @@ def decoded(
     """
     made = chunk(rows, records.partition, 0, raw)
     offsets = records.offsets[of_row]
-    readings = made.readings.set_column(
-        4, READINGS.field(4), pa.array(offsets[made.readings["offset"].to_numpy()])
-    )
-    if not len(made.dead):
-        return Decoded(readings, made.dead)
-    where = [f"{records.partition}:{o}" for o in offsets[made.dead_lines]]
-    dead = made.dead.set_column(1, DEAD.field(1), pa.array(where))
+    readings = _with(made.readings, "offset", offsets[made.lines])
+    letters = _with(made.dead_letters, "offset", offsets[made.letter_lines])
     if shown:
-        begins = [records.values[i][:RAW_LIMIT] for i in of_row[made.dead_lines]]
-        dead = dead.set_column(6, DEAD.field(6), pa.array(begins, pa.binary()))
-    return Decoded(readings, dead)
+        begins = [records.values[i][:RAW_LIMIT] for i in of_row[made.letter_lines]]
+        letters = _with(letters, "raw", begins)
+    return Decoded(readings, letters)
+
+
+def _with(batch: pa.RecordBatch, name: str, values: Ints | list[bytes]) -> pa.RecordBatch:
+    """`batch` with other values in one of its columns."""
+    place, field = batch.schema.get_field_index(name), batch.schema.field(name)
+    return batch.set_column(place, field, pa.array(values, field.type))
 
 
 def poison(records: Records, reasons: Mapping[int, str]) -> Decoded:
     """Dead letters of records that give nothing, by their places among `records`."""
     if not reasons:
         return NOTHING
-    dead = [
-        {
-            "reason": reason,
-            "where": f"{records.partition}:{records.offsets[i]}",
-            "raw": records.values[i][:RAW_LIMIT],
-        }
-        for i, reason in sorted(reasons.items())
-    ]
-    return Decoded(empty(READINGS), pa.RecordBatch.from_pylist(dead, DEAD))
+    places = sorted(reasons)
+    letters = dead_letters(
+        [reasons[i] for i in places],
+        records.partition,
+        records.offsets[places],
+        raw=[records.values[i][:RAW_LIMIT] for i in places],
+    )
+    return Decoded(empty(READINGS), letters)
 
 
 def joined(parts: Sequence[Decoded]) -> Decoded:
@@ -129,4 +129,4 @@ def moments(times: Ints) -> pa.Array:
     return pa.array(times * 1000, mask=times == NO_TIME).view(TIME)
 
 
-NOTHING = Decoded(empty(READINGS), empty(DEAD))
+NOTHING = Decoded(empty(READINGS), empty(DEAD_LETTERS))

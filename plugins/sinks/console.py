@@ -40,10 +40,6 @@ class ConsoleSink(Sink):
             self._live = Live(console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
 
-    def last_committed(self) -> int | None:
-        """Nothing shown is durable."""
-        return None
-
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Take the epoch into the running figures and show them."""
         if len(forecasts):

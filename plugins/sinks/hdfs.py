@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from gapcast.engine.sink import JobInfo
 from gapcast.engine.storage import Folder, check_url, open_folder
-from gapcast.engine.units import refusal
+from gapcast.engine.units import expecting
 from gapcast.plugins.sinks.parquet import ParquetParams, ParquetSink
 
 PATIENCE = {
@@ -24,7 +24,7 @@ def _address(url: str) -> str:
     found = urlsplit(url)
     known = found.scheme in ("hdfs", "viewfs", "webhdfs")
     if not known or not found.netloc or not found.path.strip("/"):
-        raise refusal(
+        raise expecting(
             "a URL such as hdfs://name-node:9000/gapcast or webhdfs://name-node:9870/gapcast"
         )
     return check_url(url)

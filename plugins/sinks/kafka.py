@@ -1,4 +1,4 @@
-"""``kafka``, ``kafka-dead``, ``kafka-readings``: forecasts, dead letters, readings to a topic."""
+"""``kafka``, ``kafka-dead-letters``, ``kafka-readings``: rows of each kind to a topic."""
 
 from __future__ import annotations
 
@@ -57,10 +57,6 @@ class KafkaSink(Sink):
         except self._kafka.KafkaException as error:
             raise SinkError(f"sink kafka: {words(error)}") from None
 
-    def last_committed(self) -> int | None:
-        """The number in the group's offset, less one."""
-        return self._last
-
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Send and commit one epoch. After any failure the next try begins with a new client,
         which asks first whether the epoch was committed after all."""
@@ -114,7 +110,7 @@ class KafkaSink(Sink):
         sender.producer.commit_transaction(60)
 
 
-class KafkaDeadSink(Sink):
+class KafkaDeadLettersSink(Sink):
     """Dead letters as JSON objects, without a key, at least once; `raw` is Base64."""
 
     class Params(Connection):
@@ -122,16 +118,12 @@ class KafkaDeadSink(Sink):
 
     params: Params
     delivery = Delivery.AT_LEAST_ONCE
-    receives = Receives.DEAD
+    receives = Receives.DEAD_LETTERS
 
     def open(self, job: JobInfo, generation: str) -> None:
         """See `Sink.open`."""
         self._sender = Sender(self.params)
         self._sender.partitions()
-
-    def last_committed(self) -> int | None:
-        """Nothing is known of what was sent before."""
-        return None
 
     def write(self, epoch: int, letters: pa.Table) -> Outcome:
         """Send dead letters and wait until the brokers have them."""
@@ -158,10 +150,6 @@ class KafkaReadingsSink(Sink):
         """See `Sink.open`."""
         self._sender = Sender(self.params)
         self._partitions = self._sender.partitions()
-
-    def last_committed(self) -> int | None:
-        """Nothing is known of what was sent before."""
-        return None
 
     def write(self, epoch: int, readings: pa.Table) -> Outcome:
         """Send readings and wait until the brokers have them."""

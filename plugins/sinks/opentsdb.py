@@ -1,17 +1,11 @@
 """The `opentsdb` sink: forecasts, bounds, truth and errors as points of OpenTSDB, each accounted
 for.
 
-Of opentsdb-py it uses the HTTP layer: addresses and the session with its compression. It leaves
-out what loses data:
-
-* the queue, which drops its oldest points when full, and the thread behind it, which repeats a
-  body for ever when the answer is not JSON and never ends on ``close`` when the server is down;
-* ``sendall``, which never looks at the status (a 503 counts as nothing sent, nothing failed), asks
-  for no confirmation from storage, and gives up after two seconds;
-* ``send``, whose timestamps are cut to whole seconds and whose check lets NaN and bad tags pass;
-* ``is_alive``, which hides why, and fails always when asked for at the start.
-
-What is left of it is thin: a `requests` session a thread. The rest is in `opentsdb_http`.
+It posts by `requests` (see `opentsdb_http`) and goes without opentsdb-py, of which nothing would be
+left but an address and a session of `requests`. The rest of it loses data: its queue drops the
+oldest points when full, the thread behind it repeats a body for ever when the answer is not JSON,
+``sendall`` never looks at the status nor asks the storage to confirm, ``send`` cuts times to whole
+seconds and lets NaN and bad tags pass.
 """
 
 from __future__ import annotations
@@ -40,7 +34,7 @@ from gapcast.engine.sink import (
     Delivery,
     JobInfo,
     Outcome,
-    Refused,
+    Rejected,
     Retry,
     Sink,
 )
@@ -81,7 +75,7 @@ class OpenTsdbParams(plugin.Params):
     series: list[Series] = Field(
         default=list(_ALL),
         min_length=1,
-        description="What becomes a series. status: 0 observed, 1 missing, 2 hidden, 3 rejected. "
+        description="What becomes a series. status: 0 observed, 1 missing, 2 withheld, 3 rejected. "
         "squared_error: of what is scored; its mean over any span is the MSE.",
     )
     user: str | None = Field(default=None, description="For basic authentication.")
@@ -102,7 +96,7 @@ class OpenTsdbParams(plugin.Params):
         default=1_000_000,
         ge=1024,
         description="Most bytes of JSON in a post. tsd.http.request.max_chunk must allow it; "
-        "halved by itself when the server refuses.",
+        "halved by itself when the server rejects.",
     )
     gzip: bool = Field(default=True, description="Compress posts.")
     progress: Duration = Field(
@@ -126,14 +120,14 @@ class OpenTsdbParams(plugin.Params):
     @classmethod
     def _metric(cls, metric: str) -> str:
         if wrong := Template(metric).fields - {"quantity", "series", "run"}:
-            raise ValueError(f"{{{min(wrong)}}} belongs into tags")
+            raise ValueError(f"{{{min(wrong)}}} belongs in tags")
         return metric
 
     @field_validator("tags")
     @classmethod
     def _tags(cls, tags: dict[str, str]) -> dict[str, str]:
         if len(tags) > _MOST_TAGS:
-            raise ValueError(f"OpenTSDB keeps at most {_MOST_TAGS} tags")
+            raise ValueError(f"OpenTSDB stores at most {_MOST_TAGS} tags")
         for name, text in tags.items():
             Template(text)
             if escape(name) != name:
@@ -161,7 +155,7 @@ class OpenTsdbParams(plugin.Params):
 class OpenTsdbSink(Sink):
     """Posts epochs to OpenTSDB's ``/api/put``, every point confirmed by its storage.
 
-    A point ends stored, posted again, or refused, in which case its row is a dead letter with the
+    A point ends stored, posted again, or rejected, in which case its row is a dead letter with the
     reason; points of that row that were stored stay. While an epoch is tried again, only what was
     not confirmed is posted; after a crash all of it, in the same bytes. Times are starts of steps,
     in seconds if the grid's interval is whole seconds, else in milliseconds. Runs that forecast
@@ -173,10 +167,10 @@ class OpenTsdbSink(Sink):
     delivery = Delivery.IDEMPOTENT
 
     def open(self, job: JobInfo, generation: str) -> None:
-        """Look at the server; it may be down, but a wrong password or certificate is refused."""
+        """Look at the server; it may be down, but a wrong password or certificate is rejected."""
         if job.interval % 1000:
             raise SinkError(
-                f"OpenTSDB keeps milliseconds; grid.interval, {job.interval} µs, is finer"
+                f"OpenTSDB stores milliseconds; grid.interval, {job.interval} µs, is finer"
             )
         p = self.params
         headers = {name: value.get_secret_value() for name, value in p.headers.items()}
@@ -200,11 +194,7 @@ class OpenTsdbSink(Sink):
         self._work: _Work | None = None
         self._last: int | None = None
         self._told = -float("inf")
-        self.counts = {"stored": 0, "retried": 0, "refused": 0}
-
-    def last_committed(self) -> int | None:
-        """The last epoch this process stored; OpenTSDB itself remembers none."""
-        return self._last
+        self.counts = {"stored": 0, "retried": 0, "rejected": 0}
 
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Post what is not stored yet of the epoch."""
@@ -216,9 +206,9 @@ class OpenTsdbSink(Sink):
         reason = self._post(work)
         if reason:
             return Retry(reason)
-        if work.refused:
-            refused, work.refused = _spread(forecasts, work.refused), {}
-            return Refused(list(refused), list(refused.values()))
+        if work.rejected:
+            rejected, work.rejected = _spread(forecasts, work.rejected), {}
+            return Rejected(list(rejected), list(rejected.values()))
         self._last, self._work = epoch, None
         return Committed()
 
@@ -264,33 +254,33 @@ class OpenTsdbSink(Sink):
     def _take(self, work: _Work, sent: Sent) -> None:
         self.counts["stored"] += sent.stored
         self.counts["retried"] += sum(map(len, sent.again))
-        self.counts["refused"] += len(sent.refused)
+        self.counts["rejected"] += len(sent.rejected)
         work.again += sent.again
-        for row, reason in sent.refused:
+        for row, reason in sent.rejected:
             if row < 0:
                 log.warning("%s: a figure of the run: %s", self.params.url, reason)
             else:
-                work.refused.setdefault(row, reason)
+                work.rejected.setdefault(row, reason)
 
 
-def _spread(forecasts: pa.Table, refused: Mapping[int, str]) -> dict[int, str]:
-    """Rows refused and why, in order: a point that several rows share takes all of them."""
-    rows = {row: reason for row, reason in refused.items() if row < SHARED}
-    if len(rows) < len(refused):
+def _spread(forecasts: pa.Table, rejected: Mapping[int, str]) -> dict[int, str]:
+    """Rows rejected and why, in order: a point that several rows share takes all of them."""
+    rows = {row: reason for row, reason in rejected.items() if row < SHARED}
+    if len(rows) < len(rejected):
         group = alike(forecasts)
-        of = {group[row - SHARED]: reason for row, reason in refused.items() if row >= SHARED}
+        of = {group[row - SHARED]: reason for row, reason in rejected.items() if row >= SHARED}
         for row in np.flatnonzero(np.isin(group, list(of))).tolist():
             rows.setdefault(row, of[group[row]])
     return dict(sorted(rows.items()))
 
 
 class _Work:
-    """An epoch on its way: bodies left to post, rows refused so far with the reason."""
+    """An epoch on its way: bodies left to post, rows rejected so far with the reason."""
 
-    def __init__(self, epoch: int, left: Iterator[Body], refused: dict[int, str]) -> None:
+    def __init__(self, epoch: int, left: Iterator[Body], rejected: dict[int, str]) -> None:
         self.epoch = epoch
         self.again: deque[Body] = deque()
-        self.refused = refused  # or `SHARED` more than the row, for a point of several
+        self.rejected = rejected  # or `SHARED` more than the row, for a point of several
         self._left = left
 
     def next(self) -> Body | None:

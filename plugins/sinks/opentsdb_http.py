@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opentsdb.protocols import HttpTSDBConnect
-from requests import RequestException, Response
+from requests import RequestException, Response, Session
 from requests.exceptions import ReadTimeout
 
 from gapcast.engine.errors import SinkError
@@ -38,7 +37,7 @@ class Sent:
     """
 
     stored: int = 0
-    refused: list[tuple[int, str]] = field(default_factory=list)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
     again: list[Body] = field(default_factory=list)
     reason: str = ""
 
@@ -48,10 +47,7 @@ class _Split(Exception):
 
 
 class Connections:
-    """Posts bodies, each thread on a connection of its own.
-
-    Of opentsdb-py it takes the addresses and the session that `HttpTSDBConnect` sets up.
-    """
+    """Posts bodies, each thread in a session of its own, which holds one connection."""
 
     def __init__(
         self,
@@ -62,7 +58,9 @@ class Connections:
         compress: bool,
     ) -> None:
         self.url = url
-        self._headers = dict(headers)
+        self._headers = {"Content-Type": "application/json", **headers}
+        if compress:
+            self._headers = {"Content-Encoding": "gzip", **self._headers}
         self._verify: str | bool = str(ca) if ca else True
         try:
             ssl.create_default_context(cafile=ca)
@@ -71,13 +69,13 @@ class Connections:
         self._seconds = seconds
         self._compress = compress
         self._threads = threading.local()
-        self._open: list[HttpTSDBConnect] = []
+        self._open: list[Session] = []
         self._most = 1 << 62
 
     def check(self) -> None:
-        """Raise SinkError if the server must be refused or refuses us; it may be down."""
+        """Raise SinkError if the server must be rejected or rejects us; it may be down."""
         try:
-            answer = self._call("GET", self._connection.tsdb_urls.version)
+            answer = self._call("GET", "/api/version")
             self._allowed(answer)
         except RequestException as error:
             log.warning("%s", self._broken(error))
@@ -88,7 +86,7 @@ class Connections:
         """Post the points of `body`, in several posts if need be.
 
         Raises SinkError where no repetition could help: a certificate that does not hold, a
-        password refused, an address that is not OpenTSDB's.
+        password rejected, an address that is not OpenTSDB's.
         """
         sent = Sent()
         waiting = deque([body])
@@ -106,35 +104,34 @@ class Connections:
 
     def close(self) -> None:
         """Close every connection."""
-        for connection in self._open:
-            connection.disconnect()
+        for session in self._open:
+            session.close()
 
     @property
-    def _connection(self) -> HttpTSDBConnect:
-        """This thread's own."""
-        known: HttpTSDBConnect | None = getattr(self._threads, "connection", None)
+    def _session(self) -> Session:
+        """This thread's own. Closed, it connects anew with the next request."""
+        known: Session | None = getattr(self._threads, "session", None)
         if known is None:
-            compression = "gzip" if self._compress else None
-            known = HttpTSDBConnect("", 0, False, compression, uri=self.url)
-            self._threads.connection = known
+            known = Session()
+            known.trust_env = False  # a .netrc or a proxy of the environment is nobody's wish here
+            known.verify = self._verify
+            known.headers.update(self._headers)
+            self._threads.session = known
             self._open.append(known)
         return known
 
-    def _call(self, method: str, url: str, content: bytes | None = None) -> Response:
-        session = self._connection.connect
-        session.trust_env = False  # a .netrc or a proxy of the environment is nobody's wish here
-        session.headers.update({"Content-Type": "application/json", **self._headers})
+    def _call(self, method: str, path: str, content: bytes | None = None) -> Response:
+        session = self._session
         try:
             return session.request(
                 method,
-                url,
+                self.url + path,
                 data=content,
                 timeout=(self._seconds, self._seconds),
-                verify=self._verify,
                 allow_redirects=False,
             )
         except (RequestException, OSError):
-            self._connection.disconnect()
+            session.close()
             raise
 
     def _post(self, body: Body, sent: Sent) -> None:
@@ -142,7 +139,7 @@ class Connections:
         if self._compress:
             content = gzip.compress(content, 1)
         try:
-            answer = self._call("POST", f"{self._connection.tsdb_urls.put}&sync=true", content)
+            answer = self._call("POST", "/api/put?details=true&sync=true", content)
         except RequestException as error:
             sent.reason = self._broken(error)
             cut = _was_cut(error) and len(body) > 1 and len(body.text) > _LEAST
@@ -166,7 +163,7 @@ class Connections:
         errors = report.get("errors")
         reasons = [str(e.get("error")) for e in errors or () if isinstance(e, dict)]
         if report.get("timeouts") or any(re.search("(?i)timed ?out", r) for r in reasons):
-            # after a point refused, OpenTSDB names the wrong points as timed out
+            # after a point rejected, OpenTSDB names the wrong points as timed out
             sent.again.append(body)
             sent.reason = "writes timed out in OpenTSDB's storage"
             return
@@ -181,7 +178,7 @@ class Connections:
             sent.again.append(body.pick(later))
             sent.reason = f"{len(later)} points were not stored: {failed[later[0]]}"
         for i in failed.keys() - set(later):
-            sent.refused.append((int(body.rows[i]), f"OpenTSDB refuses {failed[i]}"))
+            sent.rejected.append((int(body.rows[i]), f"OpenTSDB rejects {failed[i]}"))
         sent.stored += len(body) - len(failed)
 
     def _as_a_whole(
@@ -190,7 +187,7 @@ class Connections:
         """A body too large, or one that OpenTSDB says it cannot read."""
         line = _line(answer, report)
         if len(body) == 1:
-            sent.refused.append((int(body.rows[0]), f"OpenTSDB refuses the point: {line}"))
+            sent.rejected.append((int(body.rows[0]), f"OpenTSDB rejects the point: {line}"))
             return
         if answer.status_code == 413 or "chunked" in line.lower():
             self._most = min(self._most, len(body.text) // 2 + 1)
@@ -199,7 +196,7 @@ class Connections:
                 "tsd.http.request.max_chunk and set tsd.http.request.enable_chunked",
                 self.url, line, len(body.text), self._most,
             )  # fmt: skip
-        self._connection.disconnect()  # OpenTSDB may take the rest of the body for a request
+        self._session.close()  # OpenTSDB may take the rest of the body for a request
         raise _Split
 
     def _allowed(self, answer: Response) -> None:
@@ -212,7 +209,8 @@ class Connections:
             raise SinkError(f"{self.url} answers {status} {answer.reason}: {advice[status]}")
         if 300 <= status < 400:
             raise SinkError(
-                f"{self.url} answers {status} {answer.reason}: url must be where that leads to"
+                f"{self.url} answers {status} {answer.reason}: "
+                "set url to the address it redirects to"
             )
 
     def _broken(self, error: RequestException) -> str:
@@ -221,7 +219,7 @@ class Connections:
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise SinkError(
-                    f"{self.url}: its certificate is refused: {cause.verify_message}; "
+                    f"{self.url}: its certificate is rejected: {cause.verify_message}; "
                     "name the authority that signed it in ca, or mend the certificate"
                 ) from None
             if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":

@@ -31,7 +31,7 @@ _BLOCK = 16_384
 def escape(name: str) -> str:
     """`name` in letters that OpenTSDB takes; `unescape` gives it back, whatever it was.
 
-    Kept are A-Z a-z 0-9 - _ . and /; every other character becomes its code point as ``_x20_``,
+    Withheld are A-Z a-z 0-9 - _ . and /; every other character becomes its code point as ``_x20_``,
     and so does an underscore before an x; an empty name is ``_x_``. Letters beyond ASCII are not
     kept although OpenTSDB takes them: it stores names in Latin-1, other letters as ``?``.
     """

@@ -73,7 +73,7 @@ class ParquetSink(Sink):
         """The folder to write to."""
 
     def open(self, job: JobInfo, generation: str) -> None:
-        """Remove what a crash left; refuse a folder that holds another run's forecasts."""
+        """Remove what a crash left; reject a folder that holds another run's forecasts."""
         self.folder = self.place(job)
         self._notes = self.folder / "_epochs"
         self._generation = generation
@@ -91,10 +91,6 @@ class ParquetSink(Sink):
                 f"{self.folder.url} cannot be used: {_reason(error)}; expected a folder that can "
                 "be reached and written to"
             ) from error
-
-    def last_committed(self) -> int | None:
-        """The epoch before the one that the note names."""
-        return self._next - 1 if self._next else None
 
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Put one file a day, or several if it has too many rows for one, then the note.
@@ -176,7 +172,7 @@ class ParquetSink(Sink):
             except (OSError, pa.ArrowException) as error:
                 self._doubtful.add(day)
                 self._rest = following + QUIET
-                log.warning("%s/%s stays uncompacted: %s", self.folder.url, day, _reason(error))
+                log.warning("%s/%s was not compacted: %s", self.folder.url, day, _reason(error))
                 return
 
     def _merge(self, day: str, group: Sequence[Part]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
 from gapcast.engine.source import Position, Read
 from gapcast.plugins.sources.formats.chunk import Chunk, Mark
 from gapcast.plugins.sources.formats.format import Format
@@ -35,19 +35,6 @@ class Cursor:
             stop = self._due(self._pace, index, stop)
         done = stop == len(chunk.readings)
         return self._give(chunk, Mark(chunk.end) if done else chunk.mark(stop))
-
-    def until(self, position: Position | None, end: Position) -> Iterator[Read]:
-        """Everything from `position` to `end`, due or not."""
-        last = Mark(end["line"], end["skip"])
-        if position == end:
-            return
-        while chunk := self._seek(position):
-            stop = min(last, Mark(chunk.end))
-            read = self._give(chunk, stop)
-            yield read
-            position = read.position
-            if stop == last:
-                return
 
     def close(self) -> None:
         """Let go of the file."""
@@ -80,7 +67,7 @@ class Cursor:
 
     def _end(self, position: Position | None) -> Read:
         at = position or {"byte": 0, "line": 1, "skip": 0}
-        return Read(empty(READINGS), empty(DEAD), at, ended=True)
+        return Read(empty(READINGS), empty(DEAD_LETTERS), at, ended=True)
 
     def _due(self, pace: Pace, index: int, stop: int) -> int:
         """How far the readings from `index` to `stop` are due, after waiting for the first."""

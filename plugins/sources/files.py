@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from gapcast.engine.errors import SourceError
+from gapcast.engine.storage import check_url
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PIECE = 1 << 20
@@ -82,6 +83,7 @@ def _expanded(path: str) -> list[File]:
     import fsspec
 
     try:
+        check_url(path)
         system, root = fsspec.core.url_to_fs(path)
         if re.search(r"[*?\[]", root):
             found = [p for p in system.glob(root) if system.isfile(p)]

@@ -13,7 +13,7 @@ from pydantic import Field
 from gapcast.engine.data.simulate import Simulation, simulate
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.network.network import read_positions
+from gapcast.engine.network.series import read_positions
 from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position, Read, Source
 from gapcast.plugins.sources.files import File, find
@@ -73,10 +73,6 @@ class IntelLabSource(Source):
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""
         return self._replay.read(partition, position, limit)
-
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
-        """See `Source.read_between`."""
-        return self._replay.read_between(partition, start, end)
 
     def close(self) -> None:
         """See `Source.close`."""

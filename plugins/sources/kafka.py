@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.source import Position, Read, Source
-from gapcast.engine.units import MICROSECONDS, Duration, refusal
+from gapcast.engine.units import MICROSECONDS, Duration, expecting
 from gapcast.plugins.kafka.connection import Connection
 from gapcast.plugins.kafka.decoders import ArrowStreams, Beside, Columns, Decoder, Lines
 from gapcast.plugins.kafka.json_values import JsonObjects
@@ -80,10 +80,10 @@ class KafkaParams(CsvOptions, Connection):
             return self
         reader = load(self.format)
         if not issubclass(reader, TextFormat):
-            raise ValueError(f"format {self.format!r} is no format of lines")
+            raise ValueError(f"format {self.format!r} is not a line format")
         if beside and reader is not Csv:
             raise ValueError(
-                f"{self.format} lines have their sensor and time in themselves: neither "
+                f"{self.format} lines contain their sensor and time: neither "
                 "key_is_sensor nor timestamp_is_time"
             )
         return self
@@ -91,7 +91,7 @@ class KafkaParams(CsvOptions, Connection):
     @model_validator(mode="after")
     def _group_by_name(self) -> Self:
         if self.group == "":
-            raise refusal("a group's name, or left out")
+            raise expecting("a group's name, or left out")
         return self
 
     @property
@@ -141,7 +141,7 @@ class KafkaSource(Source):
         until = time.monotonic() + LONGEST_LOOK
         try:
             for number, end in self._ends_of(reader).items():
-                for read in self._until(reader, number, None, end):
+                for read in self._until(reader, number, end):
                     found |= _series(read.readings)
                     if time.monotonic() > until:
                         raise self._unknown("there is too much in it to look through")
@@ -159,17 +159,6 @@ class KafkaSource(Source):
             self._look()
             return self._read(self._reader, number, start, limit, None)
         return self._read(self._reader, number, start, limit, self._ends.get(number, 0))
-
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
-        """See `Source.read_between`."""
-        number, first = self._number(partition), start["offset"] if start else None
-        if end["offset"] is None or first == end["offset"]:
-            return
-        reader = self._connected()
-        try:
-            yield from self._until(reader, number, first, end["offset"])
-        finally:
-            reader.close()
 
     def checkpointed(self, positions: Mapping[str, Position]) -> None:
         """See `Source.checkpointed`. The offsets go to the consumer group with the next read."""
@@ -195,12 +184,12 @@ class KafkaSource(Source):
 
     def _unknown(self, why: str) -> SourceError:
         return SourceError(
-            f"topic {self.params.topic!r}: its sensors cannot be found out, since {why}; name them "
-            "in network.sensors, or give network.positions"
+            f"topic {self.params.topic!r}: its sensors cannot be discovered, since {why}; name "
+            "them in network.sensors, or give network.positions"
         )
 
-    def _until(self, reader: Reader, number: int, start: int | None, end: int) -> Iterable[Read]:
-        ended = False
+    def _until(self, reader: Reader, number: int, end: int) -> Iterable[Read]:
+        start, ended = None, False
         while not ended:
             read = self._read(reader, number, start, 1 << 18, end)
             start, ended = read.position["offset"], read.ended

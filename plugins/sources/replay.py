@@ -105,12 +105,6 @@ class ReplaySource(Source):
             self._cursors.pop(partition).close()
         return read
 
-    def read_between(self, partition: str, start: Position | None, end: Position) -> Iterable[Read]:
-        """See `Source.read_between`. Never waits."""
-        cursor = Cursor(self._reader(self._files[partition]), None)
-        yield from cursor.until(start, end)
-        cursor.close()
-
     def close(self) -> None:
         """See `Source.close`."""
         for cursor in self._cursors.values():
@@ -120,7 +114,9 @@ class ReplaySource(Source):
     def _reader(self, file: File) -> Format:
         name = self.params.format or guess(file.path)
         if name is None:
-            raise SourceError(f"{file.path}: the name does not tell the format; say `format: csv`")
+            raise SourceError(
+                f"{file.path}: the file name does not show the format; say `format: csv`"
+            )
         try:
             reader = load(name)
             options = self.params.of(reader)

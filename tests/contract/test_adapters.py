@@ -1,4 +1,4 @@
-"""Regressors of other libraries pass the kit; those that cannot be kept as numbers are refused."""
+"""Regressors of other libraries pass the kit; those that cannot be kept as numbers are rejected."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_a_model_learns(cls, params):
         (River, "river.neighbors.KNNRegressor", {}, "holds a deque, which is not made of"),
         (River, LINEAR, {"initializer": {"type": "river.optim.initializers.Normal"}},
          "initializer._rng holds a RandomState"),
-        (River, "river.linear_model.LogisticRegression", {}, "it is no river.base.Regressor"),
+        (River, "river.linear_model.LogisticRegression", {}, "it is not a river.base.Regressor"),
         (River, "river.linear_model.Nosuch", {}, "there is no such class"),
         (Padasip, "padasip.filters.FilterNLMS", {"w": "random"}, "it begins at random"),
         (Sklearn, "sklearn.linear_model.Ridge", {}, "no scikit-learn regressor with partial_fit"),
         (Sklearn, SGD, {"etta0": 1}, "unexpected keyword argument 'etta0'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_kept_is_refused_and_why(cls, model, parameters, why):
+def test_what_cannot_be_kept_is_rejected_and_why(cls, model, parameters, why):
     with pytest.raises(ValidationError, match=f"{re.escape(model)} cannot be used: .*{why}"):
         cls.Params(model=model, parameters=parameters)
 

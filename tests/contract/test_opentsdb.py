@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from proxy import FAULTS, Proxy
 
 from gapcast.engine.errors import SinkError
-from gapcast.engine.output.delivery import DeadLetters, Delivery
+from gapcast.engine.output.dead_letters import DeadLetters
+from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.progress import Progress
-from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Refused, Retry
+from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Rejected, Retry
 from gapcast.engine.testing import sink as kit
 from gapcast.engine.testing.sink import epoch
 from gapcast.plugins.sinks.opentsdb import OpenTsdbSink
@@ -43,14 +44,14 @@ def opened(url, **params):
 
 
 def write(sink, number=0, table=None, attempts=400):
-    """Write as the engine does, without its pauses; the rows refused and the reasons."""
+    """Write as the engine does, without its pauses; the rows rejected and the reasons."""
     table = epoch(number) if table is None else table
     dead = {}
     for _ in range(attempts):
         left = pa.array([i for i in range(len(table)) if i not in dead], pa.int64())
         outcome = sink.write(number, table.take(left))
-        if isinstance(outcome, Refused):
-            assert not dead, "refused again"
+        if isinstance(outcome, Rejected):
+            assert not dead, "rejected again"
             dead = dict(zip(outcome.rows, outcome.reasons, strict=True))
         elif not isinstance(outcome, Retry):
             assert isinstance(outcome, Committed)
@@ -59,7 +60,7 @@ def write(sink, number=0, table=None, attempts=400):
 
 
 def complete(server, table, dead=()):
-    """Assert that all rows but the dead are stored, each once, every value bit for bit."""
+    """Assert that all rows but those of `dead` are stored, each once, every value bit for bit."""
     wanted = {tsdrows.key(r): r for i, r in enumerate(tsdrows.expected(table)) if i not in dead}
     found = {tsdrows.key(r): r for r in tsdrows.rows(server.series)}
     assert {k: found.get(k) for k in wanted} == wanted
@@ -101,25 +102,25 @@ TestOpenTsdb = kit(
 def test_whatever_is_answered_stored_and_dead_is_what_was_sent(moods, poison, seed, compress):
     bad = {epoch(0)["forecast"][i].as_py() for i in poison}
 
-    def refuses(point):
+    def rejects(point):
         return "Invalid tag value" if float(point["value"]) in bad else None
 
-    with tsd.Tsd(moods, refuses, seed) as server:
+    with tsd.Tsd(moods, rejects, seed) as server:
         sink = opened(server.url, bytes=2048, connections=2, gzip=compress)
         dead = write(sink)
         sink.close()
         assert poison <= dead.keys()
         assert dead.keys() == poison or {"unreadable", "unlisted"} & set(moods)
         complete(server, epoch(0), dead)
-        assert sink.counts["refused"] >= len(dead)
+        assert sink.counts["rejected"] >= len(dead)
 
 
 @settings(max_examples=10, deadline=None, phases=[Phase.reuse, Phase.generate])
 @given(seed=st.integers(0, 1 << 30), poison=st.integers(0, 39))
 def test_late_answers_are_tried_again(seed, poison):
     bad = epoch(0)["forecast"][poison].as_py()
-    refuses = lambda point: "no" if float(point["value"]) == bad else None  # noqa: E731
-    with tsd.Tsd(["slow", "honest", "slow"], refuses, seed, late=0.3) as server:
+    rejects = lambda point: "no" if float(point["value"]) == bad else None  # noqa: E731
+    with tsd.Tsd(["slow", "honest", "slow"], rejects, seed, late=0.3) as server:
         sink = opened(server.url, bytes=8000, connections=2, timeout="100ms")
         assert write(sink).keys() == {poison}
         sink.close()
@@ -134,13 +135,13 @@ def test_bodies_too_large_are_halved_until_they_pass(over, caplog):
         complete(server, epoch(0))
         assert sink.counts["stored"] == POINTS
         if over != "close":
-            refused = [p for mood, p in server.puts if mood == "large"]
-            assert len(refused) <= 6, "the limit is learnt, not found again for each body"
+            rejected = [p for mood, p in server.puts if mood == "large"]
+            assert len(rejected) <= 6, "the limit is learnt, not found again for each body"
             assert "raise tsd.http.request.max_chunk" in caplog.text
         sink.close()
 
 
-def test_one_point_too_large_is_refused():
+def test_one_point_too_large_is_rejected():
     with tsd.Tsd(limit=10) as server:
         sink = opened(server.url)
         dead = write(sink, table=epoch(0, rows=4))
@@ -164,13 +165,15 @@ def test_only_what_is_not_stored_is_sent_again():
         sink.close()
 
 
-def test_refused_rows_become_dead_letters_with_the_reason(tmp_path):
+def test_rejected_rows_become_dead_letters_with_the_reason(tmp_path):
     table = epoch(0)
     bad = table["truth"][8].as_py()
-    refuses = lambda point: "Invalid tag value" if float(point["value"]) == bad else None  # noqa: E731
-    with tsd.Tsd(["busy"], refuses) as server:
+    rejects = lambda point: "Invalid tag value" if float(point["value"]) == bad else None  # noqa: E731
+    with tsd.Tsd(["busy"], rejects) as server:
         sink = opened(server.url)
-        delivery = Delivery({"tsdb": sink}, DeadLetters(tmp_path), threading.Event())
+        stopping = threading.Event()
+        sinks = {"tsdb": sink}
+        delivery = SinkWriter(sinks, DeadLetters(tmp_path, sinks, stopping), stopping)
         delivery.write(table)
         delivery.close()
         complete(server, table, [8])
@@ -179,23 +182,23 @@ def test_refused_rows_become_dead_letters_with_the_reason(tmp_path):
         (table["sensor"][8].as_py(), table["time"][8].as_py())
     ]
     assert letters[0]["reason"] == (
-        "sink tsdb: OpenTSDB refuses temperature.truth: Invalid tag value"
+        "sink tsdb: OpenTSDB rejects temperature.truth: Invalid tag value"
     )
 
 
 @pytest.mark.parametrize(("series", "rows"), [("truth", {8, 48}), ("forecast", {8})])
-def test_rows_that_share_a_refused_truth_are_all_dead(series, rows):
+def test_rows_that_share_a_rejected_truth_are_all_dead_letters(series, rows):
     one = epoch(0)
     field = one.schema.field("model")
     other = one.set_column(3, field, pa.array(["n"] * 40).cast(field.type))
     both = pa.concat_tables([one, other.set_column(5, one.field(5), one["truth"].fill_null(1.25))])
     bad = one[series][8].as_py()
 
-    def refuses(point):
+    def rejects(point):
         of = point["metric"] == f"temperature.{series}"
         return "Invalid tag value" if of and float(point["value"]) == bad else None
 
-    with tsd.Tsd([], refuses) as server:
+    with tsd.Tsd([], rejects) as server:
         sink = opened(server.url)
         assert write(sink, table=both).keys() == rows
         sink.close()
@@ -208,7 +211,6 @@ def test_killed_in_mid_epoch_a_new_process_stores_the_same():
         assert isinstance(dying.write(0, epoch(0)), Retry)
         before = dict(server.stored)
         after = opened(server.url, bytes=2048)
-        assert after.last_committed() is None
         assert write(after) == {}
         complete(server, epoch(0))
         kept = {k: v for k, v in server.stored.items() if k in before and "gapcast" not in k[0]}
@@ -253,7 +255,7 @@ def test_figures_of_the_run_come_with_its_epochs():
             assert list(only.values()) == [value]
 
 
-def test_a_grid_finer_than_milliseconds_is_refused():
+def test_a_grid_finer_than_milliseconds_is_rejected():
     sink = OpenTsdbSink(OpenTsdbSink.Params(url="http://127.0.0.1:1"))
     with pytest.raises(SinkError, match=r"keeps milliseconds; grid.interval, 1500 µs, is finer"):
         sink.open(JobInfo("kit", None, 1500, ("m",), 2, ()), "g")
@@ -273,13 +275,13 @@ def quiet(caplog):
 
 
 @pytest.mark.parametrize("wrong", [{}, {"user": "guest", "password": SECRET}])
-def test_a_wrong_password_is_refused_in_one_line(wrong, quiet):
+def test_a_wrong_password_is_rejected_in_one_line(wrong, quiet):
     with (
         tsd.Tsd(token="Basic bWU6cmlnaHQ=") as server,
-        pytest.raises(SinkError) as refused,
+        pytest.raises(SinkError) as rejected,
     ):
         opened(server.url, **wrong)
-    assert str(refused.value) == (
+    assert str(rejected.value) == (
         f"{server.url} answers 401 Unauthorized: check user and password, or headers"
     )
 
@@ -343,24 +345,24 @@ PAST = datetime.now(UTC) - timedelta(days=1)
         (["elsewhere.example"], {}, True, "Hostname mismatch"),
     ],
 )
-def test_a_certificate_that_does_not_hold_is_refused_in_one_line(
+def test_a_certificate_that_does_not_hold_is_rejected_in_one_line(
     authority, names, options, trusted, words, quiet
 ):
     ca, file = authority
-    with served(ca, *names, **options) as server, pytest.raises(SinkError) as refused:
+    with served(ca, *names, **options) as server, pytest.raises(SinkError) as rejected:
         opened(server.url, **LOGIN, **({"ca": file} if trusted else {}))
-    said = str(refused.value)
-    assert said.startswith(f"{server.url}: its certificate is refused: ")
+    said = str(rejected.value)
+    assert said.startswith(f"{server.url}: its certificate is rejected: ")
     assert words in said
     assert "\n" not in said
 
 
-def test_tls_spoken_to_a_plain_server_is_refused(quiet):
+def test_tls_spoken_to_a_plain_server_is_rejected(quiet):
     with tsd.Tsd() as server, pytest.raises(SinkError, match="does not speak TLS"):
         opened(server.url.replace("http:", "https:"))
 
 
-def test_a_file_that_holds_no_authority_is_refused(tmp_path, quiet):
+def test_a_file_that_holds_no_authority_is_rejected(tmp_path, quiet):
     file = tmp_path / "ca.pem"
     for content in (None, "no certificate\n"):
         if content:
@@ -370,9 +372,9 @@ def test_a_file_that_holds_no_authority_is_refused(tmp_path, quiet):
 
 
 def test_a_header_that_cannot_be_sent_is_not_shown(quiet):
-    with tsd.Tsd() as server, pytest.raises(SinkError, match="not sent: InvalidHeader") as refused:
+    with tsd.Tsd() as server, pytest.raises(SinkError, match="not sent: InvalidHeader") as rejected:
         opened(server.url, headers={"Authorization": f"{SECRET}\nx"})
-    assert SECRET not in str(refused.value)
+    assert SECRET not in str(rejected.value)
 
 
 CONFIG = """

@@ -11,7 +11,7 @@ import pytest
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.plugin import Params
-from gapcast.engine.readings import DEAD, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
 from gapcast.engine.source import Read, Source
 from gapcast.engine.testing import source
 from gapcast.engine.testing.kit import KitError
@@ -50,9 +50,6 @@ class Good(Source):
         at = position["at"] if position else 0
         return self.give(partition, at, at + limit)
 
-    def read_between(self, partition, start, end):
-        yield self.give(partition, start["at"] if start else 0, end["at"])
-
     def give(self, partition, start, stop):
         records = self.records(partition)
         stop = min(stop, len(records))
@@ -62,10 +59,12 @@ class Good(Source):
             for i, r in some
             if r and (self.wanted is None or r[2] in self.wanted)
         ]
-        letters = [{"reason": "broken", "where": f"{partition}:{i}"} for i, r in some if not r]
+        letters = [
+            {"reason": "broken", "partition": partition, "offset": i} for i, r in some if not r
+        ]
         return Read(
             pa.RecordBatch.from_pylist(rows, schema=READINGS),
-            pa.RecordBatch.from_pylist(letters, schema=DEAD),
+            pa.RecordBatch.from_pylist(letters, schema=DEAD_LETTERS),
             {"at": stop},
             stop == len(records),
         )
@@ -79,7 +78,7 @@ class Live(Good):
 
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        return Read(read.readings, read.dead, read.position)
+        return Read(read.readings, read.dead_letters, read.position)
 
 
 class NotANumber(Good):
@@ -87,13 +86,17 @@ class NotANumber(Good):
         read = super().give(partition, start, stop)
         values = read.readings["value"].fill_null(np.nan)
         columns = [values if f.name == "value" else read.readings[f.name] for f in READINGS]
-        return Read(pa.record_batch(columns, READINGS), read.dead, read.position, read.ended)
+        return Read(
+            pa.record_batch(columns, READINGS), read.dead_letters, read.position, read.ended
+        )
 
 
 class OtherSchema(Good):
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        return Read(read.readings.drop_columns("offset"), read.dead, read.position, read.ended)
+        return Read(
+            read.readings.drop_columns("offset"), read.dead_letters, read.position, read.ended
+        )
 
 
 class Shuffles(Good):
@@ -115,7 +118,7 @@ class OnePlaceForAll(Good):
 class TuplePositions(Good):
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        return Read(read.readings, read.dead, {**read.position, "in": (1, 2)}, read.ended)
+        return Read(read.readings, read.dead_letters, {**read.position, "in": (1, 2)}, read.ended)
 
 
 class KnowsItsPositions(Good):
@@ -149,12 +152,22 @@ class LosesTheLast(Good):
     def read(self, partition, position, limit):
         read = super().read(partition, position, limit)
         short = len(read.readings) - (1 < len(read.readings) < 5)
-        return Read(read.readings[:short], read.dead, read.position, read.ended)
+        return Read(read.readings[:short], read.dead_letters, read.position, read.ended)
 
 
-class EndIncluded(Good):
-    def read_between(self, partition, start, end):
-        yield self.give(partition, start["at"] if start else 0, end["at"] + 1)
+class GoesOnFromABlock(Good):
+    """Begins, when a process goes on, at the block of four records in which the position lies."""
+
+    def open(self, quantities):
+        super().open(quantities)
+        self.begun = set()
+
+    def read(self, partition, position, limit):
+        at = position["at"] if position else 0
+        if partition not in self.begun:
+            self.begun.add(partition)
+            at -= at % 4
+        return self.give(partition, at, at + limit)
 
 
 class OffsetsOfSensors(Good):
@@ -162,13 +175,15 @@ class OffsetsOfSensors(Good):
         read = super().give(partition, start, stop)
         rows = [{**r, "offset": r["offset"] % 4} for r in read.readings.to_pylist()]
         readings = pa.RecordBatch.from_pylist(rows, schema=READINGS)
-        return Read(readings, read.dead, read.position, read.ended)
+        return Read(readings, read.dead_letters, read.position, read.ended)
 
 
 class EndsEarly(Good):
     def read(self, partition, position, limit):
         read = super().read(partition, position, limit)
-        return Read(read.readings, read.dead, read.position, read.position["at"] >= LENGTH - 2)
+        return Read(
+            read.readings, read.dead_letters, read.position, read.position["at"] >= LENGTH - 2
+        )
 
 
 class GivesAll(Good):
@@ -197,8 +212,8 @@ class PoisonTakesItsNeighbour(Good):
 class PoisonInSilence(Good):
     def give(self, partition, start, stop):
         read = super().give(partition, start, stop)
-        dead = empty(DEAD) if self.spoiled else read.dead
-        return Read(read.readings, dead, read.position, read.ended)
+        letters = empty(DEAD_LETTERS) if self.spoiled else read.dead_letters
+        return Read(read.readings, letters, read.position, read.ended)
 
 
 class LocksUntilClose(Good):
@@ -217,7 +232,7 @@ DEFECTS = {
     "positions_are_json": [TuplePositions, KnowsItsPositions],
     "the_same_position_gives_the_same": [ReadsOnFromItsOwn],
     "cuts_change_nothing": [LosesTheLast],
-    "read_between_gives_what_lies_between": [EndIncluded],
+    "reading_on_gives_the_rest": [GoesOnFromABlock],
     "offsets_never_fall": [OffsetsOfSensors],
     "ended_is_the_end": [EndsEarly],
     "unwanted_quantities_are_left_out": [GivesAll],

@@ -1,9 +1,9 @@
 """One life of a run that may be killed at any operation on its files.
 
-    python tests/faults/life.py FOLDER MOMENT ARGUMENTS...
+    python tests/faults/life.py FOLDER MOMENT CONFIG RUN_DIR [--resume]
 
-Calls the command line with the arguments (``run CONFIG ...``) and kills this process with SIGKILL
-at its operation number MOMENT on files below FOLDER; never if that is negative.
+Runs the config, whose plugins may be modules of the current folder, and kills this process with
+SIGKILL at its operation number MOMENT on files below FOLDER; never if that is negative.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import doubles
 import numpy as np
 import pyarrow.parquet as pq
 
-from gapcast.engine.output import epochs as outlet
+from gapcast import GapcastError, load_config, run
+from gapcast.engine.run.bounds import Bounds
 
 KEY = ["time", "sensor", "quantity", "model", "horizon"]
 SPANS = [
@@ -84,15 +85,18 @@ def at_operation(folder: Path, moment: int, act: Callable[[], None]) -> None:
     sys.addaudithook(watch)
 
 
+OFTEN = Bounds(epoch_seconds=0.0)
+"""An epoch a frame."""
+
+
 def die() -> None:
     """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def set_stage() -> None:
-    """What every life needs: the readings, and an epoch a frame."""
+    """What every life needs: the readings."""
     doubles.SCRIPTS["faults"] = {"a": script()}
-    outlet.EPOCH_SECONDS = 0.0
 
 
 def left_behind(folder: Path) -> dict[str, object]:
@@ -100,26 +104,29 @@ def left_behind(folder: Path) -> dict[str, object]:
     forecasts = pq.read_table(folder / "forecasts", partitioning=None)
     order = [(name, "ascending") for name in KEY]
     windows = pq.read_table(folder / "scores_by_window")
-    dead = pq.read_table(folder / "dead")
+    letters = pq.read_table(folder / "dead_letters")
     return {
         "forecasts": forecasts.sort_by(order).to_pylist(),
         "scores": (folder / "scores.csv").read_text(),
         "gaps": (folder / "scores_by_gap.csv").read_text(),
         "windows": sorted(map(str, windows.to_pylist())),
-        "dead": sorted(map(str, dead.to_pylist())),
+        "dead letters": sorted(map(str, letters.to_pylist())),
         "counts": json.loads((folder / "manifest.json").read_text())["counts"],
     }
 
 
 def main() -> None:
     """Live."""
-    from gapcast.engine.cli import main as command
-
     folder, moment = Path(sys.argv[1]), int(sys.argv[2])
     set_stage()
     at_operation(folder, moment, die)
-    sys.argv[1:] = sys.argv[3:]
-    command()
+    written, run_dir, *more = sys.argv[3:]
+    sys.path.insert(0, os.getcwd())
+    try:
+        result = run(load_config(written), Path(run_dir), resume="--resume" in more, bounds=OFTEN)
+    except GapcastError as error:
+        sys.exit(str(error))
+    print(f"forecasts {result.forecasts}")
 
 
 if __name__ == "__main__":

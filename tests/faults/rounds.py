@@ -27,7 +27,7 @@ import clusters
 import distributed  # noqa: F401 - before the first fork
 import psutil
 import streamz.dask  # noqa: F401
-from faults.life import at_operation, config, die, left_behind, set_stage
+from faults.life import OFTEN, at_operation, config, die, left_behind, set_stage
 
 from gapcast import read_config, run
 
@@ -42,7 +42,8 @@ def live(folder: Path, backend: dict[str, object], moment: int, act: Callable[[]
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     at_operation(folder, moment, act)
     try:
-        run(read_config(config(backend)), folder, resume=(folder / "manifest.json").exists())
+        resume = (folder / "manifest.json").exists()
+        run(read_config(config(backend)), folder, resume=resume, bounds=OFTEN)
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         os._exit(1)
@@ -109,7 +110,7 @@ def main() -> None:
     """Run the rounds."""
     base, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     set_stage()
-    run(read_config(config({"type": "local", "threads": 1})), base / "straight")
+    run(read_config(config({"type": "local", "threads": 1})), base / "straight", bounds=OFTEN)
     expected = left_behind(base / "straight")
     chance = random.Random(seed)
     java = bool(shutil.which("java") or os.environ.get("JAVA_HOME"))

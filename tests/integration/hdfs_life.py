@@ -18,7 +18,7 @@ from doubles import SCRIPTS
 from hdfs_native.fsspec import HdfsFileSystem
 
 from gapcast import read_config, run
-from gapcast.engine.output import epochs as outlet
+from gapcast.engine.run.bounds import Bounds
 from gapcast.plugins.sinks import parts
 
 STEPS = 150
@@ -51,10 +51,13 @@ def config(sink, checkpoint, at_once=8):
     )
 
 
+OFTEN = Bounds(epoch_seconds=0.0)
+"""An epoch a frame."""
+
+
 def often():
-    """An epoch a frame, merged at the least occasion."""
+    """Parts merged at the least occasion."""
     SCRIPTS["life"] = {"a": played()}
-    outlet.EPOCH_SECONDS = 0.0
     parts.MANY = 5
 
 
@@ -86,4 +89,5 @@ if __name__ == "__main__":
         config({"type": "hdfs", "url": f"{address}/life/out"}, {"path": f"{address}/life/states"}),
         folder,
         resume=(folder / "manifest.json").exists(),
+        bounds=OFTEN,
     )

@@ -64,8 +64,7 @@ def java():
 
 
 @pytest.fixture(autouse=True)
-def _stage(monkeypatch):
-    monkeypatch.setattr(life.outlet, "EPOCH_SECONDS", 0.0)
+def _stage():
     life.set_stage()
 
 
@@ -74,7 +73,7 @@ def wanted(tmp_path_factory):
     """What a run leaves that nothing has disturbed, in this process."""
     folder = tmp_path_factory.mktemp("wanted") / "run"
     life.doubles.SCRIPTS["faults"] = {"a": life.script()}
-    run(read_config(life.config({"type": "local", "threads": 1})), folder)
+    run(read_config(life.config({"type": "local", "threads": 1})), folder, bounds=life.OFTEN)
     return life.left_behind(folder)
 
 
@@ -105,13 +104,13 @@ def test_a_run_outlives_a_worker_of_a_running_cluster(tmp_path):
 
 
 def test_the_same_bytes_on_a_running_cluster(tmp_path, dask, wanted):
-    run(read_config(life.config(running(dask))), tmp_path / "run")
+    run(read_config(life.config(running(dask))), tmp_path / "run", bounds=life.OFTEN)
     assert differing(tmp_path / "run", wanted) == []
 
 
 @pytest.mark.usefixtures("java")
 def test_the_same_bytes_on_spark(tmp_path, wanted):
-    run(read_config(life.config(SPARK)), tmp_path / "run")
+    run(read_config(life.config(SPARK)), tmp_path / "run", bounds=life.OFTEN)
     assert differing(tmp_path / "run", wanted) == []
 
 
@@ -123,7 +122,7 @@ def lives(folder, backends, moment):
         file.write_text(json.dumps(life.config(backend)))
         last = number == len(backends) - 1
         command = [sys.executable, str(LIFE), str(folder / "run"), str(-1 if last else moment)]
-        command += ["run", str(file), "--run-dir", str(folder / "run")]
+        command += [str(file), str(folder / "run")]
         command += ["--resume"] if number else []
         driver = subprocess.Popen(
             command, cwd=folder, start_new_session=True,
@@ -181,7 +180,7 @@ def command(folder, backend, forecaster=MINE):
     file = folder / f"{len(list(folder.iterdir()))}.json"
     file.write_text(json.dumps(written))
     done = subprocess.run(
-        [sys.executable, str(LIFE), str(folder), "-1", "run", file.name, "--run-dir", file.stem],
+        [sys.executable, str(LIFE), str(folder), "-1", file.name, file.stem],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

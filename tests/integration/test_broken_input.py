@@ -70,16 +70,16 @@ def test_a_folder_of_broken_input_ends_well_and_adds_up(folder):
     assert counts["read"] == sum(counts.values()) - counts["read"]
     assert counts["used"] == 3 * 96 + 1  # and the reading reported as missing
     assert counts["rejected"] == 1
-    dead = pq.read_table(folder / "out/dead").to_pylist()
-    assert len(dead) == counts["dead"] + counts["late"] + counts["rejected"]
+    letters = pq.read_table(folder / "out/dead_letters").to_pylist()
+    assert len(letters) == counts["invalid"] + counts["late"] + counts["rejected"]
     reasons = {}
-    for letter in dead:
-        reasons.setdefault(letter["where"].split(":")[0], set()).add(letter["reason"])
+    for letter in letters:
+        reasons.setdefault(letter["partition"], set()).add(letter["reason"])
     assert set(reasons) == set(BAD) - {"empty.txt", "nan.txt"}
     assert reasons["1970.txt"] == {"time before grid.earliest"}
     assert reasons["2099.txt"] == {"time too far in the future"}
     assert reasons["stranger.txt"] == {"unknown series"}
-    assert all(len(letter["raw"] or b"") <= 1024 for letter in dead)
+    assert all(len(letter["raw"] or b"") <= 1024 for letter in letters)
     forecasts = pq.read_table(folder / "out/forecasts", partitioning=None).to_pylist()
     assert max(abs(r["forecast"]) for r in forecasts) < 100
     keys = {(r["time"], r["sensor"], r["model"]) for r in forecasts}

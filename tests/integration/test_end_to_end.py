@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from gapcast import read_config, run
 from gapcast.engine import plugin
 from gapcast.engine.config import load_production
-from gapcast.engine.output import epochs as outlet
+from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.produce import produce
 from gapcast.engine.sink import Committed, Delivery, Sink
 
@@ -35,6 +35,8 @@ SPANS = [{"from": "2004-03-03T00:00:00Z", "to": "2004-03-04T00:00:00Z"}]
 STRIKES: dict[int, object] = {}
 """What to do just before an epoch is written, by epoch."""
 _numbers = count()
+OFTEN = Bounds(epoch_seconds=0.0)
+"""An epoch a frame."""
 
 
 class Striking(Sink):
@@ -47,9 +49,6 @@ class Striking(Sink):
 
     def open(self, job, generation):
         pass
-
-    def last_committed(self):
-        return None
 
     def write(self, epoch, forecasts):
         STRIKES.pop(epoch, lambda: None)()
@@ -162,16 +161,15 @@ def test_every_key_once_and_every_value_bit_for_bit(
 ):
     mark, source, sinks = places(kafka, hdfs, opentsdb, topic)
     result = run(config(source, sinks, backend), tmp_path / "run")
-    counts = result.counts  # screening, on by default, may refuse one
+    counts = result.counts  # screening, on by default, may reject one
     assert (counts.used + counts.rejected, counts.late) == (7_200, 0)
     assert counts.rejected <= 1
     compare(hdfs, opentsdb, mark, tmp_path / "run", expected)
 
 
 def test_broker_daemon_and_data_node_die_in_one_run(
-    kafka, hdfs, opentsdb, topic, expected, tmp_path, monkeypatch
+    kafka, hdfs, opentsdb, topic, expected, tmp_path
 ):
-    monkeypatch.setattr(outlet, "EPOCH_SECONDS", 0.0)
     mark, source, sinks = places(kafka, hdfs, opentsdb, topic)
     back = threading.Thread(target=opentsdb.restart, args=(0,))
     STRIKES.update(
@@ -184,22 +182,22 @@ def test_broker_daemon_and_data_node_die_in_one_run(
     )
     striking = {"strike": {"type": "test_end_to_end:Striking"}} | sinks
     small = {"type": "local", "threads": 2, "batch": 500}
-    run(config(source, striking, small), tmp_path / "run")
+    run(config(source, striking, small), tmp_path / "run", bounds=OFTEN)
     back.join()
     assert not STRIKES, "the run had too few epochs"
     compare(hdfs, opentsdb, mark, tmp_path / "run", expected)
 
 
 def test_a_run_killed_on_one_backend_is_finished_on_another(
-    kafka, hdfs, opentsdb, topic, expected, tmp_path, monkeypatch
+    kafka, hdfs, opentsdb, topic, expected, tmp_path
 ):
     mark, source, sinks = places(kafka, hdfs, opentsdb, topic)
-    monkeypatch.setattr(outlet, "EPOCH_SECONDS", 0.0)
     child = os.fork()
     if child == 0:
         STRIKES[3] = lambda: os.kill(os.getpid(), 9)
         striking = {"strike": {"type": "test_end_to_end:Striking"}} | sinks
-        run(config(source, striking, {"type": "local", "batch": 500}), tmp_path / "run")
+        often = {"type": "local", "batch": 500}
+        run(config(source, striking, often), tmp_path / "run", bounds=OFTEN)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
     spark = {"type": "spark", "master": "local[2]"}

@@ -26,7 +26,7 @@ PANELS = [
 
 
 def config(url):
-    """Ten sensors of the sample, the last day dark for each; lasts some seconds."""
+    """Ten sensors of the sample, the last day withheld for each; lasts some seconds."""
     return read_config(
         {
             "name": "grafana",

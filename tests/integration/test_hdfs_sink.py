@@ -68,7 +68,6 @@ TestWebHdfs = sink(
 
 @pytest.fixture
 def often(monkeypatch):
-    monkeypatch.setattr("gapcast.engine.output.epochs.EPOCH_SECONDS", 0.0)
     monkeypatch.setattr(parts, "MANY", 5)
     hdfs_life.often()
     yield hdfs_life.SCRIPTS
@@ -78,7 +77,7 @@ def often(monkeypatch):
 @pytest.fixture
 def straight(often, tmp_path):
     """The forecasts of the same run into local files, without a failure."""
-    run(hdfs_life.config({"type": "files"}, {}), tmp_path / "straight")
+    run(hdfs_life.config({"type": "files"}, {}), tmp_path / "straight", bounds=hdfs_life.OFTEN)
     return ordered(pq.read_table(tmp_path / "straight" / "forecasts", partitioning=None))
 
 
@@ -121,7 +120,7 @@ def test_a_dead_data_node_and_a_name_node_started_anew_lose_nothing(
     often["life"] = {"a": Eventful(hdfs_life.played(), events)}
     sink = {"type": "hdfs", "url": f"{hdfs.address}/eventful"}
     try:
-        run(hdfs_life.config(sink, {}), tmp_path / "eventful")
+        run(hdfs_life.config(sink, {}), tmp_path / "eventful", bounds=hdfs_life.OFTEN)
     finally:
         hdfs.restart(2)
     assert ordered(through_web("/eventful")).equals(straight)

@@ -125,7 +125,7 @@ def test_who_is_known_is_let_in(guarded, tmp_path):
         ("old", {}, "certificate"),
     ],
 )
-def test_what_is_wrong_is_refused_in_one_line(
+def test_what_is_wrong_is_rejected_in_one_line(
     guarded, listener, changes, words, monkeypatch, caplog, capfd
 ):
     caplog.set_level(logging.DEBUG)

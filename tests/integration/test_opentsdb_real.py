@@ -17,7 +17,7 @@ import tsdrows
 from services.jvm import wait
 
 from gapcast import read_config, run
-from gapcast.engine.sink import Committed, JobInfo, Refused
+from gapcast.engine.sink import Committed, JobInfo, Rejected
 from gapcast.engine.testing import sink as kit
 from gapcast.engine.testing.sink import epoch
 from gapcast.plugins.sinks.opentsdb import OpenTsdbSink
@@ -97,7 +97,7 @@ def test_bodies_over_the_limit_are_halved(tmp_path):
     stored(back(tmp_path), table)
 
 
-def test_points_that_the_daemon_refuses_are_told_from_those_it_stores(tmp_path, monkeypatch):
+def test_points_that_the_daemon_rejects_are_told_from_those_it_stores(tmp_path, monkeypatch):
     from gapcast.plugins.sinks import opentsdb_points
 
     monkeypatch.setattr(opentsdb_points, "escape", lambda name: name)
@@ -109,7 +109,7 @@ def test_points_that_the_daemon_refuses_are_told_from_those_it_stores(tmp_path, 
     sink = on_tsd(tmp_path)
     sink.open(JOB, "g")
     outcome = sink.write(0, table)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejected)
     assert outcome.rows == [5]
     assert "illegal character" in outcome.reasons[0]
     kept = table.filter(pa.array(np.arange(40) != 5))

@@ -216,7 +216,7 @@ def test_services_up_prints_where_they_are_and_makes_the_topics(kafka, tmp_path)
         found = dict(re.findall(r"^export (\w+)=(.+)$", done.stdout, re.M))
         assert found.keys() == {"KAFKA", "HDFS", "WEBHDFS", "HBASE", "OPENTSDB"}
         topics = AdminClient({"bootstrap.servers": found["KAFKA"]}).list_topics(timeout=30).topics
-        assert {"readings", "refused", "forecasts"} <= topics.keys()
+        assert {"readings", "dead-letters", "forecasts"} <= topics.keys()
     finally:
         subprocess.run([*up, "down", tmp_path], check=True, capture_output=True, timeout=120)
 

@@ -29,7 +29,7 @@ from services.kafka import Kafka
 from services.opentsdb import OpenTsdb
 from services.programs import Failed, Missing
 
-TOPICS = ("readings", "refused", "forecasts")
+TOPICS = ("readings", "dead-letters", "forecasts")
 
 
 @contextmanager

@@ -27,9 +27,9 @@ class NetworkOracle:
 
     def step(self, x, truth):
         """(2, n) means and variances of the targets; x (m,) NaN where missing, truth (n,)."""
-        seen, dark = ~np.isnan(x), np.zeros(self.m, bool)
-        dark[self.own] = np.isnan(truth)
-        heard = seen & ~dark
+        seen, masked = ~np.isnan(x), np.zeros(self.m, bool)
+        masked[self.own] = np.isnan(truth)
+        heard = seen & ~masked
         if self.news > 0 and (self.news * SHARE >= self.q or not heard.any()):
             self.solve()
             if self.known:
@@ -39,11 +39,11 @@ class NetworkOracle:
                 self.r = np.where(self.heard, e, self.r + moved)
                 self.R[self.hidden] += moved
         others_withheld = np.array(
-            [(seen & dark)[np.arange(self.m) != i].any() for i in range(self.m)]
+            [(seen & masked)[np.arange(self.m) != i].any() for i in range(self.m)]
         )
-        fresh = dark & ~self.hidden & others_withheld
+        fresh = masked & ~self.hidden & others_withheld
         self.R[fresh] = self.r
-        self.hidden = dark & (self.hidden | fresh)
+        self.hidden = masked & (self.hidden | fresh)
         self.fade()
         if self.q == 0 and heard.any():
             self.ref = x[heard].mean()

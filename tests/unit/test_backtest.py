@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast import backtest, read_config
-from gapcast.engine.backtesting import Ground, defaults, hidden
+from gapcast.engine.backtesting import Ground, defaults, withheld
 from gapcast.engine.backtesting.cases import cases, models
 from gapcast.engine.backtesting.scores import pool
 from gapcast.engine.config.backtest import Pattern
@@ -53,8 +53,8 @@ def config(**more):
     return read_config(data)
 
 
-def dark(section, ground):
-    """(steps, sensors) what the engine makes dark by a section, one quantity a sensor."""
+def withhold(section, ground):
+    """(steps, sensors) what the engine withholds by a section, one quantity a sensor."""
     made = config(evaluation=section).evaluation
     bounds = [(s.start, s.end, s.sensors) for s in made.spans]
     how = Evaluation(
@@ -65,7 +65,7 @@ def dark(section, ground):
     found = np.zeros((ground.steps, len(series)), bool)
     for span in how.spans:
         assert ground.start <= span.start < span.stop <= ground.stop
-        found[span.start - ground.start : span.stop - ground.start] = how.dark(series, span)
+        found[span.start - ground.start : span.stop - ground.start] = how.withheld(series, span)
     assert made.release == "never"
     return found
 
@@ -92,9 +92,9 @@ KINDS = st.sampled_from(
 @given(kind=KINDS, seed=st.integers(0, 9), steps=st.integers(8, 99), sensors=st.integers(5, 20))
 def test_the_same_key_gives_the_same_gaps_within_the_span(kind, seed, steps, sensors):
     ground = land(steps, sensors)
-    one, other = (hidden(pattern(type=kind), ground, f"{seed}") for _ in "ab")
+    one, other = (withheld(pattern(type=kind), ground, f"{seed}") for _ in "ab")
     assert one == other
-    found = dark(one, ground)
+    found = withhold(one, ground)
     assert found.shape == (steps, sensors)
     assert found.any() or kind == "mcar"
 
@@ -103,8 +103,8 @@ def test_the_same_key_gives_the_same_gaps_within_the_span(kind, seed, steps, sen
 @given(seed=SEEDS, share=SHARES, length=st.integers(1, 6))
 def test_mcar_hides_the_share_in_blocks_of_the_length(seed, share, length):
     ground = land(4000, 10)
-    found = dark(
-        hidden(pattern(type="mcar", share=share, length=length), ground, f"{seed}"), ground
+    found = withhold(
+        withheld(pattern(type="mcar", share=share, length=length), ground, f"{seed}"), ground
     )
     assert found.mean() == pytest.approx(share, abs=0.03)
     lengths = [n for column in found.T[:, :-length] for n in runs(column)[:-1]]
@@ -116,8 +116,8 @@ def test_mcar_hides_the_share_in_blocks_of_the_length(seed, share, length):
 @given(seed=SEEDS, length=st.integers(1, 96))
 def test_a_blackout_is_one_block_of_everybody(seed, length):
     ground = land()
-    section = hidden(pattern(type="blackout", length=length), ground, f"{seed}")
-    found = dark(section, ground)
+    section = withheld(pattern(type="blackout", length=length), ground, f"{seed}")
+    found = withhold(section, ground)
     assert section["hide"] == "together"
     assert [runs(column) for column in found.T] == [[length]] * 8
 
@@ -126,7 +126,7 @@ def test_a_blackout_is_one_block_of_everybody(seed, length):
 @given(seed=SEEDS, steps=st.integers(10, 200), sensors=st.integers(2, 9))
 def test_disjoint_has_one_sensor_after_the_other_dark_and_never_two(seed, steps, sensors):
     ground = land(steps, sensors)
-    found = dark(hidden(pattern(type="disjoint"), ground, f"{seed}"), ground)
+    found = withhold(withheld(pattern(type="disjoint"), ground, f"{seed}"), ground)
     length = steps // sensors
     assert [runs(column) for column in found.T] == [[length]] * sensors
     assert (found[: length * sensors].sum(1) == 1).all()
@@ -136,7 +136,7 @@ def test_disjoint_has_one_sensor_after_the_other_dark_and_never_two(seed, steps,
 @given(seed=SEEDS, length=st.integers(2, 12))
 def test_overlap_begins_each_block_half_way_into_the_one_before(seed, length):
     ground = land(200, 8)
-    found = dark(hidden(pattern(type="overlap", length=length), ground, f"{seed}"), ground)
+    found = withhold(withheld(pattern(type="overlap", length=length), ground, f"{seed}"), ground)
     assert [runs(column) for column in found.T] == [[length]] * 8
     starts = np.sort(found.argmax(0))
     assert (np.diff(starts) == length // 2).all()
@@ -144,7 +144,7 @@ def test_overlap_begins_each_block_half_way_into_the_one_before(seed, length):
 
 def test_of_more_sensors_than_steps_some_are_dark():
     ground = land(6, 20)
-    found = dark(hidden(pattern(type="disjoint"), ground, "0"), ground)
+    found = withhold(withheld(pattern(type="disjoint"), ground, "0"), ground)
     assert found.sum() == 6
     assert (found.sum(1) == 1).all()
 
@@ -158,16 +158,16 @@ def test_of_more_sensors_than_steps_some_are_dark():
     ],
 )
 def test_each_in_turn(keys, hide, length):
-    section = hidden(pattern(**keys), land(), "0")
+    section = withheld(pattern(**keys), land(), "0")
     assert section["hide"] == hide
-    assert [runs(column) for column in dark(section, land()).T] == [[length]] * 8
+    assert [runs(column) for column in withhold(section, land()).T] == [[length]] * 8
 
 
 @QUICK
 @given(seed=SEEDS)
 def test_neighbours_are_the_nearest_by_position(seed):
     at = {f"s{i}": (float((i * 5) % 8), 0.0) for i in range(8)}
-    group = hidden(pattern(type="neighbours", count=3), land(positions=at), f"{seed}")["sensors"]
+    group = withheld(pattern(type="neighbours", count=3), land(positions=at), f"{seed}")["sensors"]
     places = sorted(at[s][0] for s in group)
     assert places[-1] - places[0] == 2 or set(places) & {0.0, 7.0}
     assert len(set(group)) == 3
@@ -176,7 +176,7 @@ def test_neighbours_are_the_nearest_by_position(seed):
 @QUICK
 @given(seed=SEEDS)
 def test_neighbours_without_positions_follow_each_other(seed):
-    group = hidden(pattern(type="neighbours"), land(), f"{seed}")["sensors"]
+    group = withheld(pattern(type="neighbours"), land(), f"{seed}")["sensors"]
     first = int(group[0][1:])
     assert group == [f"s{i}" for i in range(first, first + 5)]
 
@@ -191,9 +191,9 @@ def test_neighbours_without_positions_follow_each_other(seed):
         ({"type": "neighbours", "count": 9}, "9 neighbours are more than there are sensors, 8"),
     ],
 )
-def test_a_pattern_that_does_not_fit_is_refused(keys, message):
+def test_a_pattern_that_does_not_fit_is_rejected(keys, message):
     with pytest.raises(RunError, match=message):
-        hidden(pattern(**keys), land(), "0")
+        withheld(pattern(**keys), land(), "0")
 
 
 @QUICK
@@ -201,7 +201,7 @@ def test_a_pattern_that_does_not_fit_is_refused(keys, message):
 def test_the_default_patterns_fit_every_span(steps, sensors):
     ground = land(steps, sensors)
     for each in defaults(ground).values():
-        hidden(each, ground, "0")
+        withheld(each, ground, "0")
 
 
 def test_a_draw_that_is_as_the_one_before_is_left_out():
@@ -240,7 +240,7 @@ def test_settings_multiply_the_models_they_name():
          "backtest.grid.mean.alpa[0]: unknown key; did you mean 'alpha'?"),
         ({"grid": {"mean.alpha": [0.1, "x"]}}, "backtest.grid.mean.alpha[1]: must be a number"),
         ({"grid": {"mean.alpha": []}},
-         "backtest.grid.mean.alpha: must be not empty, got an empty list"),
+         "backtest.grid.mean.alpha: must not be empty, got an empty list"),
         ({"patterns": {"a": {"type": "blackout", "share": 0.1}}},
          "backtest.patterns.a.share: must be left out: it is for mcar, miss_perc, got 0.1"),
         ({"patterns": {"a": {"type": "blackout", "length": "45min"}}},
@@ -298,7 +298,7 @@ def test_files_do_not_depend_on_jobs(tmp_path):
     assert {r["n"] for r in rows if r["pattern"] == "mote"} == {6 * 12}
     about = json.loads((tmp_path / "1/backtest.json").read_text())
     assert about["span"] == {"from": "2004-03-03T00:00:00Z", "to": "2004-03-04T00:00:00Z"}
-    with pytest.raises(RunError, match="holds a backtest already"):
+    with pytest.raises(RunError, match="already holds a backtest"):
         backtest(wanted, tmp_path / "1")
 
 

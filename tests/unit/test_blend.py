@@ -1,4 +1,4 @@
-"""`blend`: its weights against a plain reckoning, broken and sleeping experts, dark networks."""
+"""`blend`: its weights against a plain reckoning; broken experts, networks without a value."""
 
 import json
 
@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from gapcast.engine.description import created, describe
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Model, Needs, Series
-from gapcast.engine.network.network import Network, lay_out, part
+from gapcast.engine.network.layouts import for_targets, lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params
 from gapcast.engine.testing.forecaster import view
@@ -104,17 +105,17 @@ def test_an_expert_that_breaks_is_left_at_once(broken):
 
 def test_a_dark_network_is_left_to_who_needs_none_and_then_comes_back():
     values = waves()
-    dark = values.copy()
-    dark[110:120] = np.nan
+    masked = values.copy()
+    masked[110:120] = np.nan
     model, _ = prepared()
     experts = {name: 1 << e for e, name in enumerate(model.experts)}
-    found = forecast(dark)
+    found = forecast(masked)
     assert (found.experts[100:110, :, 0] & experts["network"] > 0).all()
     assert (found.experts[110:120, :, 0] & ~(experts["diurnal"] | experts["seasonal"]) == 0).all()
     assert np.isnan(found.reference[110:120]).all()
     assert (found.regressors[110:120] == 0).all()
     assert (found.experts[120:, :, 0] & experts["network"] > 0).all()
-    persisted = forecast(dark, experts={"persistence": {"type": "persistence"}})
+    persisted = forecast(masked, experts={"persistence": {"type": "persistence"}})
     errors = [np.square(f.mean - values[..., None])[110:120].mean() for f in (found, persisted)]
     assert errors[0] < errors[1]
 
@@ -182,7 +183,7 @@ def test_arrays_of_targets_and_of_units_are_shared_out_and_joined():
     shares = Shares([layout], 3)
     parts = [shares.share(snapshot, shard) for shard in range(len(shares))]
     for targets, share in zip(shares.targets, parts, strict=True):
-        for name, array in model.start(part(layout, targets)).items():
+        for name, array in model.start(for_targets(layout, targets)).items():
             assert share[f"0/state/{name}"].shape[0] == array.shape[0], name
     joined = shares.join_snapshots(parts)
     for name, array in snapshot.items():
@@ -215,7 +216,7 @@ def test_travels_as_plain_data():
         ({}, "at least 1"),
     ],
 )
-def test_what_cannot_be_is_refused(experts, said):
+def test_what_cannot_be_is_rejected(experts, said):
     with pytest.raises(ValidationError, match=said):
         Blend.Params(experts=experts)
 

@@ -5,7 +5,7 @@ import pytest
 
 from gapcast.engine.forecaster import Series
 from gapcast.engine.network.blocks import blocks
-from gapcast.engine.network.network import Network
+from gapcast.engine.network.series import Network
 
 
 def network(n, positions=True, quantities=("t",), seed=0):
@@ -17,7 +17,7 @@ def network(n, positions=True, quantities=("t",), seed=0):
 
 def cut(net, size, targets=None):
     columns = np.arange(len(net.series)) if targets is None else np.array(targets)
-    return columns, *blocks(net, columns, size)
+    return columns, *blocks(net.series, net.positions, columns, size)
 
 
 @pytest.mark.parametrize("positions", [True, False])

@@ -20,7 +20,6 @@ from gapcast import read_config, run
 from gapcast.engine import storage
 from gapcast.engine.checkpoint import format as checkpoint
 from gapcast.engine.checkpoint.format import (
-    Checkpoints,
     Snapshot,
     about,
     newest,
@@ -32,6 +31,7 @@ from gapcast.engine.cli import app
 from gapcast.engine.errors import CheckpointError, RunError
 from gapcast.engine.forecaster import Forecaster
 from gapcast.engine.output.epoch_log import EpochLog
+from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.storage import open_folder
 from gapcast.plugins.forecasters.persistence import Persistence
 
@@ -83,25 +83,30 @@ def test_every_flipped_bit_and_every_torn_byte_is_found(tmp_path, caplog):
     number, found = newest(tmp_path)
     assert number == 1
     assert same(found, SNAPSHOT)
-    assert "checkpoint passed over" in caplog.text
+    assert "checkpoint skipped" in caplog.text
 
 
-def test_another_version_is_refused(tmp_path, monkeypatch):
+def test_another_version_is_rejected(tmp_path, monkeypatch):
+    newer = checkpoint.VERSION + 1
     write(tmp_path, 0, SNAPSHOT)
-    monkeypatch.setattr(checkpoint, "VERSION", 4)
+    monkeypatch.setattr(checkpoint, "VERSION", newer)
     write(tmp_path, 1, SNAPSHOT)
     monkeypatch.undo()
     for reading in (lambda: read(tmp_path / "00000001"), lambda: newest(tmp_path)):
-        with pytest.raises(CheckpointError, match="has version 4, this gapcast reads version 3"):
+        with pytest.raises(
+            CheckpointError, match=rf"has version {newer}, this gapcast reads version {newer - 1};"
+        ):
             reading()
 
 
-def test_a_checkpoint_of_version_1_is_refused_not_passed_over(tmp_path):
+def test_a_checkpoint_of_version_1_is_rejected_not_passed_over(tmp_path):
     content = {"version": 1, "meta": {}, "arrays": {}}
     crc = zlib.crc32(json.dumps(content, sort_keys=True).encode())
     (tmp_path / "00000004").mkdir()
     (tmp_path / "00000004/meta.json").write_text(json.dumps({"crc32": crc, "content": content}))
-    with pytest.raises(CheckpointError, match="has version 1, this gapcast reads version 3"):
+    with pytest.raises(
+        CheckpointError, match=f"has version 1, this gapcast reads version {checkpoint.VERSION};"
+    ):
         newest(tmp_path)
 
 
@@ -196,15 +201,13 @@ def test_parts_torn_or_flipped_on_a_remote_filesystem_are_found(faulty, caplog):
         place.put(name, lambda file, content=whole: file.write(content))
     place.remove("0000.bin")
     assert newest(faulty)[0] == 1
-    assert "checkpoint passed over: faulty://states/00000002/0000.bin" in caplog.text
+    assert "checkpoint skipped: faulty://states/00000002/0000.bin" in caplog.text
 
 
-def test_a_run_that_cannot_write_one_stops_and_goes_on_later(
-    stops, every_turn, tmp_path, monkeypatch
-):
+def test_a_run_that_cannot_write_one_stops_and_goes_on_later(stops, tmp_path, monkeypatch):
     stops()
     only = {"models": {"last": {"type": "persistence"}}, "checkpoint": {"interval": "1us"}}
-    straight = run(config(**only), tmp_path / "straight")
+    straight = run(config(**only), tmp_path / "straight", bounds=EVERY_TURN)
     store, left = checkpoint._store, 5
 
     def full(*arguments):
@@ -216,9 +219,9 @@ def test_a_run_that_cannot_write_one_stops_and_goes_on_later(
 
     monkeypatch.setattr(checkpoint, "_store", full)
     with pytest.raises(CheckpointError, match="No space left on device; the one before it stands"):
-        run(config(**only), tmp_path / "r")
+        run(config(**only), tmp_path / "r", bounds=EVERY_TURN)
     monkeypatch.undo()
-    result = run(config(**only), tmp_path / "r", resume=True)
+    result = run(config(**only), tmp_path / "r", resume=True, bounds=EVERY_TURN)
     assert result.counts == straight.counts
     assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
 
@@ -242,12 +245,8 @@ def test_the_epoch_log_knows_what_it_has_forgotten(tmp_path):
         log.since(0)
 
 
-@pytest.fixture
-def every_turn(monkeypatch):
-    """Checkpoints at 1 us come after every call of the source, none skipped by a slow disk."""
-    take = Checkpoints.take
-    waiting = lambda self, snapshot, wait: take(self, snapshot, wait=True)  # noqa: E731
-    monkeypatch.setattr(Checkpoints, "take", waiting)
+EVERY_TURN = Bounds(checkpoints_beside=False)
+"""Checkpoints at 1 us come after every turn of the source, none left out because a disk is slow."""
 
 
 def wave(hours=60):
@@ -360,29 +359,29 @@ def test_a_run_goes_on_from_checkpoints_far_away(stops, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("damaged", [1, 2])
 def test_a_run_goes_on_from_an_older_one_when_the_newest_are_damaged(
-    stops, every_turn, tmp_path, caplog, damaged
+    stops, tmp_path, caplog, damaged
 ):
     often = {"checkpoint": {"interval": "1us"}}
     stops()
-    run(config(**often), tmp_path / "straight")
+    run(config(**often), tmp_path / "straight", bounds=EVERY_TURN)
     stops(500)
-    run(config(**often), tmp_path / "r")
+    run(config(**often), tmp_path / "r", bounds=EVERY_TURN)
     for number in numbers(tmp_path / "r/checkpoint")[-damaged:]:
         (tmp_path / f"r/checkpoint/{number:08d}/0000.bin").write_bytes(b"torn")
-    assert run(config(**often), tmp_path / "r", resume=True).complete
-    assert caplog.text.count("checkpoint passed over") == damaged
+    assert run(config(**often), tmp_path / "r", resume=True, bounds=EVERY_TURN).complete
+    assert caplog.text.count("checkpoint skipped") == damaged
     assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
 
 
-def test_without_any_whole_one_a_run_does_not_write_other_rows(stops, every_turn, tmp_path):
+def test_without_any_whole_one_a_run_does_not_write_other_rows(stops, tmp_path):
     often = {"checkpoint": {"interval": "1us"}}
     stops(500)
-    run(config(**often), tmp_path / "r")
+    run(config(**often), tmp_path / "r", bounds=EVERY_TURN)
     before = forecasts(tmp_path / "r")
     for number in numbers(tmp_path / "r/checkpoint"):
         (tmp_path / f"r/checkpoint/{number:08d}/0000.bin").unlink()
     with pytest.raises(CheckpointError, match="too late to go on from epoch 0"):
-        run(config(**often), tmp_path / "r", resume=True)
+        run(config(**often), tmp_path / "r", resume=True, bounds=EVERY_TURN)
     assert forecasts(tmp_path / "r").equals(before)
 
 
@@ -391,10 +390,10 @@ def test_what_cannot_be_resumed_says_why(stops, tmp_path):
         run(config(), tmp_path / "none", resume=True)
     stops(300)
     run(config(), tmp_path / "r")
-    with pytest.raises(RunError, match="begun with another models"):
+    with pytest.raises(RunError, match="started with another models"):
         run(config(models={"last": {"type": "persistence"}}), tmp_path / "r", resume=True)
     elsewhere = {"checkpoint": {"path": str(tmp_path / "elsewhere")}}
-    with pytest.raises(RunError, match=r"begun with another checkpoint\.path"):
+    with pytest.raises(RunError, match=r"started with another checkpoint\.path"):
         run(config(**elsewhere), tmp_path / "r", resume=True)
     run(config(), tmp_path / "r", resume=True)
     with pytest.raises(RunError, match="is complete"):
@@ -421,7 +420,7 @@ def test_an_older_state_is_migrated(stops, tmp_path, monkeypatch):
     assert "last" in seen[0][1]
 
 
-def test_a_changed_network_is_refused(stops, tmp_path):
+def test_a_changed_network_is_rejected(stops, tmp_path):
     stops(300)
     run(config(), tmp_path / "r")
     SCRIPTS["test"] = {"a": [r for r in wave() if r[1] != "4"]}

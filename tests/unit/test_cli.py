@@ -86,14 +86,19 @@ def test_help_of_a_command_is_the_command_s_own(gapcast, command):
 def test_an_unknown_command_names_the_nearest(gapcast):
     done = gapcast("chekc")
     assert done.returncode == 2
-    assert "No such command 'chekc'" in done.stderr
-    assert "check" in done.stderr.partition("No such command")[2]
+    assert "No such command 'chekc'; did you mean 'check'?" in done.stderr
+
+
+def test_a_command_that_was_shorter_once_names_the_one_of_today(gapcast):
+    done = gapcast("dead", "list", "runs/a")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such command 'dead'; did you mean 'dead-letters'?" in done.stderr
 
 
 def test_check_of_a_right_config(gapcast):
     done = gapcast("check", "c.yaml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "c.yaml: right; run 'x', models one, two\n"
+    assert done.stdout == "c.yaml: valid; run 'x', models one, two\n"
 
 
 def test_check_of_a_wrong_config_is_one_line_a_mistake_and_exit_code_2(gapcast):
@@ -110,6 +115,22 @@ def test_run_of_a_wrong_config_says_the_same(gapcast):
     assert done.returncode == 2
     assert done.stderr.startswith("--set grid.interval  grid.interval: must be a duration")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_sink_that_promises_less_than_is_required_is_told_before_anything_starts(
+    gapcast, command
+):
+    text = RIGHT + "sinks:\n  shown:\n    type: console\n    require: transactional\n"
+    (gapcast.folder / "c.yaml").write_text(text)
+    done = gapcast(command, "c.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "c.yaml:9:5  sinks.shown.require: console promises only at-least-once, expected "
+        "transactional: choose another sink, or require less\n"
+    )
+    assert not (gapcast.folder / "runs").exists()
+    assert gapcast("check", "c.yaml", "--set", "sinks.shown.require=at-least-once").returncode == 0
 
 
 def test_a_missing_config_is_one_line(gapcast):

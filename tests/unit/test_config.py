@@ -57,7 +57,8 @@ models:
   a: {type: level, alpha: 1e-1, neighbours: {of: {1: [two], two: [1]}}, horizons: [1d, 0, -2],
       level: 0.5}
   b: {type: level, neighbours: all}
-sinks: {s: {type: tsdb, url: "http://${GAPCAST_USER}:${GAPCAST_PASS}@db"}, n: {type: 'null'}}
+sinks: {s: {type: tsdb, url: "http://${GAPCAST_USER}:${GAPCAST_PASS}@db"},
+        n: {type: 'null', require: idempotent}}
 checkpoint: {interval: 5s}
 backend: {type: here}
 """
@@ -110,7 +111,7 @@ def test_everything_that_can_be_written():
     assert (a.horizons, a.level, a.params.alpha) == ((-2, 0, 24), 0.5, 0.1)
     assert a.params.neighbours.of == {"1": ("two",), "two": ("1",)}
     assert b.params.neighbours == Neighbours(all=True)
-    assert list(config.sinks) == ["s", "n"]
+    assert {n: sink.require for n, sink in config.sinks.items()} == {"s": None, "n": "idempotent"}
 
 
 def test_a_chosen_plugin_is_made_with_its_parameters():
@@ -285,7 +286,7 @@ def changed(path, value):
         (("models", "m", "derive"), "perhaps"),
     ],
 )
-def test_schema_and_reader_refuse_the_same(path, value):
+def test_schema_and_reader_reject_the_same(path, value):
     assert not valid(changed(path, value))
     with pytest.raises(ConfigError):
         read_config(changed(path, value))
@@ -330,7 +331,7 @@ anything = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
-def test_whatever_stands_anywhere_is_read_or_refused_with_reasons(data):
+def test_whatever_stands_anywhere_is_read_or_rejected_with_reasons(data):
     whole = redact(load(FULL))
     path = data.draw(st.sampled_from(sorted(paths(whole), key=str)))
     inside = whole

@@ -232,7 +232,7 @@ ONE = {
     ),
     "an empty list": (
         "[temperature]", "[]",
-        "c.yaml:5:11  targets.quantities: must be not empty, got an empty list",
+        "c.yaml:5:11  targets.quantities: must not be empty, got an empty list",
     ),
     "an item of a list": (
         "[temperature]", "[temperature, 7]",
@@ -262,11 +262,26 @@ ONE = {
     ),
     "no model at all": (
         "models:\n  level:\n    type: level", "models: {}",
-        "c.yaml:6:1  models: must be not empty, got an empty section",
+        "c.yaml:6:1  models: must not be empty, got an empty section",
     ),
     "an unknown plugin": (
         "type: level", "type: levle",
         "c.yaml:8:5  models.level.type: unknown forecaster 'levle'; did you mean 'level'? known: ",
+    ),
+    "a sink that promises less than is required": (
+        "type: 'null'", "type: 'null', require: transactional",
+        "c.yaml:10:24  sinks.keep.require: null promises only idempotent, expected transactional: "
+        "choose another sink, or require less",
+    ),
+    "a promise that there is not": (
+        "type: 'null'", "type: 'null', require: transaction",
+        "c.yaml:10:24  sinks.keep.require: must be 'at-least-once', 'idempotent' or "
+        "'transactional' (perhaps 'transactional'), got 'transaction'",
+    ),
+    "the old name of a plugin, the beginning of today's": (
+        "type: 'null'", "type: kafka-dead",
+        "c.yaml:10:10  sinks.keep.type: unknown sink 'kafka-dead'; "
+        "did you mean 'kafka-dead-letters'? known: ",
     ),
     "a repeated key": (
         "  interval: 30min", "  interval: 30min\n  interval: 1h",

@@ -65,7 +65,7 @@ def test_what_is_read(kind, text, value):
         *((Time, v) for v in (0, 1.5, True, None, "", "yesterday", "2004-02-30", "10:00")),
     ],
 )
-def test_what_is_refused(kind, value):
+def test_what_is_rejected(kind, value):
     with pytest.raises(ValidationError, match="must be"):
         read(kind, value)
 
@@ -152,6 +152,6 @@ def test_neighbours_are_exactly_one_choice(written, attribute, value):
         None,
     ],
 )
-def test_neighbours_that_are_none_or_two_are_refused(written):
+def test_neighbours_that_are_none_or_two_are_rejected(written):
     with pytest.raises(ValidationError):
         Neighbours.model_validate(written)

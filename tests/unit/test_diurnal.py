@@ -7,10 +7,11 @@ import pytest
 from diurnal_oracle import DiurnalOracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from waves import dark, waves
+from waves import waves, withhold
 
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.diurnal.forecaster import Diurnal
 
@@ -46,7 +47,7 @@ def forecast(values, own=None, horizons=(0,), cuts=(), interval=HALF_HOUR, first
 )
 def test_agrees_with_the_plain_recursion(N, missing, interval):
     values = waves(T=200, N=N, missing=missing)
-    own = dark(values, 110, 130)
+    own = withhold(values, 110, 130)
     own[60:64, 0] = np.nan
     horizons = (0, 1, 5, 46, 47, 48, 130)
     mean, lower, upper = forecast(values, own, horizons, interval=interval)
@@ -65,7 +66,7 @@ def test_agrees_with_the_plain_recursion(N, missing, interval):
 )
 def test_cuts_change_no_bit(cuts, missing, hidden):
     values = waves(T=120, N=5, missing=missing)
-    own = dark(values, 80, 100) if hidden else values
+    own = withhold(values, 80, 100) if hidden else values
     whole = forecast(values, own, (0, 3, 50))
     assert whole.tobytes() == forecast(values, own, (0, 3, 50), sorted(cuts)).tobytes()
 
@@ -79,7 +80,7 @@ def test_cuts_change_no_bit(cuts, missing, hidden):
 def test_a_withheld_truth_reaches_nothing(targets, missing, seed):
     """Not its own target, neither in the span nor after it; nor any other."""
     values = waves(N=9, T=150, seed=seed, missing=missing)
-    own = dark(values, 60, 110, sorted(targets))
+    own = withhold(values, 60, 110, sorted(targets))
     changed = values.copy()
     changed[60:110, min(targets)] += 5.0
     one, other = forecast(values, own, (0, 1, 48)), forecast(changed, own, (0, 1, 48))
@@ -88,17 +89,17 @@ def test_a_withheld_truth_reaches_nothing(targets, missing, seed):
 
 def test_others_of_the_same_step_do_not_matter():
     values = waves(N=6, T=150)
-    alone = dark(values, 120, 121, [2])
-    one, other = forecast(values, alone), forecast(values, dark(values, 120, 121))
+    alone = withhold(values, 120, 121, [2])
+    one, other = forecast(values, alone), forecast(values, withhold(values, 120, 121))
     np.testing.assert_array_equal(one[:, :121, 2], other[:, :121, 2])
 
 
 def test_a_gap_and_a_horizon_are_forecast_alike():
-    """What is forecast a steps ahead is what is said in the dark after a steps, but for the knot
+    """What is forecast a steps ahead is what is said in the gap after a steps, but for the knot
     that the gap's first half hour completes."""
     values = waves(N=6, T=200)
     ages = [1, 2, 7, 24, 45, 48, 60]
-    gap = forecast(values, dark(values, 120))[..., 0]
+    gap = forecast(values, withhold(values, 120))[..., 0]
     ahead = forecast(values[:120], horizons=(0, *ages))
     for h, a in enumerate(ages, start=1):
         np.testing.assert_allclose(gap[:, 119 + a], ahead[:, 119, :, h], atol=0.02)
@@ -115,7 +116,7 @@ def test_until_a_day_is_known_the_last_value_stays():
 def test_a_day_that_repeats_is_known():
     day = 20 + 5 * np.sin(2 * np.pi * np.arange(48) / 48)
     values = np.column_stack([np.tile(day, 8), 3 - np.tile(day, 8)])
-    mean, lower, upper = forecast(values, dark(values, 300))[..., 0]
+    mean, lower, upper = forecast(values, withhold(values, 300))[..., 0]
     np.testing.assert_allclose(mean[300:], values[300:], atol=1.0)
     assert (upper >= lower)[300:].all()
 
@@ -124,8 +125,8 @@ def test_a_gap_of_yesterday_is_bridged():
     values = waves(N=4, T=160)
     gone = values.copy()
     gone[60:90] = np.nan
-    assert np.isfinite(forecast(gone, dark(gone, 110))[:, 1:]).any()
-    assert np.abs(forecast(gone, dark(gone, 110))[0, 110:] - values[110:, :, None]).max() < 20
+    assert np.isfinite(forecast(gone, withhold(gone, 110))[:, 1:]).any()
+    assert np.abs(forecast(gone, withhold(gone, 110))[0, 110:] - values[110:, :, None]).max() < 20
 
 
 def test_blocks_stand_alone():
@@ -187,6 +188,6 @@ def test_better_than_yesterday_and_the_last_value_on_the_sample(lab):
 
 @pytest.mark.parametrize("start", [50, 72, 84, 96])
 def test_intervals_hold_through_a_day_in_the_dark(lab, start):
-    _, lower, upper = forecast(lab, dark(lab, start, start + 48))[..., 0]
+    _, lower, upper = forecast(lab, withhold(lab, start, start + 48))[..., 0]
     span = slice(start, start + 48)
     assert ((lower <= lab) & (lab <= upper))[span].mean() > 0.85

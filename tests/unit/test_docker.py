@@ -41,7 +41,7 @@ def test_compose_files_keep_to_the_specification(file):
     assert made["name"] == "gapcast"
 
 
-def test_the_schema_refuses_what_is_wrong():
+def test_the_schema_rejects_what_is_wrong():
     schema = json.loads((ROOT / "tests/compose-spec/compose-spec.json").read_text())
     wrong = {"services": {"a": {"imag": "x"}}}
     assert list(validator_for(schema)(schema).iter_errors(wrong))

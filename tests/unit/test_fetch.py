@@ -130,7 +130,7 @@ def test_a_download_complete_but_not_unpacked_is_not_fetched_again(tmp_path, ser
     [(TEXT[:-1] + b"x", "SHA-256 .* was expected"), (TEXT + b"x", "bytes of text where"),
      (TEXT[:-1], "bytes of text where"), (b"<html>Sorry</html>", "18 bytes of text where")],
 )  # fmt: skip
-def test_what_is_not_the_data_set_is_refused_and_removed(tmp_path, server, text, message):
+def test_what_is_not_the_data_set_is_rejected_and_removed(tmp_path, server, text, message):
     server.body = gzip.compress(text)
     with pytest.raises(DataError, match=f"not lab: .*{message}"):
         fetch(data_set(server), tmp_path)

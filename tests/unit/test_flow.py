@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import numpy as np
 
-from gapcast.engine.backend import Backend
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
-from gapcast.engine.testing.backend import MODELS
-from gapcast.engine.testing.played import config, play
-from gapcast.engine.testing.stage import Stage
 from gapcast.plugins.forecasters.persistence import Persistence
 
 
@@ -46,30 +39,6 @@ def test_rows_of_lagged_steps_stand_at_their_own_time():
     result = StepResult(100, now, [rows], [], [past])
     (late, row) = Rows([Series("1", "t")], [model], 60_000_000).table(result).to_pylist()
     shown = ("horizon", "forecast", "truth", "status", "gap_age")
-    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "hidden", 4]
+    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "withheld", 4]
     assert [row[k] for k in shown] == [0, 2.0, 7.0, "observed", 1]
     assert (row["time"] - late["time"]).total_seconds() == 12 * 60
-
-
-class StoppedInBetween(Backend):
-    """Is asked to stop when the flow has just looked whether it should, once."""
-
-    def run(self, job):
-        with job.flow(100_000) as flow:
-            flow.checkpoints.due = lambda: self.stop()
-            (shard,) = job.shards(job.shares(1))
-            for frame in flow.frames(lambda: None, shard.snapshot):
-                flow.add(shard.step(frame))
-            return flow.finish(shard.finish())
-
-    def stop(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        self.stop = bool
-        return False
-
-
-def test_a_run_is_never_stopped_without_a_checkpoint(tmp_path):
-    backend = {"type": "test_flow:StoppedInBetween"}
-    run = play(config(backend, MODELS, "each", tmp_path, "1h"), tmp_path, Stage(15)).sound()
-    assert run.manifest["state"] == "interrupted"
-    assert len(run.states) == 1

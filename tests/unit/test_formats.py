@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from doubles import place
 from pydantic import ValidationError
 
 from gapcast.engine.errors import SourceError
-from gapcast.engine.readings import DEAD, RAW_LIMIT, READINGS
+from gapcast.engine.readings import DEAD_LETTERS, RAW_LIMIT, READINGS
 from gapcast.plugins.sources.formats import FORMATS, guess, load
 from gapcast.plugins.sources.formats.format import TextFormat
 from gapcast.plugins.sources.formats.intel_lab import IntelLab
@@ -32,10 +33,10 @@ def everything(opened, limit=1 << 30):
     while True:
         read = opened.read(partition, position, limit)
         read.readings.validate(full=True)
-        read.dead.validate(full=True)
-        assert (read.readings.schema, read.dead.schema) == (READINGS, DEAD)
+        read.dead_letters.validate(full=True)
+        assert (read.readings.schema, read.dead_letters.schema) == (READINGS, DEAD_LETTERS)
         readings += read.readings.to_pylist()
-        dead += read.dead.to_pylist()
+        dead += read.dead_letters.to_pylist()
         position = read.position
         if read.ended:
             opened.close()
@@ -53,7 +54,7 @@ def short(readings):
 
 
 def reasons(dead):
-    return [(d["where"], d["reason"], d["raw"]) for d in dead]
+    return [(place(d), d["reason"], d["raw"]) for d in dead]
 
 
 # --- intel-lab ------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ def test_csv_wide_by_row(tmp_path):
         (2, "1", "temperature", 20.5), (2, "1", "RH", 40.0), (3, "2", "RH", None),
         (4, "3", "temperature", 7.0),
     ]  # fmt: skip
-    assert [(d["where"], d["sensor"], d["quantity"], d["raw"]) for d in dead] == [
+    assert [(place(d), d["sensor"], d["quantity"], d["raw"]) for d in dead] == [
         ("data:3", "2", "temperature", b"x")
     ]
     assert {r["time"] for r in readings} == {NOON}
@@ -337,15 +338,15 @@ def test_parquet_wide(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [(LONG | {"time": [1.5] * 4}, "column 'time' is of type double"),
-     (LONG | {"value": ["x"] * 4}, "values that are no numbers"),
+     (LONG | {"value": ["x"] * 4}, "values that are not numbers"),
      ({"time": LONG["time"]}, "no column 'sensor'")],
 )  # fmt: skip
-def test_parquet_of_the_wrong_types_is_refused(tmp_path, columns, message):
+def test_parquet_of_the_wrong_types_is_rejected(tmp_path, columns, message):
     with pytest.raises(SourceError, match=message):
         everything(source(table(tmp_path, columns)))
 
 
-def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+def test_a_file_that_is_no_parquet_is_rejected(tmp_path):
     with pytest.raises(SourceError, match=r"x\.parquet: cannot be read"):
         of(tmp_path, "time,sensor", name="x.parquet")
 
@@ -382,7 +383,7 @@ def test_names_that_tell_their_format(path, name):
      ({"format": "csv", "options": {"x": 1}}, "x\n  Extra"),
      ({"path": "a.csv", "delimeter": ";"}, "delimeter")],
 )  # fmt: skip
-def test_wrong_parameters_are_refused_before_anything_is_read(params, message):
+def test_wrong_parameters_are_rejected_before_anything_is_read(params, message):
     with pytest.raises(ValidationError) as caught:
         ReplaySource.Params(**({"path": "data.txt"} | params))
     assert message in str(caught.value)

@@ -8,13 +8,15 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 import pytest
+from doubles import place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
-from gapcast.engine.grid.grid import Counts, Grid, GridSpec
-from gapcast.engine.network.network import Network
-from gapcast.engine.readings import DEAD, READINGS
+from gapcast.engine.grid.counts import Counts
+from gapcast.engine.grid.grid import Grid, GridSpec
+from gapcast.engine.network.series import Network
+from gapcast.engine.readings import DEAD_LETTERS, READINGS
 
 SENSORS = ("a", "b", "c")
 NETWORK = Network.of(Series(s, "t") for s in SENSORS)
@@ -49,15 +51,15 @@ def reference(partitions, spec, limits):
             counts.read += 1
             step = time // spec.interval
             if sensor not in SENSORS or time < spec.earliest:
-                counts.dead += 1
+                counts.invalid += 1
                 continue
             if value is not None and abs(value) > 1e100:
-                counts.dead += 1
+                counts.invalid += 1
                 continue
             if watermark is not None and time > watermark + spec.future:
                 jumps += 1
                 if jumps < 10:
-                    counts.dead += 1
+                    counts.invalid += 1
                     continue
             elif watermark is not None and (step + 1) * spec.interval + spec.lateness <= watermark:
                 counts.late += 1
@@ -100,7 +102,7 @@ def run(partitions, spec, limits, cuts=(), turns=None):
         dead += len(grid.add(p, batch(piece), NOW))
         if at[p] == len(partitions[p]):
             grid.end(p)
-        for frame in grid.closed():
+        for frame, _ in grid.closed():
             for t, row in enumerate(frame.values):
                 steps.append(frame.first + t)
                 cells.update(
@@ -136,7 +138,7 @@ def test_same_as_reference_however_cut(partitions, spec, cuts):
     assert settled == counts
     assert settled.read == sum(asdict(settled).values()) - settled.read
     assert steps == list(range(steps[0], steps[-1] + 1)) if steps else not expected
-    assert dead == settled.late + settled.dead + sum_rejected(partitions, spec)
+    assert dead == settled.late + settled.invalid + sum_rejected(partitions, spec)
 
 
 def sum_rejected(partitions, spec):
@@ -154,9 +156,9 @@ def accepted(partitions, spec):
     for p, rows in enumerate(partitions):
         kept = []
         for row in rows:
-            before = grid.counts.late + grid.counts.dead
+            before = grid.counts.late + grid.counts.invalid
             grid.add(p, batch([row]), NOW)
-            if grid.counts.late + grid.counts.dead == before:
+            if grid.counts.late + grid.counts.invalid == before:
                 kept.append(row)
         yield kept
 
@@ -186,8 +188,8 @@ def test_dead_letters_say_why_and_where():
         (NOW * 10, "c", 20.0, 7),
     ]
     dead = grid.add(0, batch(rows), NOW)
-    assert dead.schema == DEAD
-    assert [(d["where"], d["reason"].split(":")[0]) for d in dead.to_pylist()] == [
+    assert dead.schema == DEAD_LETTERS
+    assert [(place(d), d["reason"].split(":")[0]) for d in dead.to_pylist()] == [
         ("data.txt:2", "time before grid.earliest"),
         ("data.txt:3", "unknown series"),
         ("data.txt:4", "not a number any measurement can have"),
@@ -202,7 +204,7 @@ def test_one_clock_in_2099_does_not_close_everything():
     grid = Grid(spec, ["p"], NETWORK, {})
     grid.add(0, batch([(MINUTE, "a", 1.0, 1), (500 * MINUTE, "b", 2.0, 2)]), NOW)
     grid.add(0, batch([(2 * MINUTE, "a", 3.0, 3)]), NOW)
-    assert (grid.counts.dead, grid.counts.late) == (1, 0)
+    assert (grid.counts.invalid, grid.counts.late) == (1, 0)
     assert grid.watermark == 2 * MINUTE
 
 
@@ -211,7 +213,7 @@ def test_a_jump_many_agree_on_is_believed():
     grid = Grid(spec, ["p"], NETWORK, {})
     grid.add(0, batch([(MINUTE, "a", 1.0, 1)]), NOW)
     grid.add(0, batch([(500 * MINUTE, "b", 2.0, 2 + i) for i in range(10)]), NOW)
-    assert grid.counts.dead == 9
+    assert grid.counts.invalid == 9
     assert grid.watermark == 500 * MINUTE
 
 
@@ -221,18 +223,18 @@ def test_an_idle_partition_stops_holding_and_its_late_readings_are_counted():
     assert list(grid.closed()) == []
     assert grid.idle(1)
     assert not grid.idle(1)
-    assert sum(len(f.values) for f in grid.closed()) == 5
+    assert sum(len(f.values) for f, _ in grid.closed()) == 5
     dead = grid.add(1, batch([(MINUTE, "b", 1.0, 1), (6 * MINUTE, "b", 1.0, 2)]), NOW)
     assert len(dead) == 1
     assert grid.counts.late == 1
 
 
-def test_a_long_gap_comes_in_pieces_of_bounded_size(monkeypatch):
-    monkeypatch.setattr("gapcast.engine.grid.grid.MOST_CELLS", 300)
-    grid = Grid(GridSpec(MINUTE, earliest=0, future=10**15), ["p"], NETWORK, {})
+def test_a_long_gap_comes_in_pieces_of_bounded_size():
+    spec = GridSpec(MINUTE, earliest=0, future=10**15)
+    grid = Grid(spec, ["p"], NETWORK, {}, most_cells=300)
     grid.add(0, batch([(0, "a", 1.0, 1), (1000 * MINUTE, "b", 2.0, 2)]), NOW)
     grid.end(0)
-    frames = list(grid.closed())
+    frames = [frame for frame, _ in grid.closed()]
     assert [len(f.values) for f in frames] == [100] * 10 + [1]
     values = np.concatenate([f.values for f in frames])
     assert np.isfinite(values).sum() == 2
@@ -247,5 +249,5 @@ def test_aggregates(how, expected):
     rows = [(30, "a", 3.0, 1), (10, "a", 1.0, 2), (20, "a", 2.0, 3), (40, "a", None, 4)]
     grid.add(0, batch(rows), NOW)
     grid.end(0)
-    (frame,) = grid.closed()
+    ((frame, _),) = grid.closed()
     assert frame.values[0, 0] == expected

@@ -11,7 +11,8 @@ import pytest
 
 from gapcast.engine.forecaster import Forecast, Frame, Model, Needs, Series
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.shard.calibration import DARK, DOUBT, SEEN, Intervals
 from gapcast.engine.shard.kernels.calibration import GREATEST, LEAST
 from gapcast.plugins.forecasters.persistence import Persistence
@@ -188,16 +189,16 @@ def test_after_a_release_the_gap_is_over():
     shown, withheld = own.copy(), nothing(own)
     shown[60:100], withheld[60:100] = np.nan, own[60:100]
     forecast = claims(mean, 1.0)
-    dark, light = Intervals(lay, Needs()), Intervals(lay, Needs())
+    masked, light = Intervals(lay, Needs()), Intervals(lay, Needs())
     step(light, lay, part(forecast, slice(0, 100)), own[:100], nothing(own[:100]))
-    step(dark, lay, part(forecast, slice(0, 60)), own[:60], nothing(own[:60]))
-    dark.open()
+    step(masked, lay, part(forecast, slice(0, 60)), own[:60], nothing(own[:60]))
+    masked.open()
     of = slice(60, 100)
-    step(dark, lay, part(forecast, of), shown[of], withheld[of], first=67)
-    dark.release()
-    dark.see(own[of], 67)
+    step(masked, lay, part(forecast, of), shown[of], withheld[of], first=67)
+    masked.release()
+    masked.see(own[of], 67)
     for name in ("at", "value", "square", "weight"):
-        np.testing.assert_array_equal(dark.state[name], light.state[name])
+        np.testing.assert_array_equal(masked.state[name], light.state[name])
 
 
 def test_without_a_claim_it_is_what_holding_has_cost_at_that_age():
@@ -227,8 +228,8 @@ def test_a_model_that_sees_no_neighbour_is_no_surer_than_holding():
     seeing = step(Intervals(lay, needs), lay, forecast, own, nothing(own), values=values)
     values = values.copy()
     values[350:] = np.nan
-    blind = step(Intervals(lay, needs), lay, forecast, own, nothing(own), values=values)
-    np.testing.assert_array_equal(seeing[:, :350], blind[:, :350])
-    narrow, wide = ((a[1] - a[0])[360:].min() for a in (seeing, blind))
+    alone = step(Intervals(lay, needs), lay, forecast, own, nothing(own), values=values)
+    np.testing.assert_array_equal(seeing[:, :350], alone[:, :350])
+    narrow, wide = ((a[1] - a[0])[360:].min() for a in (seeing, alone))
     assert wide > 20 * narrow
     assert NormalDist().inv_cdf(0.95) < wide

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from doubles import place
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ def decode(values, keys=(), times=(), wanted=("temperature", "humidity"), **para
         )
         for r in found.readings.to_pylist()
     ]
-    return rows, found.dead.to_pylist()
+    return rows, found.dead_letters.to_pylist()
 
 
 def made_of(values, keys=(), times=(), wanted=("temperature", "humidity"), **params):
@@ -117,7 +118,7 @@ def test_a_record_that_is_none_costs_only_itself(value, reason):
     good = [long(i, float(i)) for i in range(200)]
     rows, (dead,) = decode([*good[:100], value, *good[100:]])
     assert [r[:4] for r in rows] == [(i, "7", "temperature", float(i)) for i in range(200)]
-    assert (dead["reason"], dead["where"]) == (reason, "t-0:207")
+    assert (dead["reason"], place(dead)) == (reason, "t-0:207")
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     assert dead["raw"] == raw[:RAW_LIMIT]
 
@@ -179,7 +180,7 @@ def test_csv_lines_one_or_several_a_record():
         (0, "1", "temperature", 20.5, 7), (1, "1", "temperature", None, 7),
         (2, "2", "humidity", 40.0, 13),
     ]  # fmt: skip
-    assert (dead["reason"], dead["where"], dead["raw"]) == ("malformed time", "t-0:9", b"oops")
+    assert (dead["reason"], place(dead), dead["raw"]) == ("malformed time", "t-0:9", b"oops")
 
 
 def test_csv_beside_key_and_timestamp():
@@ -195,7 +196,7 @@ def test_csv_beside_key_and_timestamp():
         key_is_sensor=True, timestamp_is_time=True,
     )  # fmt: skip
     assert rows == [(0, "1", "temperature", 20.5, 7), (0, "1", "humidity", 41.0, 7)]
-    assert [(d["reason"], d["where"]) for d in dead] == [
+    assert [(d["reason"], place(d)) for d in dead] == [
         ("no key that is a name", "t-0:9"), ("no key that is a name", "t-0:11"),
         ("no timestamp", "t-0:13"),
     ]  # fmt: skip
@@ -208,7 +209,7 @@ def test_lines_of_the_intel_lab():
         (0.5, "7", "temperature", 20.5, 7), (0.5, "7", "humidity", 40.25, 7),
         (1, "7", "temperature", 21.5, 9),
     ]  # fmt: skip
-    assert [(d["reason"], d["where"]) for d in dead] == [("malformed line", "t-0:11")]
+    assert [(d["reason"], place(d)) for d in dead] == [("malformed line", "t-0:11")]
 
 
 def stream(**columns):
@@ -259,9 +260,9 @@ def test_a_stream_that_is_none_costs_only_itself():
         [good, b"", b"ARROW1", lacks, words, good[: len(good) // 2], good], format="arrow"
     )
     assert [r[4] for r in rows] == [7, 19]
-    assert [d["where"] for d in dead] == ["t-0:13", "t-0:15", "t-0:9", "t-0:11", "t-0:17"]
+    assert [place(d) for d in dead] == ["t-0:13", "t-0:15", "t-0:9", "t-0:11", "t-0:17"]
     assert "no column 'quantity'" in dead[0]["reason"]
-    assert "values that are no numbers" in dead[1]["reason"]
+    assert "values that are not numbers" in dead[1]["reason"]
     assert all("not an Arrow IPC stream" in d["reason"] for d in dead[2:])
 
 
@@ -274,7 +275,7 @@ def test_a_damaged_stream_never_harms(where, what):
     at = where % len(good)
     found = made_of([good[:at] + what + good[at + len(what) :]], format="arrow")
     assert found.readings.validate(full=True) is None
-    assert len(found.readings) + len(found.dead) <= 2
+    assert len(found.readings) + len(found.dead_letters) <= 2
 
 
 JSON = st.recursive(
@@ -301,7 +302,7 @@ def test_a_block_and_its_records_give_the_same(values):
     for i, value in enumerate(values):
         one = decode([value])
         rows += [(*r[:4], 7 + 2 * i) for r in one[0]]
-        dead += [{**d, "where": f"t-0:{7 + 2 * i}"} for d in one[1]]
+        dead += [{**d, "offset": 7 + 2 * i} for d in one[1]]
     assert whole[0] == rows
     assert sorted(map(str, whole[1])) == sorted(map(str, dead))
 
@@ -321,7 +322,7 @@ def test_one_bad_record_does_not_make_all_of_a_block_slow(monkeypatch):
     ("params", "words"),
     [
         ({"format": "jsno"}, "unknown format 'jsno'"),
-        ({"format": "parquet"}, "is no format of lines"),
+        ({"format": "parquet"}, "is not a line format"),
         ({"format": "intel-lab", "key_is_sensor": True}, "in themselves"),
         ({"settings": {"group.id": "x"}}, "group.id is not to be set here"),
         ({"sasl": {"mechanism": "PLAIN", "username": "u"}}, "username and password"),
@@ -367,7 +368,7 @@ def test_what_is_encoded_is_decoded_bit_for_bit(rows):
         assert sorted(map(repr, (r[:4] for r in found))) == sorted(map(repr, rows))
 
 
-def test_what_a_value_cannot_hold_is_null_or_refused():
+def test_what_a_value_cannot_hold_is_null_or_rejected():
     columns = {
         "a": pa.array([float("nan"), float("inf"), None]),
         "b": pa.array([b"\xff", None, b""]),

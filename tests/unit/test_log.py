@@ -136,6 +136,6 @@ def test_parameters_show_placeholders_for_secrets():
     assert login.password == "hunter2!"
     assert "hunter2!" not in f"{login!r} {login}"
     assert "${PASSWORD}" in repr(login)
-    with pytest.raises(ValueError, match="user") as refused:
+    with pytest.raises(ValueError, match="user") as rejected:
         Login(password="hunter2!", user="x")
-    assert "hunter2!" not in str(refused.value)
+    assert "hunter2!" not in str(rejected.value)

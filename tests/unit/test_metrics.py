@@ -107,8 +107,8 @@ def test_ages_fall_in_their_classes_whatever_the_step(minutes):
     age = np.arange(1, 3000, dtype=np.int32)[:, None]
     ones = np.ones((len(age), 1, 1))
     _, rows = scored(ones, ones, ones, ones[..., 0], age=age, interval=minutes * MINUTE)
-    dark = age[:, 0] * minutes
-    counts = [np.sum(dark < 60), np.sum(dark < 360), np.sum(dark < 1440), len(dark)]
+    gap = age[:, 0] * minutes
+    counts = [np.sum(gap < 60), np.sum(gap < 360), np.sum(gap < 1440), len(gap)]
     expected = dict(zip(GAP_AGES, np.diff(counts, prepend=0).tolist(), strict=True))
     assert {row["gap"]: row["n"] for row in rows} == {k: n for k, n in expected.items() if n}
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from waves import dark, stepped, waves
+from waves import stepped, waves, withhold
 
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 
@@ -43,7 +44,7 @@ def test_units_do_not_matter(forecast, scale):
 
 def test_intervals_widen_into_a_gap_and_hold_their_share(forecast):
     values = waves(N=12, T=600, seed=5)
-    _, lower, upper = forecast(values, dark(values, 500))
+    _, lower, upper = forecast(values, withhold(values, 500))
     half = (upper - lower).mean(1)
     assert half[500] < half[510]
     _, low, high = forecast(values)

@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Model, Needs, Series
 from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.network.layouts import for_targets, halo, lay_out, narrow
 from gapcast.engine.network.nearest import nearest
-from gapcast.engine.network.network import (
-    CANDIDATES,
-    Network,
-    halo,
-    lay_out,
-    narrow,
-    natural,
-    part,
-    read_positions,
-)
+from gapcast.engine.network.neighbours import CANDIDATES
+from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.plugin import Params
 
 LINE = {str(i): (float(i), 0.0) for i in range(1, 101)}
@@ -107,14 +100,14 @@ def test_other_quantities_stand_beside_their_neighbour():
 
 def test_a_part_keeps_its_targets_rows():
     layout = laid(network(), Neighbours(nearest=2))
-    second = part(layout, slice(2, 5))
+    second = for_targets(layout, slice(2, 5))
     assert second.n == 3
     np.testing.assert_array_equal(second.regressors, layout.regressors[2:])
 
 
 def test_a_narrow_layout_means_the_same_series():
     net = network(9, ("h", "t"))
-    layout = part(laid(net, Neighbours(nearest=2), quantities=("h",)), slice(3, 5))
+    layout = for_targets(laid(net, Neighbours(nearest=2), quantities=("h",)), slice(3, 5))
     columns = halo(layout)
     small = narrow(layout, columns)
     assert len(small.series) == len(columns) < len(layout.series)

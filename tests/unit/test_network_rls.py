@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_oracle import NetworkOracle
-from waves import dark, stepped, waves
+from waves import stepped, waves, withhold
 
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.network.network import Network, lay_out, part
+from gapcast.engine.network.layouts import for_targets, lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 
@@ -35,7 +36,7 @@ def forecast(values, own=None, cuts=(), **of):
 @pytest.mark.parametrize("N", [1, 2, 5, 23])
 def test_agrees_with_the_plain_recursion(N, missing):
     values = waves(N=N, missing=missing)
-    own = dark(values, 60, 80)
+    own = withhold(values, 60, 80)
     own[110:130, 0] = np.nan
     mean, lower, upper = forecast(values, own)
     oracle = NetworkOracle(N, range(N))
@@ -57,7 +58,7 @@ def test_the_prior_weighs_time_not_steps(interval):
 def test_members_that_are_no_targets_serve_those_that_are():
     values = waves(N=12, missing=0.1)
     targets = [3, 4, 9]
-    own = dark(values[:, targets], 100, 120)
+    own = withhold(values[:, targets], 100, 120)
     mean = forecast(values, own, targets=targets)[0]
     oracle = NetworkOracle(12, targets)
     expected = [oracle.step(x, y)[0] for x, y in zip(values, own, strict=True)]
@@ -72,7 +73,7 @@ def test_members_that_are_no_targets_serve_those_that_are():
 )
 def test_cuts_change_no_bit(cuts, missing, hidden):
     values = waves(T=120, N=11, missing=missing)
-    own = dark(values, 60, 80) if hidden else values
+    own = withhold(values, 60, 80) if hidden else values
     whole = forecast(values, own)
     assert whole.tobytes() == forecast(values, own, sorted(cuts)).tobytes()
 
@@ -84,7 +85,7 @@ def test_other_blocks_change_no_bit():
     whole = model.step(model.start(layout), view(layout, 0, values)).mean
     for u in range(layout.u):
         mine = np.flatnonzero(layout.units == u)
-        some = part(layout, mine)
+        some = for_targets(layout, mine)
         alone = model.step(model.start(some), view(some, 0, values)).mean
         assert alone.tobytes() == whole[:, mine].tobytes()
 
@@ -105,7 +106,7 @@ def test_width_of_the_table_changes_no_bit():
 def test_order_within_a_block_matters_only_while_neighbours_tie():
     values = waves(N=23)
     order = np.random.default_rng(0).permutation(23)
-    own = dark(values, 100, 130)
+    own = withhold(values, 100, 130)
     one, other = forecast(values, own)[0], forecast(values[:, order], own[:, order])[0]
     np.testing.assert_allclose(one[40:, order], other[40:], atol=1e-3)
 
@@ -121,7 +122,7 @@ def test_a_withheld_truth_reaches_nothing_of_its_own(targets, missing, seed):
     withheld or missing at the same time."""
     values = waves(N=9, T=110, seed=seed, missing=missing)
     rng = np.random.default_rng(seed)
-    own = dark(values, 40, 70, sorted(targets))
+    own = withhold(values, 40, 70, sorted(targets))
     changed = values.copy()
     victim = min(targets)
     changed[40:70, victim] += rng.normal(0, 5, 30)
@@ -131,7 +132,7 @@ def test_a_withheld_truth_reaches_nothing_of_its_own(targets, missing, seed):
 
 def test_a_truth_withheld_from_the_first_step_on_is_not_seen():
     values = waves(N=4, T=60)
-    own = dark(values, 0, 30)
+    own = withhold(values, 0, 30)
     changed = values.copy()
     changed[:30, 2] = 1e6
     one, other = forecast(values, own), forecast(changed, own)
@@ -170,14 +171,14 @@ def test_a_sensor_nobody_speaks_for_stays_where_it_was():
 def test_learns_a_line_from_one_neighbour():
     x = waves(N=1, T=600)
     values = np.column_stack([x, 3 + 0.9 * x])
-    mean = forecast(values, dark(values, 500))[0]
+    mean = forecast(values, withhold(values, 500))[0]
     assert np.sqrt(((mean - values)[500:, 1] ** 2).mean()) < 0.2 * values[500:, 1].std()
 
 
 def test_a_gap_starts_with_what_is_left_of_the_last_residual():
     values = waves(N=12, T=300)
     values[150:, 3] += np.linspace(0, 40, 150) ** 0.5
-    errors = np.abs(forecast(values, dark(values, 200))[0] - values)[200:, 3]
+    errors = np.abs(forecast(values, withhold(values, 200))[0] - values)[200:, 3]
     assert errors[0] < 0.5 * errors[20:].mean()
 
 
@@ -187,7 +188,7 @@ def test_a_member_gone_for_good_is_let_go():
     gone[150:, 3] = np.nan
     kept = np.delete(np.arange(12), 3)
     errors = [
-        ((forecast(v, dark(v, 200))[0] - v)[200:] ** 2).mean(axis=0)
+        ((forecast(v, withhold(v, 200))[0] - v)[200:] ** 2).mean(axis=0)
         for v in (gone, np.ascontiguousarray(values[:, kept]))
     ]
     assert errors[0][kept].mean() < 1.2 * errors[1].mean()
@@ -199,7 +200,7 @@ def test_a_dying_member_does_little_harm():
     broken[100:, [3, 9]] = 122.153
     sound = np.delete(np.arange(20), [3, 9])
     errors = [
-        ((forecast(v, dark(v, 180))[0] - v)[180:, sound] ** 2).mean() for v in (values, broken)
+        ((forecast(v, withhold(v, 180))[0] - v)[180:, sound] ** 2).mean() for v in (values, broken)
     ]
     assert errors[1] < 1.5 * errors[0]
 
@@ -213,7 +214,7 @@ def test_hardly_ever_seen_is_no_reason_to_be_wild(seed):
 
 def test_constant_sensors_are_forecast_as_they_are():
     values = np.tile([20.0, 21.0, 25.0, 18.0], (400, 1))
-    mean, lower, _ = forecast(values, dark(values, 300))
+    mean, lower, _ = forecast(values, withhold(values, 300))
     np.testing.assert_allclose(mean[300:], values[300:], atol=0.3)
     assert np.isfinite(lower[300:]).all()
 
@@ -229,8 +230,8 @@ def test_years_of_anything_stay_finite(huge):
 
 
 def errors(values, truth, start, stop=None):
-    """Squared errors in the dark span; `values` may lack what others miss."""
-    mean = forecast(values, dark(values, start, stop))[0]
+    """Squared errors in the gap span; `values` may lack what others miss."""
+    mean = forecast(values, withhold(values, start, stop))[0]
     return ((mean - truth)[start:stop]) ** 2
 
 

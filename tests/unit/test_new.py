@@ -75,14 +75,14 @@ def test_the_command_says_what_it_wrote_and_what_is_next(tmp_path):
     assert "pip install -e" in done.stderr
     again = new("forecaster", "mine", "--out", "here")
     assert again.returncode == 1
-    assert again.stderr == "here/gapcast-mine is there already; choose another name or --out\n"
+    assert again.stderr == "here/gapcast-mine already exists; choose another name or --out\n"
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
         (Kind.FORECASTER, "My Model", "is no name"),
-        (Kind.FORECASTER, "ema", "is there already, from gapcast"),
+        (Kind.FORECASTER, "ema", "already exists, from gapcast"),
         (Kind.BACKEND, "mine", "none for a backend"),
     ],
 )

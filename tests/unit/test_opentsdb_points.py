@@ -168,7 +168,7 @@ def test_figures_of_the_run_belong_to_no_row():
         ({"url": "http://u:secret@tsd"}, "no user, password"),
         ({"metric": "{quantity}.{kind}.{series}"}, "unknown field {kind}"),
         ({"metric": "{quantity} {series}"}, "characters other than"),
-        ({"metric": "{model}.{quantity}.{series}"}, "{model} belongs into tags"),
+        ({"metric": "{model}.{quantity}.{series}"}, "{model} belongs in tags"),
         ({"metric": "forecast.{series}"}, "name {quantity}: points would clash"),
         ({"tags": {"sensor": "{sensor}", "model": "{model}"}}, "name {horizon}"),
         ({"tags": {"all": "{sensor}-{model}-{horizon}"}}, "{sensor} must be in a tag"),
@@ -177,7 +177,7 @@ def test_figures_of_the_run_belong_to_no_row():
         ({"user": "me"}, "go together"),
     ],
 )
-def test_parameters_that_would_lose_points_are_refused(wrong, message):
-    with pytest.raises(ValidationError, match=re.escape(message)) as refused:
+def test_parameters_that_would_lose_points_are_rejected(wrong, message):
+    with pytest.raises(ValidationError, match=re.escape(message)) as rejected:
         OpenTsdbSink.Params(**{"url": "http://tsd:4242", **wrong})
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(rejected.value)

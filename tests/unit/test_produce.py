@@ -11,13 +11,14 @@ from doubles import SCRIPTS
 from test_run import config, wave
 
 from gapcast import run
-from gapcast.engine.checkpoint.format import Checkpoints
+from gapcast.engine.checkpoint.schedule import Checkpoints
 from gapcast.engine.config import load_production
 from gapcast.engine.errors import SinkError
-from gapcast.engine.output.delivery import DeadLetters, Delivery
-from gapcast.engine.readings import DEAD, READINGS
+from gapcast.engine.output.dead_letters import DeadLetters
+from gapcast.engine.output.delivery import SinkWriter
+from gapcast.engine.readings import READINGS, dead_letters
 from gapcast.engine.run.produce import produce
-from gapcast.engine.sink import Committed, Receives, Refused, Retry, Sink
+from gapcast.engine.sink import Committed, Receives, Rejected, Retry, Sink
 from gapcast.engine.sink import Delivery as Promise
 
 
@@ -31,9 +32,6 @@ class Remembers(Sink):
     def open(self, job, generation):
         pass
 
-    def last_committed(self):
-        return None
-
     def write(self, epoch, table):
         if self.answers:
             return self.answers.pop(0)
@@ -42,7 +40,7 @@ class Remembers(Sink):
 
 
 class Dead(Remembers):
-    receives = Receives.DEAD
+    receives = Receives.DEAD_LETTERS
 
 
 class Readings(Remembers):
@@ -58,14 +56,14 @@ def _forget():
 
 
 def letter(number):
-    row = {"reason": "late", "where": f"a:{number}"}
-    return pa.RecordBatch.from_pylist([row], DEAD)
+    return dead_letters("late", "a", [number])
 
 
 def deliver(tmp_path, stopping=None):
-    dead = DeadLetters(tmp_path / "dead")
+    stopping = stopping or threading.Event()
     sinks = {"dead": Dead(Dead.Params())}
-    return dead, Delivery(sinks, dead, stopping or threading.Event())
+    dead = DeadLetters(tmp_path / "dead", sinks, stopping)
+    return dead, SinkWriter(sinks, dead, stopping)
 
 
 def test_dead_letters_are_delivered_with_the_file_that_holds_them(tmp_path):
@@ -74,17 +72,17 @@ def test_dead_letters_are_delivered_with_the_file_that_holds_them(tmp_path):
         dead.add(letter(number))
         assert len(Dead.got) == number
         dead.flush()
-    assert [(n, t["where"].to_pylist()) for n, t in Dead.got] == [(0, ["a:0"]), (1, ["a:1"])]
+    assert [(n, t["offset"].to_pylist()) for n, t in Dead.got] == [(0, [0]), (1, [1])]
     assert len(list((tmp_path / "dead").iterdir())) == 2
 
 
-def test_a_sink_for_dead_letters_may_ask_for_patience_and_refuse(tmp_path, caplog):
+def test_a_sink_for_dead_letters_may_ask_for_patience_and_reject(tmp_path, caplog):
     dead, _ = deliver(tmp_path)
-    Dead.answers += [Retry("busy"), Refused([0], ["too large"])]
+    Dead.answers += [Retry("busy"), Rejected([0], ["too large"])]
     dead.add(letter(0))
     dead.flush()
     assert "sink dead asks to be tried again: busy" in caplog.text
-    assert "sink dead refused 1 dead letters, which stay in" in caplog.text
+    assert "sink dead rejected 1 dead letters, which stay in" in caplog.text
     assert Dead.got == []
 
 
@@ -104,9 +102,9 @@ def test_a_run_delivers_its_dead_letters_before_the_checkpoint(tmp_path, monkeyp
     seen = []
     take = Checkpoints.take
 
-    def checked(self, snapshot, wait):
-        seen.append((snapshot.meta["grid"]["counts"]["late"], sum(len(t) for _, t in Dead.got)))
-        take(self, snapshot, wait)
+    def checked(self, contents, wait):
+        seen.append((contents.grid[0]["counts"]["late"], sum(len(t) for _, t in Dead.got)))
+        take(self, contents, wait)
 
     monkeypatch.setattr(Checkpoints, "take", checked)
     sinks = {"files": {"type": "files"}, "dead": {"type": "test_produce:Dead"}}
@@ -134,7 +132,7 @@ def test_everything_is_sent_in_order_of_time(tmp_path):
     made = production(tmp_path, **parts)
     heard = []
     done = produce(made, lambda so_far: heard.append(so_far.readings))
-    assert (done.readings, done.dead, heard[-1]) == (60, 0, 60)
+    assert (done.readings, done.invalid, heard[-1]) == (60, 0, 60)
     sent = pa.concat_tables([t for _, t in Readings.got])
     assert sent.schema == READINGS
     minutes = [int(v) for v in sent["value"].to_pylist()]

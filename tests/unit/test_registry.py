@@ -13,7 +13,7 @@ from gapcast.engine.registry import Kind, Registry
 from gapcast.engine.sink import Sink
 
 
-def refused(error, kind, name):
+def rejected(error, kind, name):
     with pytest.raises(error) as caught:
         Registry.installed().load(kind, name)
     return str(caught.value)
@@ -59,7 +59,7 @@ def test_built_ins_are_registered_as_anyone_s():
 
 def test_an_unknown_name_answers_with_the_nearest_and_all_known(site):
     install_acme(site)
-    message = refused(UnknownPlugin, Kind.SINK, "tsbd")
+    message = rejected(UnknownPlugin, Kind.SINK, "tsbd")
     assert message.startswith("unknown sink 'tsbd'; did you mean 'tsdb'? known: ")
     assert "null, tsdb (acme-plugins 1.2)" in message
     assert "files" in message
@@ -67,15 +67,15 @@ def test_an_unknown_name_answers_with_the_nearest_and_all_known(site):
 
 
 def test_an_unknown_name_like_no_other_still_lists_what_there_is():
-    message = refused(UnknownPlugin, Kind.BACKEND, "zzz")
+    message = rejected(UnknownPlugin, Kind.BACKEND, "zzz")
     assert message.startswith("unknown backend 'zzz'; known: ")
     assert "local" in message
 
 
-def test_a_name_claimed_twice_is_refused_until_the_package_is_named(site):
+def test_a_name_claimed_twice_is_rejected_until_the_package_is_named(site):
     install_acme(site)
     install(site, "Other_Files", "0.3", {"gapcast.sinks": {"tsdb": "other:Tsdb"}}, {"other": ACME})
-    message = refused(AmbiguousPlugin, Kind.SINK, "tsdb")
+    message = rejected(AmbiguousPlugin, Kind.SINK, "tsdb")
     assert message == (
         "sink 'tsdb' is claimed by Other_Files 0.3 and acme-plugins 1.2; "
         "write Other_Files:tsdb or acme-plugins:tsdb"
@@ -87,7 +87,7 @@ def test_a_name_claimed_twice_is_refused_until_the_package_is_named(site):
 
 def test_a_built_in_is_never_taken_over_in_silence(site):
     install(site, "taker", "1.0", {"gapcast.sinks": {"files": "taker:Null"}}, {"taker": ACME})
-    assert "gapcast:files" in refused(AmbiguousPlugin, Kind.SINK, "files")
+    assert "gapcast:files" in rejected(AmbiguousPlugin, Kind.SINK, "files")
     assert Registry.installed().find(Kind.SINK, "gapcast:files").package == "gapcast"
 
 
@@ -107,10 +107,10 @@ def test_before_the_colon_a_package_that_registered_the_name_wins_over_a_module(
 
 
 def test_neither_package_nor_module(site):
-    message = refused(UnknownPlugin, Kind.SINK, "nowhere.deep:Null")
+    message = rejected(UnknownPlugin, Kind.SINK, "nowhere.deep:Null")
     assert message == "unknown sink 'nowhere.deep:Null': no package or module 'nowhere.deep' here"
     install_acme(site)
-    assert "did you mean 'null'?" in refused(UnknownPlugin, Kind.SINK, "acme-plugins:nul")
+    assert "did you mean 'null'?" in rejected(UnknownPlugin, Kind.SINK, "acme-plugins:nul")
 
 
 BROKEN = {
@@ -124,7 +124,7 @@ BROKEN = {
     "stranger": ("class Null: ...", "it does not extend gapcast.engine.sink.Sink"),
     "partly": (
         "from gapcast.engine.sink import Sink\nclass Null(Sink):\n def open(self, j, g): ...",
-        "it does not define last_committed, write",
+        "it does not define write",
     ),
     "loose": (ACME + "\nNull.Params = dict", "its Params does not extend"),
 }
@@ -135,7 +135,7 @@ def test_a_broken_plugin_names_package_version_and_cause(site, name):
     source, cause = BROKEN[name]
     modules = {} if source is None else {name: source}
     install(site, "crumbling", "9.9", {"gapcast.sinks": {"crumb": f"{name}:Null"}}, modules)
-    message = refused(BrokenPlugin, Kind.SINK, "crumb")
+    message = rejected(BrokenPlugin, Kind.SINK, "crumb")
     prefix = f"sink 'crumb' (crumbling 9.9, {name}:Null) cannot be loaded: "
     assert message.startswith(prefix)
     assert cause in message
@@ -157,8 +157,9 @@ def test_a_missing_extra_says_what_to_install(site):
     install(
         site, "crumbling", "9.9", {"gapcast.sources": {"mq": "mq:Mq"}}, {"mq": "import queue_9"},
         requires=("numpy", 'Queue.9>=2 ; extra == "mq"', 'crumbling[mq] ; extra == "all"'),
+        extras=("all", "mq"),
     )  # fmt: skip
-    message = refused(BrokenPlugin, Kind.SOURCE, "mq")
+    message = rejected(BrokenPlugin, Kind.SOURCE, "mq")
     assert message.endswith("No module named 'queue_9'; pip install 'crumbling[mq]'")
 
 
@@ -172,10 +173,16 @@ def test_a_clash_is_listed_with_the_way_out(site):
     ]
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_has_its_contract_which_plugin_authors_import_by_its_name(kind):
+    contract = kind.contract()
+    assert f"{contract.__module__}.{contract.__name__}" == f"gapcast.engine.{kind}.{kind.title()}"
+
+
 def test_kinds_do_not_mix(site):
     install_acme(site)
-    assert "unknown source 'null'" in refused(UnknownPlugin, Kind.SOURCE, "null")
-    assert "does not extend gapcast.engine.source.Source" in refused(
+    assert "unknown source 'null'" in rejected(UnknownPlugin, Kind.SOURCE, "null")
+    assert "does not extend gapcast.engine.source.Source" in rejected(
         BrokenPlugin, Kind.SOURCE, "acme_plugins:Null"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from doubles import place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +54,7 @@ def content(pieces):
     pieces = list(pieces)
     return (
         [row for read in pieces for row in read.readings.to_pylist()],
-        [row for read in pieces for row in read.dead.to_pylist()],
+        [row for read in pieces for row in read.dead_letters.to_pylist()],
     )
 
 
@@ -95,7 +97,7 @@ def test_no_file_is_an_error_that_names_the_path(tmp_path, path, monkeypatch):
 def test_a_name_that_does_not_tell_its_format_is_an_error(tmp_path):
     (tmp_path / "data.txt").write_text(line(0))
     source = opened(str(tmp_path), format=None)
-    with pytest.raises(SourceError, match="the name does not tell the format"):
+    with pytest.raises(SourceError, match="the file name does not show the format"):
         source.read("data.txt", None, 1)
 
 
@@ -170,16 +172,6 @@ def test_a_new_source_goes_on_from_any_position(mixed):
         assert tuple(a + b for a, b in zip(so_far, rest, strict=True)) == whole
 
 
-def test_read_between_repeats_exactly_what_lies_between(mixed):
-    pieces = list(reads(mixed, "mixed", limit=2))
-    places = [None, *(read.position for read in pieces)]
-    for a in range(len(places)):
-        for b in range(a, len(places)):
-            if places[b] is not None:
-                again = list(mixed.read_between("mixed", places[a], places[b]))
-                assert content(again) == content(pieces[a:b])
-
-
 def test_a_source_that_reads_elsewhere_in_between_is_not_confused(mixed):
     first = mixed.read("mixed", None, 3)
     last = list(reads(mixed, "mixed"))[-1]
@@ -201,7 +193,7 @@ def test_partitions_may_be_read_from_several_threads(tmp_path):
 def test_the_end_stays_the_end(mixed):
     *_, last = reads(mixed, "mixed")
     again = mixed.read("mixed", last.position, 5)
-    assert (len(again.readings), len(again.dead), again.ended) == (0, 0, True)
+    assert (len(again.readings), len(again.dead_letters), again.ended) == (0, 0, True)
     assert again.position == last.position
     assert last.position.get("byte", len(MIXED)) == len(MIXED)
 
@@ -211,7 +203,7 @@ def test_the_end_stays_the_end(mixed):
 def test_an_empty_file_ends_at_once(tmp_path, how, format):
     (tmp_path / "empty").write_bytes(packed(b"", how))
     (read,) = reads(opened(str(tmp_path / "empty"), format=format), "empty")
-    assert (len(read.readings), len(read.dead), read.ended) == (0, 0, True)
+    assert (len(read.readings), len(read.dead_letters), read.ended) == (0, 0, True)
 
 
 @settings(deadline=None, max_examples=60)
@@ -252,7 +244,7 @@ def test_a_line_too_long_costs_only_itself(tmp_path, monkeypatch, size, how):
         position = pieces[-1].position
     readings, dead = content(pieces)
     assert [r["offset"] for r in readings] == [1, 1, 2, 2, 4, 4]
-    assert [(d["where"], d["reason"], len(d["raw"])) for d in dead] == [
+    assert [(place(d), d["reason"], len(d["raw"])) for d in dead] == [
         ("long:3", "line too long", 1024), ("long:5", "line too long", 1024),
     ]  # fmt: skip
     assert position == {"line": 6, "skip": 0, "byte": len(text)}
@@ -293,6 +285,23 @@ def test_a_file_that_vanishes_is_an_error(tmp_path):
     path.unlink()
     with pytest.raises(SourceError, match="gone: cannot be read: No such file"):
         source.read("gone", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "s33://there/x",
+            "s33://there/x: cannot be read: no filesystem is known by 's33'; did you",
+        ),
+        ("smb://there/x", "smb://there/x: cannot be read: there is no driver for smb://; SMB req"),
+    ],
+)
+def test_a_file_system_that_is_not_known_or_has_no_driver_is_told(monkeypatch, path, message):
+    monkeypatch.setitem(sys.modules, "smbprotocol", None)
+    with pytest.raises(SourceError) as caught:
+        find([path])
+    assert str(caught.value).startswith(message)
 
 
 # --- pace -----------------------------------------------------------------------------------

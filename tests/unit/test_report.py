@@ -40,7 +40,7 @@ def readings(sensors):
 
 
 def play(folder, sensors=("1", "2", "10", ODD), **more):
-    """A run of the wave with the last day dark for each sensor in turn."""
+    """A run of the wave with the last day withheld for each sensor in turn."""
     SCRIPTS[SECRET] = {"a": readings(sensors)}
     config = {
         "name": "waves",
@@ -121,7 +121,7 @@ def test_errors_by_gap_age_and_by_hour_are_the_run_s(waves):
             errors = [
                 (r["forecast"] - r["truth"]) ** 2
                 for r in forecasts
-                if (r["model"], r["horizon"], r["status"]) == (*key, "hidden")
+                if (r["model"], r["horizon"], r["status"]) == (*key, "withheld")
                 and r["time"].hour == hour
                 and r["truth"] is not None
             ]
@@ -149,7 +149,7 @@ def test_what_is_drawn_is_what_was_forecast(waves):
         str(STATUSES.index(r["status"])) for r in rows
     ]
     assert drawing["status"][d].count(str(STATUSES.index("rejected"))) == 1
-    assert drawing["status"][d].count(str(STATUSES.index("hidden"))) == 48
+    assert drawing["status"][d].count(str(STATUSES.index("withheld"))) == 48
 
 
 def test_the_counts_add_up(waves):
@@ -261,7 +261,7 @@ def test_a_run_without_forecasts_in_files_has_a_report(tmp_path, monkeypatch):
     assert data["sections"][0]["drawings"] == [None]
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path):
+def test_a_folder_without_a_run_is_rejected(tmp_path):
     with pytest.raises(RunError, match=r"holds no manifest\.json: expected the folder of a run"):
         report([tmp_path])
 
@@ -309,7 +309,7 @@ def test_a_picture_has_the_error_in_its_title_and_the_same_bytes_each_time(waves
         ({"out": "x.gif"}, r"expected a name that ends in .png or .svg"),
     ],
 )
-def test_a_picture_of_what_is_not_there_is_refused(waves, tmp_path, asked, answer):
+def test_a_picture_of_what_is_not_there_is_rejected(waves, tmp_path, asked, answer):
     out = tmp_path / asked.pop("out", "x.svg")
     with pytest.raises(RunError, match=answer):
         plot(waves, asked.pop("sensor", "2"), out, **asked)

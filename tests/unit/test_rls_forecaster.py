@@ -66,7 +66,7 @@ def oracle(values, lags, forgetting):
     theta = np.zeros((1, p))
     theta[0, [0, lags, lags + 1]] = PRIOR, 1, -PRIOR
     models = theta, packed_identity(1, p, SPREAD), np.zeros(1), np.zeros(1)
-    past, truths, forecasts, dark = [np.nan] * (DAY + lags + 1), [], [], False
+    past, truths, forecasts, masked = [np.nan] * (DAY + lags + 1), [], [], False
     low, high = np.inf, -np.inf
     for t in range(T):
         weights = forgetting ** np.arange(len(truths))[::-1]
@@ -82,10 +82,10 @@ def oracle(values, lags, forgetting):
         rls_reference(*models, x[None, None], y, forgetting, 1e5 * SPREAD * p, out[0], out[1])
         forecast = level + scale * out[0, 0, 0] if np.isfinite(x).all() else past[-1]
         held = np.clip(forecast, low, high) if truths else forecast
-        forecasts.append(held if dark else forecast)
-        dark = np.isnan(values[t])
-        past.append(held if dark else values[t])
-        if not dark:
+        forecasts.append(held if masked else forecast)
+        masked = np.isnan(values[t])
+        past.append(held if masked else values[t])
+        if not masked:
             truths.append(values[t])
             weights = forgetting ** np.arange(len(truths))[::-1]
             level = np.average(truths, weights=weights)
@@ -122,9 +122,9 @@ def test_beats_yesterday_and_the_last_value():
     error = run(values[: 30 * DAY]).mean[10 * DAY :, :, 0] - values[10 * DAY : 30 * DAY]
     last = np.diff(values, axis=0)
     assert np.mean(error**2) < 0.6 * np.mean(last**2)
-    dark = run(np.full((DAY, 6), np.nan)).mean[..., 0]
+    masked = run(np.full((DAY, 6), np.nan)).mean[..., 0]
     truth, yesterday = values[30 * DAY : 31 * DAY], values[29 * DAY : 30 * DAY]
-    assert np.mean((dark - truth) ** 2) < 0.9 * np.mean((yesterday - truth) ** 2)
+    assert np.mean((masked - truth) ** 2) < 0.9 * np.mean((yesterday - truth) ** 2)
 
 
 @given(
@@ -150,9 +150,9 @@ def test_a_long_dark_stays_within_what_was_seen(kind, seed, days, lags, forgetti
     }[kind]
     run = Run(1, horizons=(0, 1, 30), lags=lags, forgetting=forgetting)
     run(values[:, None])
-    dark = run(np.full((400, 1), np.nan)).mean
-    seen = dark[1:] if kind != "growing" else dark[1:, :, 0]
-    assert np.isfinite(dark).all()
+    masked = run(np.full((400, 1), np.nan)).mean
+    seen = masked[1:] if kind != "growing" else masked[1:, :, 0]
+    assert np.isfinite(masked).all()
     assert seen.min() >= values.min() - 1e-9
     assert seen.max() <= values.max() * (1 + 1e-12) + 1e-9
 
@@ -202,17 +202,17 @@ def test_beyond_a_period_the_model_goes_on():
 def test_intervals_hold_what_they_say_one_step_ahead_and_in_the_dark():
     values = weather(80, n=20)
     run = Run(20)
-    steps, dark = [], []
+    steps, masked = [], []
     for day in range(80):
         piece = values[day * DAY : (day + 1) * DAY]
         if day >= 20 and day % 5 == 0:
             kept = {k: a.copy() for k, a in run.state.items()}
             forecast = run(np.full_like(piece, np.nan))
-            dark.append(inside(forecast, piece))
+            masked.append(inside(forecast, piece))
             run.state, run.done = kept, run.done - DAY
         steps.append(inside(run(piece), piece))
     assert 0.86 < np.mean(steps[20:]) < 0.95
-    assert 0.82 < np.mean(dark) < 0.96
+    assert 0.82 < np.mean(masked) < 0.96
 
 
 def inside(forecast, truth):

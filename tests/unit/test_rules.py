@@ -6,10 +6,13 @@ import ast
 import io
 import re
 import statistics
+import sys
 import tokenize
 from pathlib import Path
 
 import pytest
+
+from gapcast.engine.extras import requirements
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("engine", "backends", "plugins")
@@ -81,6 +84,16 @@ def test_imports_point_one_way(path):
     }[folder]
     bad = [m for m in imports(path) if m.startswith(forbidden) or m.split(".")[0] in FOLDERS]
     assert bad == []
+
+
+def test_the_engine_needs_no_more_than_gapcast_itself_does():
+    """No driver of a broker, a database or a cluster: only what comes without an extra."""
+    core = {name.replace("-", "_") for name in requirements("gapcast")[""]}
+    core |= {"gapcast", "llvmlite", "pydantic_core", "yaml"} | set(sys.stdlib_module_names)
+    apart = {"matplotlib": "report/plot.py", "pytest": "testing/", "psutil": "testing/"}
+    for path in (ROOT / "engine").rglob("*.py"):
+        for name in {module.partition(".")[0] for module in imports(path)} - core:
+            assert name_of(path).startswith(f"engine/{apart.get(name, '?')}"), (path, name)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

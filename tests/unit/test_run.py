@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
-from doubles import SCRIPTS, Keeps
+from doubles import SCRIPTS, Keeps, place
 
 from gapcast import RunConfig, read_config, run
 from gapcast.engine.errors import RunError, SinkError, SourceError
-from gapcast.engine.sink import FORECASTS, Refused, Retry
+from gapcast.engine.sink import FORECASTS, Rejected, Retry
 
 
 def wave(hours=60, sensors=("1", "2", "3"), start=0):
@@ -69,15 +69,15 @@ def test_a_run_leaves_what_it_promises(script, tmp_path):
     assert manifest["state"] == "complete"
     counts = manifest["counts"]
     assert counts == {
-        "read": 363, "used": 360, "late": 1, "duplicate": 1, "rejected": 0, "dead": 1,
+        "read": 363, "used": 360, "late": 1, "duplicate": 1, "rejected": 0, "invalid": 1,
     }  # fmt: skip
     forecasts = pq.read_table(tmp_path / "r/forecasts", partitioning=None)
     assert forecasts.column_names == FORECASTS.names
     keys = {tuple(r[k] for k in FORECASTS.names[:5]) for r in forecasts.to_pylist()}
     assert len(keys) == len(forecasts) == 2 * (360 - 3)
     assert result.forecasts == len(forecasts)
-    dead = pq.read_table(tmp_path / "r/dead").to_pylist()
-    assert sorted(d["where"] for d in dead) == ["a:362", "a:363"]
+    letters = pq.read_table(tmp_path / "r/dead_letters").to_pylist()
+    assert sorted(map(place, letters)) == ["a:362", "a:363"]
     scores = pcsv.read_csv(tmp_path / "r/scores.csv").to_pylist()
     assert [s["model"] for s in scores] == ["last"] * 3 + ["day"] * 3
     rows = [r for r in forecasts.to_pylist() if r["sensor"] == "2" and r["model"] == "last"]
@@ -176,12 +176,13 @@ def test_a_sink_may_ask_for_patience(script, tmp_path, caplog):
     assert sum(map(len, Keeps.epochs.values())) == 357
 
 
-def test_refused_rows_become_dead_letters_and_the_rest_is_kept(script, tmp_path):
+def test_rejected_rows_become_dead_letters_and_the_rest_is_kept(script, tmp_path):
     script(a=wave())
-    Keeps.answers.append(Refused([0, 5], ["no such tag", "NaN"]))
+    Keeps.answers.append(Rejected([0, 5], ["no such tag", "NaN"]))
     run(config(), tmp_path / "r")
-    dead = pq.read_table(tmp_path / "r/dead").to_pylist()
-    assert [d["reason"] for d in dead] == ["sink kept: no such tag", "sink kept: NaN"]
+    letters = pq.read_table(tmp_path / "r/dead_letters").to_pylist()
+    assert {(d["partition"], d["offset"]) for d in letters} == {("sink kept", None)}
+    assert [d["reason"] for d in letters] == ["sink kept: no such tag", "sink kept: NaN"]
     assert sum(map(len, Keeps.epochs.values())) == 355
 
 
@@ -235,5 +236,6 @@ def test_doubles_keep_to_the_contract(script):
     source = doubles.Played(doubles.Played.Params(script="test"))
     source.open({"temperature"})
     first = source.read("a", None, 3)
-    rest = list(source.read_between("a", first.position, {"at": 60}))
-    assert len(first.readings) + sum(len(r.readings) for r in rest) == 60
+    again, rest = (source.read("a", at, 5) for at in (None, first.position))
+    assert again.readings[:3].equals(first.readings)
+    assert rest.readings[:2].equals(again.readings[3:])

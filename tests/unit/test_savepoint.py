@@ -16,9 +16,10 @@ import pytest
 from doubles import SCRIPTS
 
 from gapcast import read_config, run
-from gapcast.engine.checkpoint.format import Checkpoints, about, numbers
+from gapcast.engine.checkpoint.format import about, numbers
 from gapcast.engine.checkpoint.savepoints import Requests, ask, claim, running
 from gapcast.engine.errors import RunError
+from gapcast.engine.run.bounds import Bounds
 
 MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"
 LIVE = """
@@ -104,7 +105,7 @@ def test_a_run_in_another_process_takes_one_when_asked(live, monkeypatch):
     ]  # fmt: skip
     again = gapcast("checkpoint", "save", folder)
     assert again.returncode == 1
-    assert f"no process is running {folder}" in again.stderr
+    assert f"{folder} is not running" in again.stderr
 
 
 def test_whoever_waits_is_told_that_the_run_was_killed(live):
@@ -128,15 +129,12 @@ def played():
     SCRIPTS.clear()
 
 
-def test_a_savepoint_stays_when_later_checkpoints_come(played, tmp_path, monkeypatch):
-    take = Checkpoints.take
-    monkeypatch.setattr(
-        Checkpoints, "take", lambda self, snapshot, wait: take(self, snapshot, True)
-    )
+def test_a_savepoint_stays_when_later_checkpoints_come(played, tmp_path):
     (tmp_path / "savepoint").mkdir()
     (tmp_path / "savepoint/me.wanted").touch()
     (tmp_path / "savepoint/you.wanted").touch()
-    result = run(read_config(config("test", interval="1us", keep=2)), tmp_path)
+    every_turn = Bounds(checkpoints_beside=False)
+    result = run(read_config(config("test", interval="1us", keep=2)), tmp_path, bounds=every_turn)
     assert result.complete
     found = numbers(tmp_path / "checkpoint")
     assert len(found) == 3

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from doubles import place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.grid import Grid, GridSpec
 from gapcast.engine.grid.kernels.screening import median
-from gapcast.engine.grid.screening import HOUR, Screen, Screening
-from gapcast.engine.network.network import Network
+from gapcast.engine.grid.screening import HOUR, Screener, ScreeningSpec
+from gapcast.engine.network.series import Network
 from gapcast.engine.readings import READINGS
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def climate(days=5, seed=0):
 
 def judged(values, how=None, network=NETWORK, cuts=()):
     """What is left of `values`, as frames cut there, and every reason by (step, series)."""
-    screen, left, why = Screen(network, HALF, how or Screening()), values.copy(), {}
+    screen, left, why = Screener(network, HALF, how or ScreeningSpec()), values.copy(), {}
     for a, b in zip([0, *cuts], [*cuts, len(values)], strict=True):
         found = screen.judge(FIRST + a, left[a:b])
         at = zip((found.step + a).tolist(), found.series.tolist(), strict=True)
@@ -69,7 +70,7 @@ def test_the_sample_is_all_but_left_alone():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 20), st.sampled_from([-20.0, -6.0, 6.0, 20.0]), st.integers(0, SENSORS - 1))
-def test_a_spike_is_refused_and_nothing_else(seed, size, series):
+def test_a_spike_is_rejected_and_nothing_else(seed, size, series):
     values = climate(seed=seed % 4)
     step = 2 * DAY + 5 * seed
     values[step, series] += size
@@ -92,7 +93,7 @@ def test_what_all_do_is_no_fault(change):
     assert judged(values)[1] == {}
 
 
-def test_a_stuck_sensor_is_refused_until_it_moves():
+def test_a_stuck_sensor_is_rejected_until_it_moves():
     values = climate()
     values[110:190, 3] = values[110, 3]
     _, why = judged(values)
@@ -111,15 +112,15 @@ def test_constant_is_no_fault_where_all_are():
 
 
 @pytest.mark.parametrize("rate", [10.0, 40.0, 70.0])
-def test_a_sensor_that_drifts_away_is_refused(rate):
+def test_a_sensor_that_drifts_away_is_rejected(rate):
     values = climate()
     values[100:, 3] += rate / DAY * np.arange(len(values) - 100)
     left, why = judged(values)
     assert {series for _, series in why} == {3}
     assert np.isnan(left[-DAY:, 3]).all()
     # By when it is no further away than what is usual and the time it is borne make it.
-    refused = min(step for step, _ in why)
-    assert refused - 100 <= 5 + DAY * 6 / rate + 12
+    rejected = min(step for step, _ in why)
+    assert rejected - 100 <= 5 + DAY * 6 / rate + 12
     assert why[len(values) - 1, 3].startswith("drifting away from its neighbours since ")
 
 
@@ -131,7 +132,7 @@ def test_a_sensor_that_comes_back_is_believed_again():
     assert not np.isnan(left[200 + DAY // 4 :, 3]).any()
 
 
-def test_a_change_of_level_is_not_refused_for_ever():
+def test_a_change_of_level_is_not_rejected_for_ever():
     values = climate(days=8)
     values[200:, 3] += 10.0
     left, _ = judged(values)
@@ -145,11 +146,11 @@ def test_what_is_not_looked_for_is_not_found():
     values[110:190, 3] = values[110, 3]
     values[100:, 6] += np.arange(len(values) - 100) / DAY * 10
     for how, names in (
-        (Screening(), {"outlier", "stuck", "drifting"}),
-        (Screening(outliers=False), {"stuck", "drifting"}),
-        (Screening(stuck=0), {"outlier", "drifting"}),
-        (Screening(drift=0), {"outlier", "stuck"}),
-        (Screening(quantities=("other",)), set()),
+        (ScreeningSpec(), {"outlier", "stuck", "drifting"}),
+        (ScreeningSpec(outliers=False), {"stuck", "drifting"}),
+        (ScreeningSpec(stuck=0), {"outlier", "drifting"}),
+        (ScreeningSpec(drift=0), {"outlier", "stuck"}),
+        (ScreeningSpec(quantities=("other",)), set()),
     ):
         reasons = judged(values, how)[1].values()
         assert {reason.split()[0].rstrip(":") for reason in reasons} == names
@@ -178,7 +179,7 @@ def test_cuts_of_frames_change_nothing(cuts):
 def test_goes_on_from_a_snapshot(cut):
     whole, _ = judged(faulty())
     values = faulty()
-    one, other = (Screen(NETWORK, HALF, Screening()) for _ in range(2))
+    one, other = (Screener(NETWORK, HALF, ScreeningSpec()) for _ in range(2))
     one.judge(FIRST, values[:cut])
     other.restore(one.snapshot())
     other.judge(FIRST + cut, values[cut:])
@@ -217,29 +218,30 @@ def readings(values):
     return pa.RecordBatch.from_arrays([c.combine_chunks() for c in table.columns], schema=READINGS)
 
 
-def test_the_grid_counts_and_tells_each_reading_of_a_refused_cell():
+def test_the_grid_counts_and_tells_each_reading_of_a_rejected_cell():
     values = climate()
     values[150, 2] += 30.0
     grid = Grid(
         GridSpec(HALF, earliest=0, future=10**15), ["data.txt"], NETWORK, {},
-        Screen(NETWORK, HALF, Screening()),
+        Screener(NETWORK, HALF, ScreeningSpec()),
     )  # fmt: skip
     dead = [grid.add(0, readings(values), 10**17)]
     grid.end(0)
-    frames = list(grid.closed(dead.append))
+    closed = list(grid.closed())
+    dead += [letters for _, letters in closed]
     counts = grid.settled()
     cells = values.size
     assert (counts.read, counts.used, counts.duplicate) == (4 * cells, 3 * cells - 3, cells)
-    assert (counts.rejected, counts.late, counts.dead) == (3, 0, 0)
+    assert (counts.rejected, counts.late, counts.invalid) == (3, 0, 0)
     letters = pa.Table.from_batches(dead).to_pylist()
     assert len(letters) == 3
     offsets = [(150 * 4 + k) * SENSORS + 2 for k in range(3)]
-    assert [letter["where"] for letter in letters] == [f"data.txt:{o}" for o in offsets]
+    assert [place(letter) for letter in letters] == [f"data.txt:{o}" for o in offsets]
     assert {letter["sensor"] for letter in letters} == {"2"}
     assert all(letter["reason"].startswith("outlier: ") for letter in letters)
-    (frame,) = frames
+    ((frame, _),) = closed
     assert np.isnan(frame.values[150, 2])
-    assert frame.refused[150, 2] == pytest.approx(values[150, 2])
+    assert frame.rejected[150, 2] == pytest.approx(values[150, 2])
     assert frame.truth(np.arange(SENSORS))[150, 2] == pytest.approx(values[150, 2])
 
 
@@ -248,20 +250,20 @@ def test_a_grid_goes_on_from_a_snapshot_with_its_screen():
     values[np.isnan(values)] = 20.0
 
     def made():
-        screen = Screen(NETWORK, HALF, Screening())
+        screen = Screener(NETWORK, HALF, ScreeningSpec())
         return Grid(GridSpec(HALF, earliest=0, future=10**15), ["p"], NETWORK, {}, screen)
 
     batch = readings(values)
     whole, one, other = made(), made(), made()
     whole.add(0, batch, 10**17)
     whole.end(0)
-    expected = np.concatenate([f.values for f in whole.closed()])
+    expected = np.concatenate([f.values for f, _ in whole.closed()])
     half = len(batch) // 2
     one.add(0, batch[:half], 10**17)
-    before = [f.values for f in one.closed()]
+    before = [f.values for f, _ in one.closed()]
     other.restore(*one.snapshot())
     other.add(0, batch[half:], 10**17)
     other.end(0)
-    found = np.concatenate([*before, *(f.values for f in other.closed())])
+    found = np.concatenate([*before, *(f.values for f, _ in other.closed())])
     assert np.array_equal(found, expected, equal_nan=True)
     assert other.counts == whole.counts

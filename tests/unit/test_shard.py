@@ -7,14 +7,14 @@ import pytest
 
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.metrics import METRICS
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, Segment, Span, spans_of
 from gapcast.engine.shard.plan import Plan
-from gapcast.engine.shard.shard import HIDDEN, MISSING, OBSERVED, REJECTED, Shard
+from gapcast.engine.shard.shard import MISSING, OBSERVED, REJECTED, WITHHELD, Shard
 from gapcast.engine.sink import FORECASTS
 
 HOUR = 3_600_000_000
@@ -82,9 +82,9 @@ def shard(forecaster=None, targets=(0, 1, 2, 3), how=None, **where):
     return Shard(plan)
 
 
-def frame(first, values, refused=None):
+def frame(first, values, rejected=None):
     values = np.array(values, float)
-    return GridFrame(first, values, np.full_like(values, np.nan) if refused is None else refused)
+    return GridFrame(first, values, np.full_like(values, np.nan) if rejected is None else rejected)
 
 
 def ramp(steps, series=4):
@@ -166,22 +166,22 @@ def test_a_whole_sensor_dark_hides_its_companions():
 
 def test_release_goes_on_as_if_never_dark():
     values = ramp(12)
-    light, dark = shard(), shard(how=Evaluation("each", True, (Span(3, 7),)))
+    light, masked = shard(), shard(how=Evaluation("each", True, (Span(3, 7),)))
     straight = light.step(frame(0, values)).rows[0].mean
-    released = dark.step(frame(0, values)).rows[0].mean
+    released = masked.step(frame(0, values)).rows[0].mean
     np.testing.assert_array_equal(straight[7:], released[7:])
     assert (released[4:7] != straight[4:7]).all()
-    np.testing.assert_array_equal(light.states[0]["last"], dark.states[0]["last"])
+    np.testing.assert_array_equal(light.states[0]["last"], masked.states[0]["last"])
 
 
 def test_statuses_and_truths():
     values = ramp(4, 2)
     values[1, 0] = values[2, 0] = np.nan
-    refused = np.full_like(values, np.nan)
-    refused[2, 0] = 122.153
+    rejected = np.full_like(values, np.nan)
+    rejected[2, 0] = 122.153
     s = shard(targets=(0, 1), how=Evaluation("each", True, (Span(3, 4),)), series=2)
-    result = s.step(frame(0, values, refused))
-    assert result.steps.status[:, 0].tolist() == [OBSERVED, MISSING, REJECTED, HIDDEN]
+    result = s.step(frame(0, values, rejected))
+    assert result.steps.status[:, 0].tolist() == [OBSERVED, MISSING, REJECTED, WITHHELD]
     np.testing.assert_array_equal(result.steps.truth[:, 0], [0, np.nan, 122.153, 3])
 
 

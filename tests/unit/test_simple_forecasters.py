@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing import forecaster as conformance
 from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.ema.forecaster import Ema

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from doubles import place
 from typer.testing import CliRunner
 
 from gapcast.engine.cli.data import app
@@ -19,7 +20,7 @@ from gapcast.engine.data.field import DAY, Lab
 from gapcast.engine.data.simulate import Simulation, simulate
 from gapcast.engine.data.text import lines
 from gapcast.engine.errors import DataError, SourceError
-from gapcast.engine.network.network import read_positions
+from gapcast.engine.network.series import read_positions
 from gapcast.plugins.sources.intel_lab import IntelLabSource
 from gapcast.plugins.sources.replay import ReplaySource
 
@@ -42,7 +43,7 @@ def content(source):
     while not ended:
         read = source.read(partition, position, 1 << 30)
         readings += read.readings.to_pylist()
-        dead += read.dead.to_pylist()
+        dead += read.dead_letters.to_pylist()
         position, ended = read.position, read.ended
     return readings, dead
 
@@ -244,7 +245,7 @@ def test_the_command_writes_a_file_and_says_so(tmp_path):
      ("--start", "soon", "must be a time"), ("--start", "1960-01-01", "not be before 1970"),
      ("--motes", "0", "--motes"), ("--format", "csv", "csv")],
 )  # fmt: skip
-def test_the_command_refuses_what_makes_no_sense(tmp_path, option, value, message):
+def test_the_command_rejects_what_makes_no_sense(tmp_path, option, value, message):
     arguments = ["simulate", "--out", str(tmp_path / "x"), option, value]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
@@ -299,10 +300,10 @@ def test_the_real_log_is_read_in_order_of_time(tmp_path, packed):
     source = lab_source(path, motes=4, days=1, seed=2)
     readings, dead = content(source)
     assert [r["value"] for r in readings] == [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert [(d["where"], d["raw"]) for d in dead] == [("intel-lab-by-time.txt:6", b"what is this")]
+    assert [(place(d), d["raw"]) for d in dead] == [("intel-lab-by-time.txt:6", b"what is this")]
     assert len(list(source.discover())) == 2
     middle = source.read("intel-lab-by-time.txt", None, 2).position
-    (again,) = source.read_between("intel-lab-by-time.txt", None, middle)
-    assert again.readings["value"].to_pylist() == [1.0, 2.0]
+    rest = source.read("intel-lab-by-time.txt", middle, 10)
+    assert rest.readings["value"].to_pylist() == [3.0, 4.0, 5.0]
     source.close()
     assert not (tmp_path / "simulated").exists()

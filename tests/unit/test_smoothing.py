@@ -85,17 +85,17 @@ def test_rehearsal_finds_whether_the_line_does_better(line_is_better):
     level, _, other = noisy(1, noise=0.0)
     truth = level if line_is_better else other
     reference = other + (0.0 if line_is_better else 0.01 * level)
-    dark = np.arange(len(truth)) % 9 == 4
-    own = np.where(dark, np.nan, truth)
+    masked = np.arange(len(truth)) % 9 == 4
+    own = np.where(masked, np.nan, truth)
     left = np.zeros(len(truth))
     residual = 0.0
     for t in range(len(truth)):
         left[t] = residual = 0.8 * residual
-        if not dark[t]:
+        if not masked[t]:
             residual = truth[t] - reference[t]
     found = played(own, reference + left, reference)[0, LAG:, 0]
-    smoothed, aim = found[~np.isnan(found)], truth[:-LAG][dark[:-LAG]]
-    line = (truth[np.flatnonzero(dark) - 1] + truth[np.flatnonzero(dark) + 1])[: len(aim)] / 2
+    smoothed, aim = found[~np.isnan(found)], truth[:-LAG][masked[:-LAG]]
+    line = (truth[np.flatnonzero(masked) - 1] + truth[np.flatnonzero(masked) + 1])[: len(aim)] / 2
     late = slice(len(aim) // 2, None)
     error = np.square(smoothed - aim)[late].mean()
     if line_is_better:

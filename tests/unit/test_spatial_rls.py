@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 from spatial_oracle import SpatialOracle
-from waves import dark, stepped, waves
+from waves import stepped, waves, withhold
 
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.kernels.moments import at
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import Network, lay_out, part
+from gapcast.engine.network.layouts import for_targets, lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.testing import forecaster
 from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
@@ -41,7 +42,7 @@ def forecast(values, own=None, cuts=(), targets=slice(None), **of):
     """Mean, lower and upper (3, T, N) of a fresh model stepped over `values`."""
     width = len(of.get("quantities", "t"))
     model, layout = network(values.shape[1] // width, **of)
-    layout = part(layout, targets)
+    layout = for_targets(layout, targets)
     return stepped(model, layout, values, None if own is None else own[:, targets], cuts)
 
 
@@ -54,7 +55,7 @@ def oracle(X, y, groups, **of):
 @pytest.mark.parametrize("N", [1, 2, 4, 11])
 def test_agrees_with_the_plain_recursion(N, missing):
     values = waves(N=N, missing=missing)
-    own = dark(values, 110, 150)
+    own = withhold(values, 110, 150)
     found = forecast(values, own)
     for n in range(N):
         others = np.delete(values, n, axis=1)
@@ -72,7 +73,7 @@ def test_agrees_with_the_plain_recursion_on_two_quantities(choose):
     values[:, 4] = np.nan
     values[:70, 7] = np.nan
     humidity, temperature = values[:, ::2], values[:, 1::2]
-    own = dark(temperature, 110, 150)
+    own = withhold(temperature, 110, 150)
     params = Params(quantities=("humidity",), neighbours=Neighbours(correlated=choose))
     found = forecast(values, own, params=params, quantities=("humidity", "temperature"))
     for n in range(N):
@@ -101,7 +102,7 @@ def test_the_prior_weighs_time_not_steps(interval):
 )
 def test_neither_cuts_nor_company_change_a_bit(cuts, first, count, missing):
     values = waves(T=120, N=19, missing=missing)
-    own = dark(values, 60, 80)
+    own = withhold(values, 60, 80)
     targets = slice(first, min(19, first + count))
     whole = forecast(values, own)[:, :, targets]
     assert whole.tobytes() == forecast(values, own, sorted(cuts), targets).tobytes()
@@ -111,7 +112,7 @@ def test_order_of_targets_changes_nothing():
     values = waves(N=11)
     model, layout = network(11)
     order = np.random.default_rng(0).permutation(11)
-    shuffled = part(layout, order)
+    shuffled = for_targets(layout, order)
     one, other = (
         model.step(model.start(of), view(of, 0, values)).mean for of in (layout, shuffled)
     )
@@ -132,7 +133,7 @@ def test_a_sensor_alone_forecasts_its_mean_and_what_is_left_of_its_last_residual
     y = np.zeros(400)
     for t in range(1, 400):
         y[t] = 0.9 * y[t - 1] + rng.normal()
-    own = dark(y[:, None] + 50, 300)
+    own = withhold(y[:, None] + 50, 300)
     mean = forecast(own.copy(), own)[0, :, 0]
     level = np.nanmean(own)
     assert abs(mean[399] - level) < 1
@@ -143,7 +144,7 @@ def test_a_sensor_alone_forecasts_its_mean_and_what_is_left_of_its_last_residual
 def test_learns_a_line_from_one_neighbour():
     x = waves(N=1, T=400)
     values = np.column_stack([x, 3 + 0.5 * x])
-    mean = forecast(values, dark(values, 300))[0]
+    mean = forecast(values, withhold(values, 300))[0]
     assert np.abs(mean - values)[300:, 1].max() < 0.1
 
 
@@ -153,7 +154,7 @@ def test_a_negative_relation_to_another_quantity_is_found():
     hidden = rng.normal(0, 2, (T, N)).cumsum(0) * 0.3
     humidity, temperature = 40 - 2 * hidden, 20 + hidden
     values = np.stack([humidity, temperature], axis=2).reshape(T, 2 * N)
-    own = dark(temperature, 200)
+    own = withhold(temperature, 200)
     of = {"quantities": ("humidity", "temperature")}
     with_it = forecast(values, own, params=Params(quantities=("humidity",)), **of)[0]
     without = forecast(values, own, **of)[0]
@@ -165,7 +166,7 @@ def test_a_neighbour_gone_for_good_is_let_go():
     values = waves(N=12, T=300)
     gone = values.copy()
     gone[150:, 3] = np.nan
-    own = dark(values, 200)
+    own = withhold(values, 200)
     kept = np.delete(np.arange(12), 3)
     errors = [
         np.mean((forecast(v, o)[0] - truth)[200:] ** 2, axis=0)
@@ -182,7 +183,7 @@ def test_a_dying_neighbour_does_little_harm():
     broken[100:, [3, 9]] = 122.153
     sound = np.delete(np.arange(20), [3, 9])
     errors = [
-        np.mean((forecast(v, dark(values, 180))[0] - values)[180:, sound] ** 2)
+        np.mean((forecast(v, withhold(values, 180))[0] - values)[180:, sound] ** 2)
         for v in (values, broken)
     ]
     assert errors[1] < 1.5 * errors[0]
@@ -197,7 +198,7 @@ def test_hardly_ever_seen_is_no_reason_to_be_wild(seed):
 
 def test_constant_sensors_are_forecast_as_they_are():
     values = np.tile([20.0, 21.0, 25.0, 18.0], (400, 1))
-    mean, lower, _ = forecast(values, dark(values, 300))
+    mean, lower, _ = forecast(values, withhold(values, 300))
     np.testing.assert_allclose(mean[300:], values[300:], atol=0.05)
     assert np.isfinite(lower[300:]).all()
 
@@ -212,7 +213,7 @@ def test_correlated_uses_the_best_k_only():
     values = waves(N=8, T=300)
     rng = np.random.default_rng(1)
     values[:, 0] = values[:, 5] + 2 + rng.normal(0, 0.02, 300)
-    own = dark(values, 200)
+    own = withhold(values, 200)
     params = Params(neighbours=Neighbours(correlated=1))
     one = forecast(values, own, params=params)[0, :, 0]
     other = values.copy()
@@ -234,7 +235,7 @@ def test_packed_places_are_those_of_a_triangle():
 
 
 def error(values, truth, start, stop=None):
-    mean = forecast(values, dark(truth, start, stop))[0]
+    mean = forecast(values, withhold(truth, start, stop))[0]
     return ((mean - truth)[start:stop] ** 2).mean()
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 from faulty import Died, Faulty
+from fsspec.registry import _registry
+from packages import install
 
 from gapcast.engine import storage
 from gapcast.engine.config import read_config
@@ -119,13 +121,12 @@ def config(**checkpoint):
     ("checkpoint", "missing", "message"),
     [
         ({"path": "s33://x/y"}, "", "no filesystem is known by 's33'; did you mean 's3'"),
-        ({"path": "hdfs://nn/y"}, "hdfs_native", "no driver for hdfs://; pip install 'gapcast[hd"),
         ({"path": "smb://h/y"}, "smbprotocol", "no driver for smb://; SMB requires "),
         ({"path": ""}, "", "must have at least 1 character"),
         ({"keep": 0}, "", "must be greater than or equal to 1"),
     ],
 )
-def test_a_path_that_cannot_work_is_refused_with_what_to_do(
+def test_a_path_that_cannot_work_is_rejected_with_what_to_do(
     monkeypatch, checkpoint, missing, message
 ):
     if missing:
@@ -147,53 +148,83 @@ def test_local_paths_are_held_absolute(tmp_path, monkeypatch):
 
 
 def test_a_filesystem_that_cannot_be_reached_is_one_line(monkeypatch):
-    def refuses(self, **more):
+    def rejects(self, **more):
         raise ConnectionRefusedError(111, "Connection refused")
 
-    monkeypatch.setattr(Faulty, "__init__", refuses)
+    monkeypatch.setattr(Faulty, "__init__", rejects)
     with pytest.raises(RunError, match=r"faulty://a cannot be opened: .*Connection refused"):
         open_folder("faulty://a")
-
-
-SAID = (
-    'RPCError("org.apache.hadoop.security.AccessControlException", "Permission denied: user=x, '
-    r'inode=\"/runs\":root\n\tat org.apache.Hadoop.check(Hadoop.java:663)")'
-)
-"""hdfs-native writes line ends and quotes of what the name node says as escapes."""
-SAFE = 'RPCError("org.apache.hadoop.ipc.RetriableException", "Name node is in safe mode.")'
 
 
 @pytest.mark.parametrize(
     ("raised", "kind", "told"),
     [
-        (
-            RuntimeError(SAID),
-            PermissionError,
-            'AccessControlException: Permission denied: user=x, inode="/runs":root',
-        ),
-        (RuntimeError(SAFE), OSError, "RetriableException: Name node is in safe mode."),
+        (OSError(13, "not you"), PermissionError, "not you"),
+        (OSError("no answer\n\tat length"), OSError, "no answer"),
         (PermissionError("not you"), PermissionError, "not you"),
         (FileExistsError("a file"), FileExistsError, "a file"),
         (NotADirectoryError("a file"), NotADirectoryError, "a file"),
     ],
 )
 def test_what_kind_of_error_it_is_is_not_lost(monkeypatch, raised, kind, told):
-    def refuses(*arguments, **more):
+    def rejects(*arguments, **more):
         raise raised
 
     Faulty.clear()
-    monkeypatch.setattr(Faulty, "makedirs", refuses)
+    monkeypatch.setattr(Faulty, "makedirs", rejects)
     with pytest.raises(kind) as caught:
         open_folder("faulty://a").put("x", holding(b"1"))
     assert type(caught.value) is kind
     assert caught.value.strerror == told
 
 
-def test_a_driver_that_only_says_it_moved_is_not_believed(monkeypatch):
+def test_a_file_is_replaced_in_one_step_where_the_filesystem_can(monkeypatch):
+    def replace(self, path1, path2):
+        self.step()
+        self.store[path2] = self.store.pop(path1)
+
+    monkeypatch.setattr(Faulty, "replace", replace, raising=False)
+    for moment in range(20):
+        Faulty.clear()
+        folder = open_folder("faulty://a")
+        folder.put("x", holding(b"old"))
+        Faulty.begin(moment)
+        try:
+            folder.put("x", holding(b"new"))
+            break
+        except Died:
+            Faulty.begin()
+            assert folder.read("x") == b"old"
+    assert moment == 3
+    assert folder.read("x") == b"new"
     Faulty.clear()
-    monkeypatch.setattr(Faulty, "mv", lambda *arguments, **more: None)
-    folder = open_folder("faulty://a")
-    with pytest.raises(OSError, match="could not be moved into its place"):
+
+
+@pytest.fixture
+def drivers():
+    """What fsspec knows, as it was before."""
+    before = dict(_registry)
+    yield
+    _registry.clear()
+    _registry.update(before)
+
+
+def test_a_filesystem_that_a_package_announces_comes_before_fsspec_s(site, drivers):
+    module = (
+        "from fsspec.implementations.memory import MemoryFileSystem\n"
+        "class Tape(MemoryFileSystem):\n"
+        "    protocol = 'tape'\n"
+        "    cachable = False\n"
+        "    def cat_file(self, path, **more): raise OSError(5, 'the tape is torn')\n"
+    )
+    points = {"gapcast.filesystems": {"tape": "tapes:Tape", "ftp": "tapes:Tape"}}
+    install(site, "tapes", "1.0", points, {"tapes": module})
+    for url in ("tape://reel", "ftp://reel"):
+        folder = open_folder(url)
         folder.put("x", holding(b"1"))
-    assert "x" not in folder.names()
-    Faulty.clear()
+        assert folder.names() == ["x"]
+        with pytest.raises(OSError, match="the tape is torn"):
+            folder.read("x")
+        folder.drop()
+    with pytest.raises(ValueError, match="'tapee'; did you mean 'tape'"):
+        check_url("tapee://reel")

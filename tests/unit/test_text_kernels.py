@@ -199,7 +199,7 @@ def test_iso_offsets_are_those_of_datetime(moment, minutes, colon):
 @given(st.text("0123456789-:.TZ +", max_size=27))
 @example("2004-02-30 00:00:00")
 @example("2100-02-29")
-def test_no_time_is_made_of_what_datetime_refuses(text):
+def test_no_time_is_made_of_what_datetime_rejects(text):
     ours = parsed(iso(), text)
     if ours is not None:
         theirs = datetime.fromisoformat(text)
@@ -256,7 +256,7 @@ def test_patterns_with_a_fraction_and_a_short_year():
 
 
 @pytest.mark.parametrize("pattern", ["%Q", "%", "%H:%M", "%Y-%m-%d %I:%M", "YYYY-MM-DD"])
-def test_patterns_that_make_no_time_are_refused(pattern):
+def test_patterns_that_make_no_time_are_rejected(pattern):
     with pytest.raises(ValueError, match=r"directive|pattern|together"):
         compiled(pattern)
 

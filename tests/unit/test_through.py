@@ -13,9 +13,10 @@ from hypothesis.extra import numpy as hnp
 from waves import waves
 
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Model, Series
-from gapcast.engine.grid.grid import GridFrame
+from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel import wire
 from gapcast.engine.shard.derived import Link, Through
 from gapcast.engine.shard.evaluation import Evaluation, Span
@@ -261,8 +262,8 @@ def test_with_the_whole_sensor_dark_it_is_the_plain_model_bit_for_bit():
     values = air(missing=0.05)
     derived = steps(Shard(plan("each-sensor")), values)
     alone = steps(Shard(plan("each-sensor", model=network_rls(block=4))), values)
-    dark = np.r_[60:84, 100:120]
-    np.testing.assert_array_equal(derived[dark], alone[dark])
+    masked = np.r_[60:84, 100:120]
+    np.testing.assert_array_equal(derived[masked], alone[masked])
     assert (derived[:60] != alone[:60]).mean() > 0.5
 
 
@@ -297,7 +298,7 @@ def test_cuts_shards_and_a_journey_change_no_bit(hide):
     assert units.max() > 1
     for unit in range(units.max() + 1):
         targets = np.flatnonzero(units == unit)
-        part = whole.part(targets)
+        part = whole.for_targets(targets)
         columns = part.columns()
         assert {part.layouts[0].series[c].quantity for c in columns} == {"humidity", "temperature"}
         carried = of_parcel(wire.unpack(wire.pack(part.narrow(columns).parcel()).to_pybytes()))

@@ -11,13 +11,14 @@ from hypothesis.extra import numpy as hnp
 
 from gapcast.engine.errors import BrokenPlugin
 from gapcast.engine.forecaster import Model, Series
-from gapcast.engine.grid.grid import GridFrame
-from gapcast.engine.network.network import Network, lay_out
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel import wire
 from gapcast.engine.shard.evaluation import Evaluation, Span
 from gapcast.engine.shard.plan import Plan, of_parcel
 from gapcast.engine.shard.results import Ending, ModelRows, StepResult, Steps
-from gapcast.engine.shard.withheld import Kept
+from gapcast.engine.shard.withheld import Withheld
 from gapcast.plugins.forecasters.persistence import Persistence
 from gapcast.plugins.forecasters.spatial_rls.forecaster import SpatialRls
 
@@ -56,7 +57,7 @@ def test_a_blob_is_an_arrow_stream_that_anyone_can_open():
     assert (batch.num_rows, batch.schema.names) == (1, ["a"])
 
 
-def test_a_frame_carries_refused_values_only_where_there_are_some():
+def test_a_frame_carries_rejected_values_only_where_there_are_some():
     values = np.arange(6.0).reshape(2, 3)
     none = GridFrame(5, values, np.broadcast_to(np.nan, values.shape))
     some = GridFrame(5, values, np.full((2, 3), 7.0))
@@ -66,7 +67,7 @@ def test_a_frame_carries_refused_values_only_where_there_are_some():
         assert back.values.flags.writeable
         assert back.values.flags.c_contiguous
         same(back.values, values)
-        same(np.array(back.refused), np.array(frame.refused))
+        same(np.array(back.rejected), np.array(frame.rejected))
     assert wire.of_frame(none)[1].keys() == {"values"}
 
 
@@ -75,8 +76,8 @@ def test_results_and_endings_arrive_as_they_were():
     windows = [(1, 12, np.ones((4, 1, 6))), (0, 13, np.zeros((4, 1, 6)))]
     status = np.ones((2, 4), np.uint8)
     values = np.array([[1, np.nan, 3, 4, 5], [np.nan, 2, 3, 4, 5]])
-    refused = np.where(np.isnan(values), 9.0, np.nan)
-    frame, targets = GridFrame(9, values, refused), np.array([0, 2, 3, 4])
+    rejected = np.where(np.isnan(values), 9.0, np.nan)
+    frame, targets = GridFrame(9, values, rejected), np.array([0, 2, 3, 4])
     steps = Steps(frame.truth(targets), status, np.arange(8, dtype=np.int32).reshape(2, 4))
     past = Steps(steps.truth - 1, status + 1, steps.age + 1)
     rows[1] = ModelRows(*list(rows[1].given().values()), experts=status[..., None].astype(np.int32))
@@ -138,7 +139,7 @@ def test_a_forecaster_that_is_not_on_the_worker_says_so():
 
 
 def test_a_narrow_plan_reads_the_same_series():
-    part = plan().part(np.array([1]))
+    part = plan().for_targets(np.array([1]))
     columns = part.columns()
     narrow = part.narrow(columns)
     assert list(narrow.layouts[0].series) == [part.layouts[0].series[c] for c in columns]
@@ -148,7 +149,7 @@ def test_a_narrow_plan_reads_the_same_series():
 
 
 def test_kept_frames_are_those_of_the_span_in_progress():
-    kept = Kept(Evaluation(spans=(Span(2, 5), Span(5, 7))))
+    kept = Withheld(Evaluation(spans=(Span(2, 5), Span(5, 7))))
     steps = np.arange(10.0)[:, None]
 
     def add(a, b):
@@ -158,11 +159,11 @@ def test_kept_frames_are_those_of_the_span_in_progress():
 
     assert add(0, 2) == []
     assert add(2, 4) == [2, 3]
-    again = Kept(kept.how)
+    again = Withheld(kept.how)
     again.restore(kept.snapshot())
     assert [f.first for f in again.frames] == [2]
     assert add(4, 6) == [5]
     assert add(6, 8) == []
-    never = Kept(Evaluation(release=False, spans=(Span(0, 9),)))
+    never = Withheld(Evaluation(release=False, spans=(Span(0, 9),)))
     never.add(GridFrame(0, steps[:4], steps[:4]))
     assert never.snapshot() == {}

@@ -28,8 +28,8 @@ def waves(T=160, N=11, seed=0, missing=0.0):
     return values
 
 
-def dark(values, start, stop=None, targets=slice(None)):
-    """The targets' own values, those chosen all dark in [start, stop)."""
+def withhold(values, start, stop=None, targets=slice(None)):
+    """The targets' own values, those chosen all masked in [start, stop)."""
     own = values.copy()
     own[start:stop, targets] = np.nan
     return own

@@ -15,7 +15,7 @@ SOURCE = {"type": "opentsdb", "uid": "opentsdb"}
 STATUS = [
     (0, "observed", "green"),
     (1, "missing", "red"),
-    (2, "hidden", "orange"),
+    (2, "withheld", "orange"),
     (3, "rejected", "purple"),
 ]
 
@@ -103,7 +103,7 @@ def truth() -> Json:
             color={"mode": "fixed", "fixedColor": "red"},
             min=0,
             max=1,
-            custom_axisPlacement="hidden",
+            custom_axisPlacement="withheld",
             custom_lineInterpolation="stepAfter",
             custom_fillOpacity=12,
             **hidden,
@@ -113,14 +113,14 @@ def truth() -> Json:
         "timeseries",
         "Truth and forecast of sensor $sensor",
         "Line: what arrived. Blue: forecast of $model with its interval. Red: nothing arrived, or "
-        "it was hidden or rejected.",
+        "it was withheld or rejected.",
         queries,
         fieldConfig={"defaults": defaults, "overrides": overrides},
     )
 
 
 def statuses() -> list[Json]:
-    """The state of every sensor over time, and those that are dark at the end."""
+    """The state of every sensor over time, and those that are masked at the end."""
     query_ = query("$quantity.status", "$tag_sensor", "max", "$step-max", sensor="*")
     mappings = [
         {"type": "value", "options": {str(v): {"text": t, "color": c}}} for v, t, c in STATUS
@@ -129,7 +129,7 @@ def statuses() -> list[Json]:
         "defaults": {"mappings": mappings, "custom": {"fillOpacity": 80, "lineWidth": 0}},
         "overrides": [],
     }
-    dark = [
+    masked = [
         {"id": "reduce", "options": {"reducers": ["lastNotNull"]}},
         {
             "id": "filterByValue",
@@ -157,11 +157,11 @@ def statuses() -> list[Json]:
         ),
         panel(
             "table",
-            "Sensors dark now",
+            "Sensors masked now",
             "Sensors whose last step in view was not observed.",
             [dict(query_)],
             fieldConfig=config,
-            transformations=dark,
+            transformations=masked,
         ),
     ]
 
@@ -266,7 +266,7 @@ def forecasts() -> Json:
         choice("step", ["30m", "1m", "5m", "1h"]),
         choice("window", ["6h", "1h", "1d"]),
     ]
-    timeline, dark = statuses()
+    timeline, masked = statuses()
     running, whole, residuals = errors()
     span = {"from": "2004-03-01T00:00:00.000Z", "to": "2004-03-04T00:00:00.000Z"}
     return dashboard(
@@ -277,7 +277,7 @@ def forecasts() -> Json:
         [
             [(truth(), 24)],
             [(running, 16), (whole, 8)],
-            [(timeline, 16), (dark, 8)],
+            [(timeline, 16), (masked, 8)],
             [(residuals, 24)],
         ],
     )

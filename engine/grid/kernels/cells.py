@@ -115,13 +115,15 @@ def _distinct(order, n, time):
 
 
 @njit(cache=True, nogil=True)
-def fill(step, series, time, value, partition, offset, rejected, first, how, values, refused):
+def fill(
+    step, series, time, value, partition, offset, rejected, first, how, values, rejected_values
+):
     """Put readings into cells and aggregate each; returns (used, duplicates, rejected).
 
     Readings of steps after the T that begin with `first` are left out. step, series, time (µs),
-    value, partition, offset, rejected (n,) in any order; values (T, S) and refused (T, S)
+    value, partition, offset, rejected (n,) in any order; values (T, S) and rejected_values (T, S)
     receive, NaN where nothing is, the aggregate of the good readings and of the rejected ones
-    (refused may be empty where none is). Of
+    (rejected_values may be empty where none is). Of
     readings of one series and time the first by (partition, offset) counts, so arrival order
     within the bound of lateness changes nothing.
     """
@@ -134,7 +136,7 @@ def fill(step, series, time, value, partition, offset, rejected, first, how, val
             before[i] = newest[c]
             newest[c] = i
     order = np.empty(len(step), np.int64)
-    used, duplicates, refusals = 0, 0, 0
+    used, duplicates, rejections = 0, 0, 0
     for c in range(T * S):
         t, s = c // S, c % S
         n, i = 0, newest[c]
@@ -150,8 +152,10 @@ def fill(step, series, time, value, partition, offset, rejected, first, how, val
         for k in range(n):
             bad += rejected[order[k]]
         used += n - bad
-        refusals += bad
+        rejections += bad
         values[t, s] = _aggregate(order, n, value, rejected, False, how)
-        if refused.size:
-            refused[t, s] = _aggregate(order, n, value, rejected, True, how) if bad else np.nan
-    return used, duplicates, refusals
+        if rejected_values.size:
+            rejected_values[t, s] = (
+                _aggregate(order, n, value, rejected, True, how) if bad else np.nan
+            )
+    return used, duplicates, rejections

@@ -276,14 +276,14 @@ def _judge(s, x, step, rows, level, at, now, neighbours, how, a, about):
     elif how[OUTLIERS] > 0 and abs(e) > tolerance:
         kind = OUTLIER
     if kind != BELIEVED:
-        return _refuse(kind, s, d, e, step, rows, level, at, neighbours, how, a)
+        return _reject(kind, s, d, e, step, rows, level, at, neighbours, how, a)
     _believe(row, x, d, e, how, level, s)
     at[s] = step
     return BELIEVED
 
 
 @njit_part
-def _refuse(kind, s, d, e, step, rows, level, at, neighbours, how, a):
+def _reject(kind, s, d, e, step, rows, level, at, neighbours, how, a):
     """Note an episode in which a series is not believed, and whether this value ends it."""
     row = rows[s]
     if row[KIND] != kind:
@@ -316,12 +316,12 @@ def _refuse(kind, s, d, e, step, rows, level, at, neighbours, how, a):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def screen(values, first, columns, rows, level, at, neighbours, how, now):
-    """Judge the T steps of a frame, in order; refused values become NaN.
+    """Judge the T steps of a frame, in order; rejected values become NaN.
 
     values (T, S); first: index of the first step; columns: series to judge; rows (S, COLUMNS),
     level, at (S,) the state; neighbours (S, K) columns, K <= 8, -1 where there are fewer; how:
     constants; now (S,) is overwritten.
-    Returns (n, 8), one row a refused value or an end of a longer episode: step within the frame,
+    Returns (n, 8), one row a rejected value or an end of a longer episode: step within the frame,
     series, what it is (BELIEVED: an episode has ended), the step it began at, whether it begins
     here, the value, what was expected and by how much it could differ.
     """

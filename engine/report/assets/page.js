@@ -4,8 +4,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = id => document.getElementById(id);
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const COLOURS = 8, ROWS = 50;
-const [OBSERVED, MISSING, HIDDEN, REJECTED] =
-  ["observed", "missing", "hidden", "rejected"].map(s => data.statuses.indexOf(s));
+const [OBSERVED, MISSING, WITHHELD, REJECTED] =
+  ["observed", "missing", "withheld", "rejected"].map(s => data.statuses.indexOf(s));
 const colour = e => css(`--c${e % COLOURS}`);
 const dash = e => e < COLOURS ? [] : e < 2 * COLOURS ? [6, 4] : [2, 3];
 
@@ -98,10 +98,10 @@ function scores() {
     element("thead", {}, element("tr", {}, ...head.map(h => element("th", {title: about[h] ?? ""}, h)))), element("tbody", {}, ...rows)));
   at("scores-note").textContent = `${section.quantity}: means over ${count(section.targets)} ` +
     `sensor${section.targets === 1 ? "" : "s"}. Bias is forecast − truth; ${ahead ? "horizons are in steps, 0 is a nowcast, below 0 smoothed" : "every forecast is a nowcast"}. ` +
-    (data.runs[0].scored === "hidden" ? "What was withheld is what is scored." : "Every forecast was made before its truth was seen.");
+    (data.runs[0].scored === "withheld" ? "What was withheld is what is scored." : "Every forecast was made before its truth was seen.");
 }
 
-/* One sensor: truth, forecasts, band, dark spans. */
+/* One sensor: truth, forecasts, band, withheld spans. */
 function tablesOf(d) {
   const tables = [];
   let x = 0;
@@ -138,7 +138,7 @@ function shade(u, tables) {
   const {left, top, width, height} = u.bbox;
   u.ctx.save();
   u.ctx.beginPath(); u.ctx.rect(left, top, width, height); u.ctx.clip();
-  for (const [status, name] of [[MISSING, "--missing"], [HIDDEN, "--dark-span"]]) {
+  for (const [status, name] of [[MISSING, "--missing"], [WITHHELD, "--withheld-span"]]) {
     u.ctx.fillStyle = css(name);
     for (const [a, b] of spansOf(tables[0], status)) {
       const from = u.valToPos(a, "x", true), to = u.valToPos(b, "x", true);
@@ -263,7 +263,7 @@ function miniature(canvas, d) {
   const low = all.reduce((a, b) => Math.min(a, b)), high = all.reduce((a, b) => Math.max(a, b));
   const from = Math.min(...tables.map(t => t.times[0])), to = Math.max(...tables.map(t => t.times[t.times.length - 1]));
   const X = t => (t - from) / (to - from || 1) * width, Y = v => height - 3 - (v - low) / (high - low || 1) * (height - 6);
-  for (const [status, name] of [[MISSING, "--missing"], [HIDDEN, "--dark-span"]]) {
+  for (const [status, name] of [[MISSING, "--missing"], [WITHHELD, "--withheld-span"]]) {
     ctx.fillStyle = css(name);
     for (const [a, b] of spansOf(tables[0], status)) ctx.fillRect(X(a), 0, Math.max(1, X(b) - X(a)), height);
   }
@@ -362,7 +362,7 @@ function hours() {
 const age = v => data.gapAges[v] ?? "";
 function byGap() {
   const x = data.gapAges.map((_, i) => i);
-  chart("gaps", x, section.gaps.mse, age, {name: "dark for", log: true, room: .3});
+  chart("gaps", x, section.gaps.mse, age, {name: "missing for", log: true, room: .3});
 }
 function coverage() {
   const x = data.gapAges.map((_, i) => i), levels = [...new Set(section.entries.map(e => e.level).filter(v => v != null))];
@@ -374,9 +374,9 @@ function coverage() {
     }
     u.ctx.restore();
   };
-  chart("coverage", x, section.gaps.coverage, age, {name: "dark for", room: .3, range: [0, 1.02], format: percent,
+  chart("coverage", x, section.gaps.coverage, age, {name: "missing for", room: .3, range: [0, 1.02], format: percent,
     tick: v => Math.round(100 * v) + " %", hooks: {drawAxes: [nominal]}});
-  at("coverage-note").textContent = "Share of the truth that lay in its interval, by how long the sensor had been dark. Dashed: what was asked for.";
+  at("coverage-note").textContent = "Share of the truth that lay in its interval, by how long the sensor had been missing. Dashed: what was asked for.";
 }
 
 /* The table of every sensor. */
@@ -404,7 +404,7 @@ function sensors() {
 
 /* Counts that add up; config and versions. */
 function counts() {
-  const names = ["used", "late", "duplicate", "rejected", "dead"];
+  const names = ["used", "late", "duplicate", "rejected", "invalid"];
   at("counts").replaceChildren(...data.runs.flatMap(run => {
     const title = data.runs.length > 1 ? [element("h3", {}, run.label)] : [];
     const parts = [];

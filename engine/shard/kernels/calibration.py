@@ -71,8 +71,8 @@ def calibrate(forecast, own, withheld, values, first, hold, f, s, out, late, lat
         step = first + t
         for n in range(N):
             kind = _kind(step - hold.at[n, 0, NEWER], s.bounds)
-            blind = s.reads and _none_seen(values, t, n, s)
-            _make(forecast, t, n, step, kind, blind, False, hold, f, s, now, out)
+            alone = s.reads and _none_seen(values, t, n, s)
+            _make(forecast, t, n, step, kind, alone, False, hold, f, s, now, out)
             seen = not np.isnan(own[t, n])
             truth = own[t, n] if seen else withheld[t, n]
             for h in range(H):
@@ -85,7 +85,7 @@ def calibrate(forecast, own, withheld, values, first, hold, f, s, out, late, lat
                 _hold(truth, step, n, hold, s)
             if depth > 0:
                 kind = _kind(step + 1 - hold.at[n, 0, NEWER], s.bounds)
-                _make(forecast, t, n, step, kind, blind, True, hold, f, s, now, out)
+                _make(forecast, t, n, step, kind, alone, True, hold, f, s, now, out)
                 f.made[n, step % depth] = now
                 f.kind[n, step % depth] = kind
 
@@ -132,7 +132,7 @@ def _none_seen(values, t, n, s):
 
 
 @inlined_part
-def _make(forecast, t, n, step, kind, blind, ahead, hold, f, s, now, out):
+def _make(forecast, t, n, step, kind, alone, ahead, hold, f, s, now, out):
     """Claims and bounds of the nowcast, or of all that looks ahead of `step`."""
     mean, lower, upper = forecast
     of = kind if kind >= 0 else len(s.bounds)
@@ -141,7 +141,7 @@ def _make(forecast, t, n, step, kind, blind, ahead, hold, f, s, now, out):
             continue
         m = mean[t, n, h]
         below, above = m - lower[t, n, h], upper[t, n, h] - m
-        if blind or np.isnan(below) or np.isnan(above):
+        if alone or np.isnan(below) or np.isnan(above):
             held = s.z * np.sqrt(_cost(step + s.horizons[h] - hold.at[n, 0, NEWER], n, hold, s))
             if not np.isnan(held):
                 below = held if not below >= held else below

@@ -20,15 +20,15 @@ def _uniform(state):
 
 
 @njit(cache=True, nogil=True)
-def gaps(seeds, share, shortest, longest, dark):
-    """Fill `dark` (T, N) bool with gaps of `shortest` to `longest` steps, all lengths as often.
+def gaps(seeds, share, shortest, longest, withheld):
+    """Fill `withheld` (T, N) bool with gaps of `shortest` to `longest` steps, all lengths as often.
 
     seeds (N,) uint64. Runs between gaps are geometric, as long on average as makes `share` of all
-    steps dark, and at least one step long where they are two or more on average: closer to one,
+    steps withheld, and at least one step long where they are two or more on average: closer to one,
     gaps of one length would be in step in all series.
     """
-    T, N = dark.shape
-    dark[:] = False
+    T, N = withheld.shape
+    withheld[:] = False
     run = (shortest + longest) / 2 * (1 - share) / share
     least = 1 if run >= 2 else 0
     longer = math.log((run - least) / (run - least + 1)) if run > least else -math.inf
@@ -40,5 +40,5 @@ def gaps(seeds, share, shortest, longest, dark):
             t += least + int(math.log(_uniform(state)) / longer)
             length = shortest + int(_uniform(state) * (longest - shortest + 1))
             for s in range(t, min(t + length, T)):
-                dark[s, n] = True
+                withheld[s, n] = True
             t += length

@@ -58,7 +58,7 @@ def _line_share(evidence, steps):
 
 @njit(cache=True, nogil=True)
 def _rehearse(past, step, forgetting, evidence, carry):
-    """Learn from a truth: as if steps before it had been dark, by the line and by the bridge."""
+    """Learn from a truth: as if steps before it had been missing, by the line and by the bridge."""
     D = past.shape[1]
     b = step % D
     evidence[:, :NOISE] *= forgetting

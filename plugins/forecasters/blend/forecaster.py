@@ -14,7 +14,7 @@ from gapcast.engine import plugin
 from gapcast.engine.description import created
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
-from gapcast.engine.state import step_part
+from gapcast.engine.state import step_nested
 from gapcast.engine.units import Duration
 from gapcast.plugins.forecasters.blend.experts import (
     Expert,
@@ -38,7 +38,7 @@ EXPERTS: dict[str, Any] = {
 
 
 class Blend(Forecaster):
-    """The weighted mean of several experts; the weights depend on how long the target is dark.
+    """The weighted mean of several experts; the weights depend on how long the target is missing.
 
     An expert's weight falls steeply with the square error it is known to make so many steps after
     the last truth; it has none where that is three times the least. Errors of long gaps are
@@ -158,7 +158,7 @@ class Blend(Forecaster):
         """One expert steps, on its own arrays."""
         needs = self._needs[name]
         mine = cut_frame(frame, self._layout(name, frame.layout), self._whole, needs)
-        return step_part(self._experts[name], state, prefix(name, needs), mine)
+        return step_nested(self._experts[name], state, prefix(name, needs), mine)
 
     def _settings(self, layout: Layout, refers: NDArray[np.bool_]) -> Settings:
         leads, ahead = _leads(layout), _ahead(layout)

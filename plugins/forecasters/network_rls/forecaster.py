@@ -27,7 +27,7 @@ class NetworkRls(Forecaster):
     Sensors of one quantity are put into blocks of neighbours. A block's second moments, with
     exponential forgetting, hold the regressions of all its sensors at once; its weights are the
     mean of four of them. Whatever is missing stands in for itself as the others say, plus what is
-    left of its last residual; so does a target in the dark. While a truth is withheld its block
+    left of its last residual; so does a target in a gap. While a truth is withheld its block
     learns nothing. ``docs/network-rls.md`` has the recursion, its sources, the defaults and what
     they were chosen on.
 

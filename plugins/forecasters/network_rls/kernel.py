@@ -91,7 +91,7 @@ class Block(NamedTuple):
     noise: Any  # (M,): variance of residuals, the block's where there is none
     seen: Any  # (M,) bool
     heard: Any  # (M,) bool: seen, and no truth that is withheld: may be learnt from
-    dark: Any  # (M,) bool: a target without truth
+    missing: Any  # (M,) bool: a target without truth
 
 
 @inlined_part
@@ -102,8 +102,8 @@ def _look(b, m, columns, targets, values, own, missing):
         v = plausible(values[columns[i]])
         b.y[i] = v
         b.seen[i] = not np.isnan(v)
-        b.dark[i] = targets[i] >= 0 and np.isnan(plausible(own[targets[i]]))
-        b.heard[i] = b.seen[i] and not b.dark[i]
+        b.missing[i] = targets[i] >= 0 and np.isnan(plausible(own[targets[i]]))
+        b.heard[i] = b.seen[i] and not b.missing[i]
         heard += b.heard[i]
         if not b.seen[i]:
             missing[count] = i
@@ -147,10 +147,10 @@ def _look_back(b, m):
 
 @njit_part
 def _hide(b, m, withheld):
-    """A target in the dark sees truths that are withheld from others, which learning does not:
+    """A target without truth sees truths that are withheld from others, which learning does not:
     from then on until it has a truth it keeps residuals of its own."""
     for i in range(m):
-        if not b.dark[i]:
+        if not b.missing[i]:
             b.hidden[i] = 0.0
         elif b.hidden[i] == 0 and withheld > b.seen[i]:
             b.hidden[i] = 1.0

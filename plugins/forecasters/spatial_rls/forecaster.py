@@ -12,7 +12,7 @@ from gapcast.engine import plugin
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Ints, Layout, Needs, State
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.network.network import CANDIDATES
+from gapcast.engine.network.neighbours import CANDIDATES
 from gapcast.engine.units import Duration
 from gapcast.plugins.forecasters.spatial_rls.kernel import Models, Settings, nowcast
 

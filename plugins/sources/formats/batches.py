@@ -84,7 +84,7 @@ def _fractions(column: pa.Array, unit: int) -> Times:
 
 
 def _names(column: pa.Array | None, state: NDArray[np.int8]) -> Names:
-    """The names in a column; a row with none, or one that is empty or too long, is dead."""
+    """The names in a column; a row with none, or one that is empty or too long, is not read."""
     if column is None:
         return Names.none(len(state))
     if not pa.types.is_dictionary(column.type):
@@ -105,7 +105,7 @@ def _values(
     try:
         numbers = column.cast(pa.float64(), safe=False)
     except pa.ArrowException as error:
-        raise SourceError(f"{where}: values that are no numbers: {error}") from error
+        raise SourceError(f"{where}: values that are not numbers: {error}") from error
     values[:] = pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
     if not np.isfinite(values).all():
         cells[np.isnan(values)] = NULL

@@ -25,15 +25,14 @@ class Mark(NamedTuple):
 class Chunk:
     """The readings and dead letters of consecutive lines (or rows), in order.
 
-    readings: schema `READINGS`; `offset` is the line. dead: schema `DEAD`, of lines `dead_lines`.
-    first: the first line. starts: (lines + 1,) byte in the decompressed file where each line
-    begins and where the next chunk does; ``None`` for files that are not read by bytes, whose
-    chunk ends before the line `end`.
+    readings, dead_letters: schemas `READINGS` and `DEAD_LETTERS`; `offset` is the line. first: the
+    first line. starts: (lines + 1,) byte in the decompressed file where each line begins and where
+    the next chunk does; ``None`` for files that are not read by bytes, whose chunk ends before the
+    line `end`.
     """
 
     readings: pa.RecordBatch
-    dead: pa.RecordBatch
-    dead_lines: Ints
+    dead_letters: pa.RecordBatch
     first: int
     end: int
     starts: Ints | None = None
@@ -42,6 +41,11 @@ class Chunk:
     def lines(self) -> Ints:
         """(readings,) the line of each reading."""
         return np.asarray(self.readings["offset"].to_numpy(), np.int64)
+
+    @property
+    def letter_lines(self) -> Ints:
+        """(dead letters,) the line of each dead letter."""
+        return np.asarray(self.dead_letters["offset"].to_numpy(), np.int64)
 
     def mark(self, index: int) -> Mark:
         """Where the reading `index` stands; the chunk's end if there is none."""
@@ -67,12 +71,13 @@ class Chunk:
     def between(self, start: Mark, stop: Mark) -> Read:
         """What stands between two marks. A line's dead letters go with its first reading."""
         a, b = self.index(start), self.index(stop)
-        dead = [
-            int(np.searchsorted(self.dead_lines, m.line, "right" if m.skip else "left"))
+        lines = self.letter_lines
+        c, d = (
+            int(np.searchsorted(lines, m.line, "right" if m.skip else "left"))
             for m in (start, stop)
-        ]
+        )
         return Read(
             readings=self.readings.slice(a, b - a),
-            dead=self.dead.slice(dead[0], dead[1] - dead[0]),
+            dead_letters=self.dead_letters.slice(c, d - c),
             position=self.position(stop),
         )

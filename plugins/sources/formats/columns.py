@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from gapcast.engine.errors import SourceError
 from gapcast.engine.plugin import Params
 from gapcast.engine.spelling import meant
-from gapcast.engine.units import Sensor, refusal
+from gapcast.engine.units import Sensor, expecting
 from gapcast.plugins.sources.formats.rows import Labels
 from gapcast.plugins.sources.text.patterns import reader
 
@@ -45,7 +45,7 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise refusal("a time zone such as UTC or Europe/Berlin") from None
+        raise expecting("a time zone such as UTC or Europe/Berlin") from None
     return value
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from gapcast.engine.units import refusal
+from gapcast.engine.units import expecting
 from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels, table
 from gapcast.plugins.sources.formats.format import Parsed, TextFormat
 from gapcast.plugins.sources.formats.rows import (
@@ -33,7 +33,7 @@ from gapcast.plugins.sources.text.split import Fields, fields
 
 def _delimiter(value: str | None) -> str | None:
     if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
-        raise refusal("one ASCII character that is no quote and no line end")
+        raise expecting("one ASCII character other than a quote or a line end")
     return value
 
 
@@ -96,7 +96,7 @@ class Csv(TextFormat):
         return state, time
 
     def _names(self, split: Fields, used: list[int], column: int, state: NDArray[np.int8]) -> Names:
-        """The names in a column, -1 where there is none; a row without its name is dead."""
+        """The names in a column, -1 where there is none; a row without its name is not read."""
         if column < 0:
             return Names.none(len(state))
         slot = used.index(column)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
-from gapcast.engine.readings import DEAD, RAW_LIMIT, READINGS, TIME, empty
+from gapcast.engine.readings import DEAD_LETTERS, RAW_LIMIT, READINGS, TIME, dead_letters, empty
 from gapcast.plugins.sources.formats.chunk import Chunk, Ints
 from gapcast.plugins.sources.text.decimals import MALFORMED, NULL
 from gapcast.plugins.sources.text.names import gather
@@ -19,7 +18,7 @@ from gapcast.plugins.sources.text.split import Fields
 GOOD, SKIPPED, BAD_LINE, BAD_TIME, BAD_NAME = range(5)
 """What became of a row: it holds cells, nothing at all, or something that cannot be read."""
 
-_NONE, _NONE_DEAD = empty(READINGS), empty(DEAD)
+_NO_READINGS, _NO_LETTERS = empty(READINGS), empty(DEAD_LETTERS)
 
 TOO_LONG = "line too long"
 _REASONS = pa.array(
@@ -77,11 +76,9 @@ class Raw:
 
 def chunk(rows: Rows, partition: str, first: int, raw: Raw | None = None) -> Chunk:
     """Readings and dead letters of `rows`, the first of which is line (or row) `first`."""
-    dead, lines = _dead(rows, partition, first, raw)
     return Chunk(
         readings=_readings(rows, first),
-        dead=dead,
-        dead_lines=lines,
+        dead_letters=_dead_letters(rows, partition, first, raw),
         first=first,
         end=first + len(rows.state),
         starts=None if raw is None else raw.starts,
@@ -89,11 +86,9 @@ def chunk(rows: Rows, partition: str, first: int, raw: Raw | None = None) -> Chu
 
 
 def too_long(raw: bytes, partition: str, line: int, byte: int, end: int) -> Chunk:
-    """The chunk of a single line that was not kept; `raw` is how it begins."""
-    dead = pa.RecordBatch.from_pylist(
-        [{"reason": TOO_LONG, "where": f"{partition}:{line}", "raw": raw[:RAW_LIMIT]}], DEAD
-    )
-    return Chunk(_NONE, dead, np.array([line]), line, line + 1, np.array([byte, end]))
+    """The chunk of a single line that was not read; `raw` is how it begins."""
+    letters = dead_letters(TOO_LONG, partition, [line], raw=[raw[:RAW_LIMIT]])
+    return Chunk(_NO_READINGS, letters, line, line + 1, np.array([byte, end]))
 
 
 def _readings(rows: Rows, first: int) -> pa.RecordBatch:
@@ -142,32 +137,31 @@ def _emit(
     return k, nulls
 
 
-def _dead(rows: Rows, partition: str, first: int, raw: Raw | None) -> tuple[pa.RecordBatch, Ints]:
-    """Dead letters in order of their lines, and these lines."""
+def _dead_letters(rows: Rows, partition: str, first: int, raw: Raw | None) -> pa.RecordBatch:
+    """In the order of their lines."""
     of = rows.labels
     whole = np.flatnonzero(rows.state > SKIPPED)
     row, column = np.nonzero((rows.cells >= MALFORMED) & (rows.state == GOOD)[:, None])
     quantity = _first_known(of.of_quantity[column], of.quantity[row])
     row, column, quantity = (a[quantity >= 0] for a in (row, column, quantity))
     if len(whole) + len(row) == 0:
-        return _NONE_DEAD, np.empty(0, np.int64)
+        return _NO_LETTERS
     sensor = _first_known(of.of_sensor[column], of.sensor[row])
     value = rows.values[row, column]
     codes = np.concatenate([rows.state[whole] + _OF_ROW, rows.cells[row, column] + _OF_CELL])
     lines = np.concatenate([whole, row]) + first
     n = len(whole)
-    columns = [
+    letters = dead_letters(
         pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _REASONS),
-        pc.binary_join_element_wise(partition, pa.array(lines).cast(pa.string()), ":"),
-        _after(n, pa.array(rows.time[row]).view(TIME)),
-        _after(n, of.sensors.take(pa.array(sensor))),
-        _after(n, of.quantities.take(pa.array(quantity))),
-        _after(n, pa.array(value, mask=~np.isinf(value))),
-        _raw(raw, whole, row, column),
-    ]
-    order = np.argsort(lines, kind="stable")
-    batch = pa.RecordBatch.from_arrays(columns, schema=DEAD)
-    return batch.take(pa.array(order)), lines[order]
+        partition,
+        lines,
+        time=_after(n, pa.array(rows.time[row]).view(TIME)),
+        sensor=_after(n, of.sensors.take(pa.array(sensor))),
+        quantity=_after(n, of.quantities.take(pa.array(quantity))),
+        value=_after(n, pa.array(value, mask=~np.isinf(value))),
+        raw=_raw(raw, whole, row, column),
+    )
+    return letters.take(pa.array(np.argsort(lines, kind="stable")))
 
 
 def _first_known(column: NDArray[np.int32], row: NDArray[np.int32]) -> NDArray[np.int32]:

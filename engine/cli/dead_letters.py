@@ -1,4 +1,4 @@
-"""``gapcast dead``: what a run has refused, and what of it can be read again."""
+"""``gapcast dead-letters``: what a run did not use, and what of it can be read again."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ import typer
 from gapcast.engine.cli.lazy import PLAIN
 from gapcast.engine.errors import RunError
 from gapcast.engine.grid.screening import REASONS
-from gapcast.engine.readings import DEAD
+from gapcast.engine.readings import DEAD_LETTERS
 from gapcast.engine.run.manifest import NAME
 from gapcast.engine.storage import replace
 
 app = typer.Typer(
-    no_args_is_help=True, help="List what a run refused; write what can be read again.", **PLAIN
+    no_args_is_help=True, help="List what a run did not use; write what can be read again.", **PLAIN
 )
 
 RunDir = Annotated[Path, typer.Argument(help="The run's folder.")]
-PLACE = r":\d+$"
-"""How `where` ends for readings and records of a source; it does not for what a sink refused."""
 SCREENED = f"^({'|'.join(REASONS)}).*$"
 """What follows these reasons differs from reading to reading."""
-LETTERS = DEAD.set(0, pa.field("reason", pa.string()))
+TEXT = {"reason", "partition"}
+LETTERS = pa.schema(
+    [pa.field(f.name, pa.string() if f.name in TEXT else f.type) for f in DEAD_LETTERS]
+)
 READING = ["time", "sensor", "quantity", "value"]
 
 
@@ -38,18 +39,18 @@ def list_(
         bool, typer.Option("--raw", help="Also each record that could not be read, and its place.")
     ] = False,
 ) -> None:
-    """How many were refused, by reason and partition."""
+    """How many dead letters there are, by reason and partition."""
     counts: Counter[tuple[str, str]] = Counter()
     for letters in _letters(run_dir):
-        partitions = pc.replace_substring_regex(letters["where"], PLACE, "")
         reasons = pc.replace_substring_regex(letters["reason"], SCREENED, r"\1")
-        counts.update(zip(reasons.to_pylist(), partitions.to_pylist(), strict=True))
+        counts.update(zip(reasons.to_pylist(), letters["partition"].to_pylist(), strict=True))
     for (reason, partition), number in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
         typer.echo(f"{number:>12,}  {reason}  ({partition})")
     typer.echo(f"{counts.total():>12,}  in all")
     for letters in _letters(run_dir) if raw else ():
         for letter in letters.filter(letters["raw"].is_valid()).to_pylist():
-            typer.echo(f"{letter['where']}  {letter['reason']}  {_shown(letter['raw'])}")
+            place = f"{letter['partition']}:{letter['offset']}"
+            typer.echo(f"{place}  {letter['reason']}  {_shown(letter['raw'])}")
 
 
 @app.command()
@@ -61,31 +62,34 @@ def redrive(
         typer.Option(metavar="TEXT", help="Only reasons that begin so; may be given repeatedly."),
     ] = None,
 ) -> None:
-    """Write the refused readings, in order of time, to a file that the replay source reads."""
+    """Write the readings among them, in order of time, to a file that the replay source reads."""
     if out.suffix not in (".parquet", ".csv"):
         raise typer.BadParameter("--out must end in .parquet or .csv")
     if out.exists():
-        raise RunError(f"{out} is there already; choose another name or remove it")
+        raise RunError(f"{out} already exists; choose another name or remove it")
     every = pa.concat_tables([LETTERS.empty_table(), *_letters(run_dir)])
     chosen = _chosen(every, reason or [])
-    placed = pc.match_substring_regex(chosen["where"], PLACE)
-    readings = chosen.filter(pc.and_(placed, _whole(chosen))).select(READING)
+    read = chosen["offset"].is_valid()
+    readings = chosen.filter(pc.and_(read, _whole(chosen))).select(READING)
     _write(readings.sort_by("time"), out)
     typer.echo(f"{len(readings):,} readings are in {out}")
-    unread = pc.sum(pc.and_(placed, pc.invert(_whole(chosen)))).as_py() or 0
+    unread = pc.sum(pc.and_(read, pc.invert(_whole(chosen)))).as_py() or 0
     if unread:
-        typer.echo(f"{unread:,} are no readings: gapcast dead list {run_dir} --raw shows them")
-    if refused := len(chosen) - len(readings) - unread:
-        typer.echo(f"{refused:,} are forecasts that a sink refused, and stay where they are")
+        typer.echo(
+            f"{unread:,} are not complete readings; gapcast dead-letters list {run_dir} --raw "
+            "shows those that could not be read"
+        )
+    if rejected := len(chosen) - len(readings) - unread:
+        typer.echo(f"{rejected:,} are forecasts that a sink rejected, and stay where they are")
 
 
 def _letters(run_dir: Path) -> Iterator[pa.Table]:
-    """The dead letters of a run, a file at a time, in the order they were refused in."""
+    """The dead letters of a run, a file at a time, in their order."""
     import pyarrow.parquet as pq
 
     if not (run_dir / NAME).exists():
         raise RunError(f"{run_dir} is not the folder of a run: there is no {NAME}")
-    for path in sorted((run_dir / "dead").glob("part-*.parquet")):
+    for path in sorted((run_dir / "dead_letters").glob("part-*.parquet")):
         try:
             yield pq.read_table(path).select(LETTERS.names).cast(LETTERS)
         except (OSError, pa.ArrowException, KeyError) as error:
@@ -99,7 +103,7 @@ def _chosen(letters: pa.Table, reasons: Sequence[str]) -> pa.Table:
     for reason in reasons:
         if not any(known.startswith(reason) for known in there):
             raise RunError(
-                f"nothing was refused for a reason that begins with {reason!r}; there are: "
+                f"no dead letter has a reason that begins with {reason!r}; there are: "
                 f"{'; '.join(there) or 'none'}"
             )
     wanted = [known for known in there if known.startswith(tuple(reasons))]

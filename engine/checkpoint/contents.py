@@ -1,0 +1,57 @@
+"""What a checkpoint holds of a run, by its parts: taken together here, and here taken apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gapcast.engine.checkpoint.format import Snapshot
+from gapcast.engine.source import Position
+from gapcast.engine.state import Arrays, Parcel, within
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a run goes on from, as it stands between two turns of the source.
+
+    job: what it must agree with (see `describe`). positions: where each of the grid's partitions
+    has been read to. grid: its snapshot. shards: the joined snapshots of all shards. withheld: the
+    frames of a span in progress. epoch, rows: how many were delivered. scores: what the score
+    files go on from. dead_letters: how many files of them there are.
+    """
+
+    job: dict[str, Any]
+    positions: list[Position | None]
+    grid: Parcel
+    shards: Arrays
+    withheld: Arrays
+    epoch: int
+    rows: int
+    scores: dict[str, Any]
+    dead_letters: int
+
+    def read(self) -> dict[str, Position]:
+        """How far each partition has been read, by its name."""
+        names = self.grid[0]["partitions"]
+        return {n: p for n, p in zip(names, self.positions, strict=True) if p}
+
+    def snapshot(self) -> Snapshot:
+        """The same as JSON values and arrays, to be written."""
+        grid, grid_arrays = self.grid
+        meta = {name: getattr(self, name) for name in _PLAIN} | {"grid": grid}
+        arrays = within("grid", grid_arrays) | within("shards", self.shards)
+        return Snapshot(meta, arrays | within("withheld", self.withheld))
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Contents:
+        """What a snapshot holds."""
+        meta = snapshot.meta
+        return cls(
+            grid=(meta["grid"], snapshot.below("grid")),
+            shards=snapshot.below("shards"),
+            withheld=snapshot.below("withheld"),
+            **{name: meta[name] for name in _PLAIN},
+        )
+
+
+_PLAIN = ("job", "positions", "epoch", "rows", "scores", "dead_letters")

@@ -1,0 +1,46 @@
+"""Frames: consecutive closed steps of all series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Floats
+
+
+@dataclass(frozen=True)
+class GridFrame:
+    """Consecutive closed steps of all series, (T, S), NaN where there is nothing.
+
+    values: aggregates of good readings. rejected: aggregates of rejected ones, for reports only;
+    a single NaN stands for all of it where nothing was rejected (broadcast, no memory).
+    """
+
+    first: int
+    values: Floats
+    rejected: Floats
+
+    def truth(self, columns: NDArray[np.int64]) -> Floats:
+        """(T, N) what arrived for these series: good values, else rejected ones, else NaN."""
+        good = np.take(self.values, columns, axis=1)
+        if 0 in self.rejected.strides:
+            return good
+        return np.where(np.isnan(good), np.take(self.rejected, columns, axis=1), good)
+
+    def narrow(self, columns: NDArray[np.int64]) -> GridFrame:
+        """The same steps of some of the series."""
+        values = self.values[:, columns]
+        if 0 in self.rejected.strides:
+            return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape))
+        return GridFrame(self.first, values, self.rejected[:, columns])
+
+
+class Closed(NamedTuple):
+    """A frame, and the dead letters of the readings screened out of it."""
+
+    frame: GridFrame
+    dead_letters: pa.RecordBatch

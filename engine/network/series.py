@@ -1,0 +1,65 @@
+"""Who there is: the series of a job, and where the sensors stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from gapcast.engine.errors import RunError
+from gapcast.engine.forecaster import Series
+
+
+def natural(name: str) -> str:
+    """Sort key under which ``mote2`` comes before ``mote10``."""
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) + "\0" + name
+
+
+@dataclass(frozen=True)
+class Network:
+    """All series of a job in natural order, and the sensors' positions in metres where known."""
+
+    series: tuple[Series, ...]
+    positions: Mapping[str, tuple[float, float]]
+
+    @classmethod
+    def of(
+        cls, series: Iterable[Series], positions: Mapping[str, tuple[float, float]] | None = None
+    ) -> Network:
+        """The network of these series, each once, in natural order."""
+        distinct = set(series)
+        place = {name: natural(name) for name in {s.sensor for s in distinct}}
+        ordered = sorted(distinct, key=lambda s: (place[s.sensor], s.quantity))
+        return cls(tuple(ordered), positions or {})
+
+    @cached_property
+    def column(self) -> dict[Series, int]:
+        """Column of each series in the frames."""
+        return {s: i for i, s in enumerate(self.series)}
+
+    def sensors(self, quantity: str) -> list[str]:
+        """Sensors that report `quantity`, in order."""
+        return [s.sensor for s in self.series if s.quantity == quantity]
+
+
+def read_positions(path: Path) -> dict[str, tuple[float, float]]:
+    """Positions from a text of lines ``sensor x y`` (metres); ``#`` starts a comment."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: positions cannot be read: {error}") from None
+    positions = {}
+    for number, line in enumerate(lines, 1):
+        fields = line.partition("#")[0].split()
+        if not fields:
+            continue
+        try:
+            sensor, x, y = fields
+            positions[sensor] = (float(x), float(y))
+        except ValueError:
+            raise RunError(
+                f"{path}:{number}: expected 'sensor x y' with x and y in metres, found {line!r}"
+            ) from None
+    return positions

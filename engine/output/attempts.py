@@ -1,0 +1,48 @@
+"""One epoch to one sink: called until its outcome is final."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pyarrow as pa
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_result,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from gapcast.engine.errors import SinkError
+from gapcast.engine.sink import Outcome, Retry, Sink
+
+log = logging.getLogger("gapcast.delivery")
+
+
+def write(name: str, sink: Sink, epoch: int, table: pa.Table, stopping: threading.Event) -> Outcome:
+    """Call the sink until it answers anything but `Retry`, waiting longer each time.
+
+    Raises SinkError when the run is `stopping` and the sink still asks to be tried again.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        assert state.outcome is not None
+        reason = state.outcome.result().reason
+        log.warning("sink %s asks to be tried again: %s", name, reason)
+
+    retrying = Retrying(
+        retry=retry_if_result(lambda outcome: isinstance(outcome, Retry)),
+        wait=wait_random_exponential(multiplier=0.1, max=30),
+        stop=stop_when_event_set(stopping),
+        sleep=sleep_using_event(stopping),
+        before_sleep=tell,
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )
+    outcome: Outcome = retrying(sink.write, epoch, table)
+    if isinstance(outcome, Retry):
+        raise SinkError(
+            f"sink {name!r} had not taken epoch {epoch} when the run stopped: {outcome.reason}"
+        )
+    return outcome

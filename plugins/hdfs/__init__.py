@@ -1,0 +1,1 @@
+"""Hadoop's file systems for fsspec, with errors as Python has them."""
