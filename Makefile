@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint faults bench clean services-up services-down
+.PHONY: help install demo test test-fast browser lint faults bench clean services-up services-down
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -28,8 +30,19 @@ lint: $(STAMP) ## ruff and mypy (strict on engine/)
 	@ln -sfn $(CURDIR)/engine/gapcast/__init__.py build/ns/gapcast/__init__.py
 	MYPYPATH=build/ns $(BIN)/mypy --namespace-packages --explicit-package-bases -p gapcast.engine
 
-test: lint ## lint, then every test
-	$(BIN)/python -m pytest
+test: lint browser ## lint, then every test, in two processes (JOBS=2)
+	$(PYTEST)
+
+test-fast: lint ## lint, then unit and contract tests that need no cluster
+	$(PYTEST) -m 'not cluster' tests/unit tests/contract
+
+browser: ## chromium, in which tests open reports, where apt-get can install it
+	@if ! { command -v chromium || command -v google-chrome; } >/dev/null; then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "installing chromium with apt-get: tests open reports in it"; \
+	    { apt-get update && timeout 180 apt-get install -y --no-install-recommends chromium \
+	      fonts-dejavu-core; } >/dev/null 2>&1 || echo "it cannot be installed: no report is opened"; \
+	  else echo "no chromium here, and no right to install it: no report is opened"; fi; fi
 
 faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
 	ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest -q tests/faults

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -126,7 +126,12 @@ class Registry:
     @classmethod
     def installed(cls) -> Registry:
         """What the packages on ``sys.path`` have registered. Imports none of it."""
-        return cls(_entry(kind, point) for kind in Kind for point in entry_points(group=kind.group))
+        points, packages = entry_points(), _Packages()
+        return cls(
+            Entry(kind, point.name, point.value, *packages[point.dist])
+            for kind in Kind
+            for point in points.select(group=kind.group)
+        )
 
     def find(self, kind: Kind, name: str) -> Entry:
         """The entry that `name` means. Raises UnknownPlugin or AmbiguousPlugin."""
@@ -170,11 +175,14 @@ class Registry:
         return f"{suggestion or ';'} known: {known or 'none'}"
 
 
-def _entry(kind: Kind, point: EntryPoint) -> Entry:
-    package = point.dist
-    if package is None:
-        return Entry(kind, point.name, point.value)
-    return Entry(kind, point.name, point.value, package.name, package.version)
+class _Packages(dict[Distribution | None, tuple[str, str]]):
+    """Names and versions of packages: a package's metadata are parsed at each access, and there are
+    many entries of one package."""
+
+    def __missing__(self, package: Distribution | None) -> tuple[str, str]:
+        about = ("", "") if package is None else (package.name, package.version)
+        self[package] = about
+        return about
 
 
 def _listed(entry: Entry, clash: bool) -> Listed:

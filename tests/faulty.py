@@ -8,8 +8,6 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
-from gapcast.engine import storage
-
 
 class Died(BaseException):
     """The process was killed here; nothing it does from now on has an effect."""
@@ -36,26 +34,26 @@ class Faulty(MemoryFileSystem):
     left: int | None = None
     full = False
 
-    @classmethod
-    def begin(cls, left=None, full=False):
+    @staticmethod
+    def begin(left=None, full=False):
         """Heal; fail after so many operations."""
-        cls.left, cls.full = left, full
+        Faulty.left, Faulty.full = left, full
 
-    @classmethod
-    def clear(cls):
+    @staticmethod
+    def clear():
         """Heal and forget everything."""
-        cls.begin()
-        cls.store.clear()
-        cls.pseudo_dirs[:] = [""]
+        Faulty.begin()
+        Faulty.store.clear()
+        Faulty.pseudo_dirs[:] = [""]
 
-    @classmethod
-    def step(cls, writes=True):
+    @staticmethod
+    def step(writes=True):
         """One operation. Removing things works on a full disk, too."""
-        if cls.left is None or (cls.full and not writes):
+        if Faulty.left is None or (Faulty.full and not writes):
             return
-        cls.left -= 1
-        if cls.left < 0:
-            raise OSError(errno.ENOSPC, "No space left on device") if cls.full else Died
+        Faulty.left -= 1
+        if Faulty.left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device") if Faulty.full else Died
 
     def makedirs(self, path, exist_ok=False):
         self.step()
@@ -70,12 +68,7 @@ class Faulty(MemoryFileSystem):
         return file
 
     def pipe_file(self, path, value, mode="overwrite", **kwargs):
-        if self.protocol not in storage.OBJECTS:  # opened and closed, and torn in between
-            AbstractFileSystem.pipe_file(self, path, value, mode, **kwargs)
-            return
-        self.step()
-        path = self._strip_protocol(path)
-        self.store[path] = MemoryFile(self, path, value)
+        AbstractFileSystem.pipe_file(self, path, value, mode, **kwargs)  # not `MemoryFileSystem`'s
 
     def mv(self, path1, path2, **kwargs):
         self.step()
@@ -88,4 +81,16 @@ class Faulty(MemoryFileSystem):
         super()._rm(path)
 
 
-fsspec.register_implementation("faulty", Faulty, clobber=True)
+class Objects(Faulty):
+    """The same where a file is there when all of it is, and a protocol that says so."""
+
+    protocol = "oci"
+
+    def pipe_file(self, path, value, mode="overwrite", **kwargs):
+        self.step()
+        path = self._strip_protocol(path)
+        self.store[path] = MemoryFile(self, path, value)
+
+
+for kind in (Faulty, Objects):
+    fsspec.register_implementation(kind.protocol, kind, clobber=True)

@@ -72,7 +72,7 @@ class Tsdb(Null):
 
 
 class Here(Backend):
-    def run(self, job): raise AssertionError
+    def workers(self, work): raise AssertionError
 """
 
 ACME_POINTS = {

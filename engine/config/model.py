@@ -231,7 +231,7 @@ class Evaluation(Section):
         default=None, description="Whose targets are withheld within a span: all, or a list."
     )
     gaps: Gaps | None = Field(
-        default=None, description="Dark only in random gaps, not throughout a span."
+        default=None, description="Withhold only random gaps within a span, not all of it."
     )
 
     @field_validator("spans")

@@ -82,7 +82,7 @@ class Intake:
                 read = pending.result()
                 self.positions[partition] = read.position
                 if read.ended:
-                    self.grid.end(partition)
+                    self.grid.watermarks.end(partition)
                 something = len(read.readings) > 0 or read.ended
                 self._order.answered(partition, something, time.monotonic())
                 self._grow()
@@ -97,7 +97,9 @@ class Intake:
                 taken, since, letters = 0, time.monotonic(), []
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:
-        partition = self._order.next(self.grid.order(), self._full(), self.grid.holds)
+        partition = self._order.next(
+            self.grid.watermarks.order(), self._full(), self.grid.watermarks.holds
+        )
         if partition is None:
             return None
         name, position = self.grid.partitions[partition], self.positions[partition]
@@ -108,7 +110,9 @@ class Intake:
 
     def _paused(self) -> bool:
         """Whether every partition that may be read has nothing just now."""
-        eligible = self._order.eligible(self.grid.order(), self._full(), self.grid.holds)
+        eligible = self._order.eligible(
+            self.grid.watermarks.order(), self._full(), self.grid.watermarks.holds
+        )
         return self._order.silent.keys() >= {*eligible}
 
     def _grow(self) -> None:
@@ -116,7 +120,7 @@ class Intake:
         new = [name for name in self.source.partitions() if name not in self.grid.partitions]
         if new:
             log.info("new partitions of the source: %s", ", ".join(new))
-            self.grid.grow(new)
+            self.grid.watermarks.grow(new)
             self.positions += [None] * len(new)
 
     def _take(self, partition: int, read: Read) -> list[pa.RecordBatch]:
@@ -128,7 +132,7 @@ class Intake:
             self.grid.unreadable(len(read.dead_letters))
             letters.append(read.dead_letters)
         silent = self._order.silent_for(partition, time.monotonic())
-        if silent > self.idle and self.grid.idle(partition):
+        if silent > self.idle and self.grid.watermarks.idle(partition):
             log.warning(
                 "partition %s has been silent for %.0f s: steps no longer wait for it",
                 self.grid.partitions[partition], self.idle,

@@ -182,7 +182,7 @@ def _end(stages: _Stages, ending: Ending) -> pa.Table:
 
 
 def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
-    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermark
+    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermarks.lowest
     rate = meter.rate(readings)
     lag = None if mark is None else time.time() - mark / 1e6
     return Progress(readings, rate, mark, lag, stages.delivery.rows, *workers.alive())

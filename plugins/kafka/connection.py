@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gapcast.engine.extras import extra
 from gapcast.engine.plugin import Params
-from gapcast.engine.units import expecting
+from gapcast.engine.units import MICROSECONDS, Duration, expecting
 
 log = logging.getLogger("gapcast.kafka")
 
@@ -85,11 +85,21 @@ class Connection(Params):
         default=None, description="Encryption; `{}` trusts whom the system trusts."
     )
     sasl: Sasl | None = Field(default=None, description="Who we are, where brokers ask.")
+    connect: Duration = Field(
+        default=20 * MICROSECONDS["s"],
+        gt=0,
+        description="How long brokers may take to answer at the start.",
+    )
     settings: Annotated[dict[str, str | int | float | bool], AfterValidator(_others)] = Field(
         default_factory=dict,
         description="Further settings of librdkafka, by its own names, e.g. `client.rack`; "
         "secrets among them as `${NAME}` only.",
     )
+
+    @property
+    def seconds(self) -> float:
+        """`connect` as clients take it."""
+        return self.connect / MICROSECONDS["s"]
 
     def client(self, trouble: Trouble, **own: Any) -> dict[str, Any]:
         """The settings of a client; `own` are librdkafka's with ``_`` for a dot."""

@@ -22,10 +22,7 @@ log = logging.getLogger("gapcast.kafka")
 
 WAIT = 0.2
 """Seconds that one call waits for a partition with nothing to give."""
-CONNECT = 20.0
-"""Seconds within which some broker must answer at the start."""
 HELD = 64 << 20
-"""Bytes that wait here at most, and as many again in the client; shared by the partitions."""
 _AT_ONCE = 20_000
 
 
@@ -91,15 +88,19 @@ class Reader:
     """Reads the partitions of a topic, each from any offset. Calls may come from any thread.
 
     patience: seconds without any progress, although records are there or no broker answers,
-    before it gives up; at half of it it connects anew.
+    before it gives up; at half of it it connects anew. held: bytes that wait here at most, and as
+    many again in the client; shared by the partitions, of which each may have 1 MiB.
     """
 
-    def __init__(self, connection: Connection, group: str | None, patience: float) -> None:
+    def __init__(
+        self, connection: Connection, group: str | None, patience: float, held: int = HELD
+    ) -> None:
         self._kafka = kafka()
         self._connection = connection
         self._group = group or "gapcast"
         self._topic = connection.topic
         self._patience = patience
+        self._held = held
         self._lock = threading.RLock()
         self._lanes: dict[int, _Lane] = {}
         self._rounds = 0
@@ -109,7 +110,7 @@ class Reader:
 
     def partitions(self, seconds: float | None = None) -> int:
         """How many partitions the topic has. Raises SourceError when that cannot be found out."""
-        seconds = CONNECT if seconds is None else seconds
+        seconds = self._connection.seconds if seconds is None else seconds
         with self._lock:
             until = time.monotonic() + seconds
             while True:
@@ -197,7 +198,7 @@ class Reader:
     @property
     def _share(self) -> int:
         """Bytes that may wait of each partition."""
-        return max(1 << 20, HELD // self._partitions)
+        return max(1 << 20, self._held // self._partitions)
 
     def _connect(self) -> Any:
         settings = self._connection.client(

@@ -11,8 +11,6 @@ from gapcast.engine.sink import Retry
 from gapcast.engine.spelling import meant
 from gapcast.plugins.kafka.connection import DENIED, Connection, Trouble, kafka, words
 
-CONNECT = 20.0
-"""Seconds within which some broker must answer at the start."""
 _AT_ONCE = 10_000
 _USUAL = {
     "linger.ms": 20,
@@ -36,6 +34,7 @@ class Sender:
     def __init__(self, connection: Connection, **own: Any) -> None:
         self._kafka = kafka()
         self._topic = connection.topic
+        self._seconds = connection.seconds
         self._failed: Counter[tuple[str, str]] = Counter()
         self.trouble = Trouble()
         settings = connection.client(
@@ -54,7 +53,7 @@ class Sender:
         """How many partitions the topic has. Raises SinkError when that cannot be found out."""
         try:
             # Asked for by name, a topic that is not there would be made by most brokers.
-            there = self.producer.list_topics(timeout=CONNECT).topics
+            there = self.producer.list_topics(timeout=self._seconds).topics
         except self._kafka.KafkaException as error:
             self.producer.poll(0)
             problem = f"topic {self._topic!r} cannot be used, {words(error)}"

@@ -24,7 +24,7 @@ from gapcast.engine.sink import (
 )
 from gapcast.plugins.kafka.connection import Connection, Trouble, kafka, words
 from gapcast.plugins.kafka.encoders import lines, moments, objects, sensors, streams
-from gapcast.plugins.kafka.sender import CONNECT, LASTING, Sender
+from gapcast.plugins.kafka.sender import LASTING, Sender
 
 log = logging.getLogger("gapcast.kafka")
 
@@ -84,7 +84,7 @@ class KafkaSink(Sink):
             self.params, transactional_id=self._own, transaction_timeout_ms=60_000,
             message_timeout_ms=60_000,
         )  # fmt: skip
-        sender.producer.init_transactions(CONNECT)
+        sender.producer.init_transactions(self.params.seconds)
         settings = self.params.client(
             Trouble(), group_id=self._own, enable_auto_commit=False,
             isolation_level="read_committed",
@@ -92,7 +92,7 @@ class KafkaSink(Sink):
         self.close()
         self._group = self._kafka.Consumer(settings)
         place = self._kafka.TopicPartition(self.params.topic, 0)
-        (found,) = self._group.committed([place], timeout=CONNECT)
+        (found,) = self._group.committed([place], timeout=self.params.seconds)
         self._last = found.offset - 1 if found.offset > 0 else None
         self._sender = sender
         return sender

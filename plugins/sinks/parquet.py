@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from gapcast.engine.sink import (
     Sink,
 )
 from gapcast.engine.storage import Folder
-from gapcast.plugins.sinks.parts import DAYS, QUIET, Part, due, parts, superseded
+from gapcast.plugins.sinks.parts import DAYS, Part, due, parts, superseded
 
 log = logging.getLogger("gapcast.sinks")
 
@@ -67,6 +67,10 @@ class ParquetSink(Sink):
 
     delivery = Delivery.TRANSACTIONAL
     params: ParquetParams
+    many: ClassVar = 64
+    """So many small files at the end of a day that still grows are merged."""
+    quiet: ClassVar = 16
+    """A day is thought finished when so many epochs have brought nothing to it."""
 
     @abstractmethod
     def place(self, job: JobInfo) -> Folder:
@@ -118,7 +122,7 @@ class ParquetSink(Sink):
 
     def close(self) -> None:
         """Merge the small files that are left, as far as that can be done now."""
-        self._compact(self._next + QUIET + 1)
+        self._compact(self._next + self.quiet + 1)
 
     def _begin(self, days: Sequence[str]) -> None:
         """Find the next epoch by the note of this generation, which is made if there is none."""
@@ -167,13 +171,16 @@ class ParquetSink(Sink):
             try:
                 if day in self._doubtful:
                     self._look(day)
-                for group in due(self._days[day], following, self.params.rows):
+                for group in self._due(day, following):
                     self._merge(day, group)
             except (OSError, pa.ArrowException) as error:
                 self._doubtful.add(day)
-                self._rest = following + QUIET
+                self._rest = following + self.quiet
                 log.warning("%s/%s was not compacted: %s", self.folder.url, day, _reason(error))
                 return
+
+    def _due(self, day: str, following: int) -> Iterator[list[Part]]:
+        return due(self._days[day], following, self.params.rows, self.many, self.quiet)
 
     def _merge(self, day: str, group: Sequence[Part]) -> None:
         folder = self.folder / day

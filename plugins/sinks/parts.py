@@ -25,11 +25,6 @@ DAYS = "day="
 """How the folder of a day begins; ISO 8601 follows."""
 SMALL = 8
 """Files are merged that hold fewer rows than this part of the most a file may hold."""
-MANY = 64
-"""So many small files at the end of a day that still grows are merged."""
-QUIET = 16
-"""A day that so many epochs have brought nothing to is thought finished; all its small files are
-merged."""
 
 _NAME = re.compile(r"part-(\d{8,})-(\d{8,})-(\d{9,})(?:-(\d+))?\.parquet")
 
@@ -84,10 +79,14 @@ def current(names: Iterable[str]) -> list[str]:
     return [part.name for part in every if part not in gone]
 
 
-def due(of: Iterable[Part], following: int, most: int) -> Iterator[list[Part]]:
+def due(
+    of: Iterable[Part], following: int, most: int, many: int, quiet: int
+) -> Iterator[list[Part]]:
     """Groups of a day's parts, each to be merged into one of at most `most` rows.
 
-    following: the epoch that comes next. Neighbours only are merged, so that epochs stay apart or
+    following: the epoch that comes next. many: so many small files at the end of a day that still
+    grows are merged. quiet: a day that so many epochs have brought nothing to is thought finished,
+    and all its small files are merged. Neighbours only are merged, so that epochs stay apart or
     nested; every row is copied a logarithmic number of times.
     """
     ordered = sorted(of, key=_order)
@@ -96,10 +95,10 @@ def due(of: Iterable[Part], following: int, most: int) -> Iterator[list[Part]]:
         for small, run in groupby(ordered, lambda p: p.piece is None and p.rows * SMALL < most)
         if small
     ]
-    if ordered and ordered[-1].last + QUIET < following:
+    if ordered and ordered[-1].last + quiet < following:
         groups = (group for run in runs for group in _packed(run, most))
         yield from (group for group in groups if len(group) > 1)
-    elif runs and runs[-1][-1] == ordered[-1] and len(runs[-1]) >= MANY:
+    elif runs and runs[-1][-1] == ordered[-1] and len(runs[-1]) >= many:
         yield _newest(runs[-1], most)
 
 

@@ -1,46 +1,51 @@
-"""Real services, started when the first test asks for one and shared by all that follow."""
+"""Real services: all that a session needs start with its first test of one, and are shared."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 import pytest
-from services.hbase import Hbase
-from services.hdfs import Hdfs
-from services.kafka import Kafka
-from services.opentsdb import OpenTsdb
 from services.programs import Missing
+from services.shared import NAMES, started
 
 
-@contextlib.contextmanager
+@pytest.fixture(scope="session")
 def installed():
-    """Without Java or Maven the tests are not run, which says what to install; in CI they fail."""
-    try:
-        yield
-    except Missing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
+    """Calls what needs Java and Maven. Without them tests are skipped, which says what to install;
+    in CI they fail."""
+
+    def call(needs):
+        try:
+            return needs()
+        except Missing as missing:
+            if os.environ.get("CI"):
+                raise
+            return pytest.skip(str(missing))
+
+    return call
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory):
+def services(request, tmp_path_factory):
+    """Those that tests of this session ask for, by name, as they come up."""
+    asked = {name for item in request.session.items for name in item.fixturenames}
+    with started(sorted(asked & {*NAMES}), tmp_path_factory.mktemp("services")) as coming:
+        yield coming
+
+
+@pytest.fixture(scope="session")
+def kafka(services, installed):
     """Three brokers, whole again after each test."""
-    with installed(), Kafka(tmp_path_factory.mktemp("kafka")) as kafka:
-        yield kafka
+    return installed(services["kafka"].result)
 
 
 @pytest.fixture(scope="session")
-def hdfs(tmp_path_factory):
+def hdfs(services, installed):
     """A name node and three data nodes, whole again after each test."""
-    with installed(), Hdfs(tmp_path_factory.mktemp("hdfs")) as hdfs:
-        yield hdfs
+    return installed(services["hdfs"].result)
 
 
 @pytest.fixture(scope="session")
-def opentsdb(tmp_path_factory):
+def opentsdb(services, installed):
     """A daemon on an HBase of its own, ``opentsdb.hbase``; metrics are made as they come."""
-    folder = tmp_path_factory.mktemp("opentsdb")
-    with installed(), Hbase(folder / "hbase") as hbase, OpenTsdb(folder / "tsd", hbase) as tsdb:
-        yield tsdb
+    return installed(services["opentsdb"].result)

@@ -19,7 +19,7 @@ from hdfs_native.fsspec import HdfsFileSystem
 
 from gapcast import read_config, run
 from gapcast.engine.run.bounds import Bounds
-from gapcast.plugins.sinks import parts
+from gapcast.plugins.sinks.hdfs import HdfsSink
 
 STEPS = 150
 
@@ -55,10 +55,15 @@ OFTEN = Bounds(epoch_seconds=0.0)
 """An epoch a frame."""
 
 
-def often():
-    """Parts merged at the least occasion."""
-    SCRIPTS["life"] = {"a": played()}
-    parts.MANY = 5
+class Eager(HdfsSink):
+    """Merges small files at the least occasion."""
+
+    many = 5
+
+
+def eager(address):
+    """Its section in a config."""
+    return {"type": "hdfs_life:Eager", "url": address}
 
 
 def die_at(moment):
@@ -83,10 +88,10 @@ def die_at(moment):
 
 if __name__ == "__main__":
     address, folder = sys.argv[1], Path(sys.argv[2])
-    often()
+    SCRIPTS["life"] = {"a": played()}
     die_at(int(sys.argv[3]))
     run(
-        config({"type": "hdfs", "url": f"{address}/life/out"}, {"path": f"{address}/life/states"}),
+        config(eager(f"{address}/life/out"), {"path": f"{address}/life/states"}),
         folder,
         resume=(folder / "manifest.json").exists(),
         bounds=OFTEN,

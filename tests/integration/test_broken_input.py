@@ -6,18 +6,12 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
-GAPCAST = str(Path(sys.executable).parent / "gapcast")
-
-
-def gapcast(*arguments, cwd):
-    return subprocess.run(
-        [GAPCAST, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
-    )
+from command import gapcast
 
 
 def good(mote, steps=96):
@@ -43,7 +37,8 @@ BAD = {
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     for name, content in BAD.items():
         (tmp_path / "in" / name).write_bytes(content)
@@ -64,7 +59,7 @@ models: {last: {type: persistence}, mean: {type: ema}}
 
 
 def test_a_folder_of_broken_input_ends_well_and_adds_up(folder):
-    done = gapcast("run", "c.yaml", "--run-dir", "out", cwd=folder)
+    done = gapcast("run", "c.yaml", "--run-dir", "out")
     assert done.returncode == 0, done.stderr
     counts = json.loads((folder / "out/manifest.json").read_text())["counts"]
     assert counts["read"] == sum(counts.values()) - counts["read"]
@@ -97,7 +92,7 @@ models: {mean: {type: ema, alfa: 0.2}}
 evaluation: {mode: blackout, spans: [{from: 2004-03-02, to: 2004-03-01}]}
 """
     )
-    done = gapcast("check", "bad.yaml", cwd=folder)
+    done = gapcast("check", "bad.yaml")
     assert done.returncode == 2
     lines = done.stderr.strip().splitlines()
     assert [line.split("  ")[0] for line in lines] == [
@@ -118,13 +113,14 @@ def test_an_interrupted_run_leaves_valid_files_and_says_so(folder):
         (folder / "c.yaml").read_text().replace("in,", "in/good.txt, speed: 600x,")
     )
     run = subprocess.Popen(
-        [GAPCAST, "run", "c.yaml", "--run-dir", "out"],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [Path(sys.executable).with_name("gapcast"), "run", "c.yaml", "--run-dir", "out"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     manifest = folder / "out/manifest.json"
     forecasts = folder / "out/forecasts"
     while not list(forecasts.glob("day=*/*.parquet")):
         assert run.poll() is None
+        time.sleep(0.02)
     run.send_signal(signal.SIGINT)
     out, _ = run.communicate(timeout=20)
     assert run.returncode == 130

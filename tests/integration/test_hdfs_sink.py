@@ -20,7 +20,6 @@ import pytest
 from gapcast import run
 from gapcast.engine.testing import sink
 from gapcast.engine.testing.sink import KEY
-from gapcast.plugins.sinks import parts
 from gapcast.plugins.sinks.hdfs import HdfsSink
 
 
@@ -67,15 +66,15 @@ TestWebHdfs = sink(
 
 
 @pytest.fixture
-def often(monkeypatch):
-    monkeypatch.setattr(parts, "MANY", 5)
-    hdfs_life.often()
+def script():
+    """What is played: to be replaced below ``life``."""
+    hdfs_life.SCRIPTS["life"] = {"a": hdfs_life.played()}
     yield hdfs_life.SCRIPTS
     hdfs_life.SCRIPTS.clear()
 
 
 @pytest.fixture
-def straight(often, tmp_path):
+def straight(script, tmp_path):
     """The forecasts of the same run into local files, without a failure."""
     run(hdfs_life.config({"type": "files"}, {}), tmp_path / "straight", bounds=hdfs_life.OFTEN)
     return ordered(pq.read_table(tmp_path / "straight" / "forecasts", partitioning=None))
@@ -99,7 +98,7 @@ class Eventful(list):
 
 
 def test_a_dead_data_node_and_a_name_node_started_anew_lose_nothing(
-    hdfs, often, straight, tmp_path, caplog
+    hdfs, script, straight, tmp_path, caplog
 ):
     back = threading.Thread(target=hdfs.restart, args=[0])
 
@@ -117,8 +116,8 @@ def test_a_dead_data_node_and_a_name_node_started_anew_lose_nothing(
         300: without_name_node,
         400: with_it_but_without_a_data_node,
     }
-    often["life"] = {"a": Eventful(hdfs_life.played(), events)}
-    sink = {"type": "hdfs", "url": f"{hdfs.address}/eventful"}
+    script["life"] = {"a": Eventful(hdfs_life.played(), events)}
+    sink = hdfs_life.eager(f"{hdfs.address}/eventful")
     try:
         run(hdfs_life.config(sink, {}), tmp_path / "eventful", bounds=hdfs_life.OFTEN)
     finally:

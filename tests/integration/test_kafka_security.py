@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
-from conftest import installed
 from services.jvm import HOST, free_ports
 from services.kafka import Kafka
+from services.maven import classpath
 
 from gapcast.engine.config import load_production
 from gapcast.engine.errors import GapcastError
@@ -65,8 +65,8 @@ class Guarded(Kafka):
         }
         self.at = dict(zip(self.listeners, free_ports(3), strict=True))
 
-    def _settings(self, i):
-        made = super()._settings(i)
+    def settings(self, i):
+        made = super().settings(i)
         for name, (protocol, pem) in self.listeners.items():
             place = f"{name.upper()}://{HOST}:{self.at[name]}"
             made["listeners"] += f",{place}"
@@ -80,8 +80,9 @@ class Guarded(Kafka):
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
-    with installed(), Guarded(tmp_path_factory.mktemp("guarded")) as broker:
+def guarded(tmp_path_factory, installed):
+    installed(lambda: classpath("kafka"))
+    with Guarded(tmp_path_factory.mktemp("guarded")) as broker:
         admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
         admin.create_topics([NewTopic("readings", 1, 1)])["readings"].result(30)
         yield broker
@@ -91,6 +92,7 @@ def keys(broker, listener="good", **changes):
     found = {
         "brokers": f"{HOST}:{broker.at[listener]}",
         "topic": "readings",
+        "connect": "4s",
         "tls": {"ca": str(broker.folder / "ca.pem")},
     }
     return found | ({"sasl": LOGIN} if listener == "good" else {}) | changes
@@ -125,13 +127,8 @@ def test_who_is_known_is_let_in(guarded, tmp_path):
         ("old", {}, "certificate"),
     ],
 )
-def test_what_is_wrong_is_rejected_in_one_line(
-    guarded, listener, changes, words, monkeypatch, caplog, capfd
-):
+def test_what_is_wrong_is_rejected_in_one_line(guarded, listener, changes, words, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("gapcast.plugins.kafka.reader.CONNECT", 4.0)
-    monkeypatch.setattr("gapcast.plugins.kafka.sender.CONNECT", 4.0)
-    monkeypatch.setattr("gapcast.plugins.sinks.kafka.CONNECT", 4.0)
     source = KafkaSource(KafkaSource.Params(**keys(guarded, listener, **changes)))
     with pytest.raises(GapcastError, match=words) as caught:
         source.open(None)
@@ -144,8 +141,7 @@ def test_what_is_wrong_is_rejected_in_one_line(
     assert all("\n" not in text for text in (told[0], told[3]))
 
 
-def test_another_authority_is_not_trusted(guarded, monkeypatch):
-    monkeypatch.setattr("gapcast.plugins.kafka.reader.CONNECT", 4.0)
+def test_another_authority_is_not_trusted(guarded):
     stranger = {"ca": str(guarded.folder / "stranger.pem")}
     source = KafkaSource(KafkaSource.Params(**keys(guarded, tls=stranger)))
     with pytest.raises(GapcastError, match="certificate verify failed"):

@@ -9,12 +9,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from command import gapcast
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from gapcast import read_config, run
@@ -114,27 +124,38 @@ class Death(BaseException):
     """Stands for the end of the process."""
 
 
-def dying(*arguments):
-    raise Death
+@pytest.fixture
+def producer(monkeypatch):
+    """The class of producers made from now on, to be told how to fail."""
+
+    class Failing(Producer):
+        """fails: what is called instead of a method, by its name, with what the method was given
+        and the method."""
+
+        fails: dict[str, Callable] = {}  # noqa: RUF012
+
+        def __getattribute__(self, name):
+            found = super().__getattribute__(name)
+            fails = Failing.fails.get(name)
+            return found if fails is None else partial(fails, found)
+
+    monkeypatch.setattr("confluent_kafka.Producer", Failing)
+    return Failing
 
 
 @pytest.mark.parametrize("moment", ["send_offsets_to_transaction", "commit_transaction"])
-def test_a_death_within_an_epoch_leaves_nothing_of_it(moment, monkeypatch):
+def test_a_death_within_an_epoch_leaves_nothing_of_it(moment, producer):
+    def dies(method, *arguments):
+        raise Death
+
     topic = make_topic()
     first = kafka_sink(topic)
     first.open(JOB, "g")
     first.write(0, epoch(0))
-
-    class Dying:
-        def __init__(self, producer):
-            self.producer = producer
-
-        def __getattr__(self, name):
-            return dying if name == moment else getattr(self.producer, name)
-
-    first._sender.producer = Dying(first._sender.producer)
+    producer.fails[moment] = dies
     with pytest.raises(Death):
         first.write(1, epoch(1))
+    producer.fails.clear()
     after = kafka_sink(topic)
     after.open(JOB, "g")
     assert isinstance(after.write(0, epoch(0)), AlreadyCommitted)
@@ -144,26 +165,17 @@ def test_a_death_within_an_epoch_leaves_nothing_of_it(moment, monkeypatch):
     assert {m.key() for m in records(topic)} == {b"1", b"24"}
 
 
-def test_a_commit_whose_answer_was_lost_is_found(monkeypatch):
+def test_a_commit_whose_answer_was_lost_is_found(producer):
+    def unheard(commit, *arguments):
+        commit(*arguments)
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
     topic = make_topic()
     made = kafka_sink(topic)
     made.open(JOB, "g")
-
-    class Deaf:
-        def __init__(self, producer):
-            self.producer = producer
-
-        def commit_transaction(self, seconds):
-            from confluent_kafka import KafkaError, KafkaException
-
-            self.producer.commit_transaction(seconds)
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-
-        def __getattr__(self, name):
-            return getattr(self.producer, name)
-
-    made._sender.producer = Deaf(made._sender.producer)
+    producer.fails["commit_transaction"] = unheard
     assert isinstance(made.write(0, epoch(0)), Retry)
+    producer.fails.clear()
     assert isinstance(made.write(0, epoch(0)), AlreadyCommitted)
     assert len(forecasts(topic)) == 40
     made.close()
@@ -184,10 +196,8 @@ def test_epochs_go_on_when_a_broker_dies(kafka):
     made.close()
 
 
-def test_a_sink_that_cannot_be_reached_says_so(monkeypatch):
-    monkeypatch.setattr("gapcast.plugins.sinks.kafka.CONNECT", 1.0)
-    monkeypatch.setattr("gapcast.plugins.kafka.sender.CONNECT", 1.0)
-    nowhere = KafkaSink(KafkaSink.Params(brokers="127.0.0.1:1", topic="t"))
+def test_a_sink_that_cannot_be_reached_says_so():
+    nowhere = KafkaSink(KafkaSink.Params(brokers="127.0.0.1:1", topic="t", connect="1s"))
     with pytest.raises(SinkError, match="sink kafka: "):
         nowhere.open(JOB, "g")
     without = KafkaDeadLettersSink(KafkaDeadLettersSink.Params(brokers=address(), topic="no-such"))
@@ -292,12 +302,11 @@ def test_the_command_says_how_much_it_sent_and_fails_when_it_could_not(tmp_path)
     topic = make_topic()
     good, bad = production(tmp_path, topic), tmp_path / "bad.yaml"
     bad.write_text(good.read_text().replace(topic, "no-such-topic"))
-    gapcast = [str(Path(sys.executable).with_name("gapcast"))]
-    done = subprocess.run([*gapcast, "produce", good], capture_output=True, text=True)
+    done = gapcast("produce", good)
     assert done.returncode == 0, done.stderr
     assert "readings sent in" in done.stdout
     assert len(records(topic)) == 14_400
-    failed = subprocess.run([*gapcast, "produce", bad], capture_output=True, text=True)
+    failed = gapcast("produce", bad)
     assert failed.returncode == 1
     assert "failed: 0 readings sent" in failed.stdout
     assert "there is no topic 'no-such-topic'" in failed.stderr

@@ -20,7 +20,7 @@ OPTIONS = [
     *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTED.split()),
 ]
 """Parts of the JDK that Hadoop and HBase reach into."""
-_LOGGING = """\
+LOGGING = """\
 log4j.rootLogger=INFO,out
 log4j.appender.out=org.apache.log4j.ConsoleAppender
 log4j.appender.out.layout=org.apache.log4j.PatternLayout
@@ -32,7 +32,7 @@ log4j.logger.http.requests=WARN
 def lay_out(folder: Path, **sites: Mapping[str, object]) -> None:
     """Makes a settings folder: ``hdfs={...}`` becomes its ``hdfs-site.xml``; logs go to stdout."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "log4j.properties").write_text(_LOGGING)
+    (folder / "log4j.properties").write_text(LOGGING)
     for site, settings in sites.items():
         (folder / f"{site}-site.xml").write_text(_xml(settings))
 

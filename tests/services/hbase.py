@@ -27,12 +27,13 @@ class Hbase(Service):
         return f"{self.folder}:{classpath('hbase')}"
 
     def begin(self) -> None:
-        lay_out(self.folder, hbase=self._settings())
+        lay_out(self.folder, hbase=self.settings())
         command = ["org.apache.hadoop.hbase.master.HMaster", "start"]
         self.nodes = [Jvm("hbase", self.folder, self.classpath, command, OPTIONS, heap=512)]
         self.launch(self.nodes[0])
 
-    def _settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, object]:
+        """What it is set up with."""
         return {
             "hbase.cluster.distributed": "false",
             "hbase.rootdir": (self.folder / "data").as_uri(),

@@ -38,13 +38,13 @@ class Hdfs(Service):
         return self.folder / "name"
 
     def begin(self) -> None:
-        lay_out(self.configuration, core=self._core(), hdfs=self._name())
+        lay_out(self.configuration, core=self.core(), hdfs=self.name_node())
         form = self._node("format", self.configuration, [NAME, "-format", "-nonInteractive"])
         self.launch(form)
         self.nodes = [self._node("name", self.configuration, [NAME])]
         for i in range(1, self.data_nodes + 1):
             folder = self.folder / f"data-{i}"
-            lay_out(folder, core=self._core(), hdfs=self._data(i, folder))
+            lay_out(folder, core=self.core(), hdfs=self.data_node(i, folder))
             self.nodes.append(self._node(f"data-{i}", folder, [DATA]))
             self.launch(self.nodes[i])
         form.finish(self.seconds)
@@ -56,7 +56,8 @@ class Hdfs(Service):
         jars = f"{settings}:{classpath('hdfs')}"
         return Jvm(name, self.folder, jars, command, OPTIONS)
 
-    def _core(self) -> dict[str, object]:
+    def core(self) -> dict[str, object]:
+        """What all nodes are set up with."""
         return {
             "fs.defaultFS": self.address,
             "hadoop.tmp.dir": self.folder / "tmp",
@@ -64,7 +65,8 @@ class Hdfs(Service):
             "ipc.client.connect.retry.interval": 200,
         }
 
-    def _name(self) -> dict[str, object]:
+    def name_node(self) -> dict[str, object]:
+        """What the name node is set up with besides."""
         return {
             "dfs.namenode.name.dir": (self.folder / "name" / "image").as_uri(),
             "dfs.namenode.rpc-address": f"{HOST}:{self._rpc}",
@@ -84,7 +86,8 @@ class Hdfs(Service):
             "dfs.webhdfs.enabled": "true",
         }
 
-    def _data(self, i: int, folder: Path) -> dict[str, object]:
+    def data_node(self, i: int, folder: Path) -> dict[str, object]:
+        """What data node `i` is set up with besides."""
         data, ipc, http = self._ports[3 * i - 3 : 3 * i]
         return {
             "dfs.datanode.data.dir": (folder / "blocks").as_uri(),

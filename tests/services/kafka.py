@@ -45,7 +45,7 @@ class Kafka(Service):
         formats = []
         for i in range(self.brokers):
             settings = self.folder / f"broker-{i}.properties"
-            settings.write_text("".join(f"{k}={v}\n" for k, v in self._settings(i).items()))
+            settings.write_text("".join(f"{k}={v}\n" for k, v in self.settings(i).items()))
             tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
             tool += ["--config", str(settings)]
             formats.append(Jvm(f"format-{i}", self.folder, jars, tool, options))
@@ -57,7 +57,8 @@ class Kafka(Service):
         for node in self.nodes:
             self.launch(node)
 
-    def _settings(self, i: int) -> dict[str, object]:
+    def settings(self, i: int) -> dict[str, object]:
+        """What broker `i` is set up with."""
         copies = min(3, self.brokers)
         quorum = min(2, copies)
         controllers = self.ports[self.brokers :]
@@ -87,6 +88,7 @@ class Kafka(Service):
             "num.network.threads": 2,
             "num.io.threads": 4,
             "log.cleaner.dedupe.buffer.size": 8 << 20,
+            "log.cleaner.backoff.ms": 200,
         }
 
     def ready(self) -> bool:

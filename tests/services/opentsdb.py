@@ -43,7 +43,7 @@ class OpenTsdb(Service):
         for name in ("static", "cache"):
             (self.folder / name).mkdir(exist_ok=True)
         settings = self.folder / "opentsdb.conf"
-        settings.write_text("".join(f"{k} = {v}\n" for k, v in self._settings().items()))
+        settings.write_text("".join(f"{k} = {v}\n" for k, v in self.settings().items()))
         (self.folder / "logback.xml").write_text(LOGGING)
         jars = f"{self.folder}:{classpath('opentsdb')}"
         command = ["net.opentsdb.tools.TSDMain", f"--config={settings}"]
@@ -51,7 +51,8 @@ class OpenTsdb(Service):
         self.nodes = [Jvm("opentsdb", self.folder, jars, command)]
         self.launch(self.nodes[0])
 
-    def _settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, object]:
+        """What it is set up with."""
         return {
             "tsd.network.bind": HOST,
             "tsd.network.port": self.port,

@@ -16,18 +16,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from services.hbase import Hbase
-from services.hdfs import Hdfs
 from services.jvm import POLL, Service
-from services.kafka import Kafka
-from services.opentsdb import OpenTsdb
 from services.programs import Failed, Missing
+from services.shared import NAMES, started
 
 TOPICS = ("readings", "dead-letters", "forecasts")
 
@@ -47,26 +46,29 @@ def locked(folder: Path) -> Iterator[bool]:
 def keep(folder: Path) -> None:
     """Runs the services until it is told to end; the state file says that they are up."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with locked(folder) as first, ExitStack() as stack:
+    with locked(folder) as first:
         if not first:
             sys.exit("they are up already")
         shutil.rmtree(folder / "run", ignore_errors=True)
         (folder / "keeper").write_text(str(os.getpid()))
-        kafka = stack.enter_context(Kafka(folder / "run" / "kafka"))
-        make_topics(kafka.address)
-        hdfs = stack.enter_context(Hdfs(folder / "run" / "hdfs"))
-        hbase = stack.enter_context(Hbase(folder / "run" / "hbase"))
-        tsdb = stack.enter_context(OpenTsdb(folder / "run" / "opentsdb", hbase))
-        rows = [
-            row("KAFKA", kafka.address, kafka),
-            row("HDFS", hdfs.address, hdfs),
-            row("WEBHDFS", f"webhdfs://{hdfs.web}", hdfs),
-            row("HBASE", hbase.address, hbase),
-            row("OPENTSDB", tsdb.url, tsdb),
-        ]
-        (folder / "state.new").write_text(json.dumps(rows))
-        (folder / "state.new").replace(folder / "state.json")
-        signal.pause()
+        with started(NAMES, folder / "run") as coming:
+            serve(folder, coming)
+
+
+def serve(folder: Path, coming: Mapping[str, Future[Any]]) -> None:
+    """Waits until all are up, writes the state file, and waits to be told to end."""
+    kafka, hdfs, tsdb = (coming[name].result() for name in NAMES)
+    make_topics(kafka.address)
+    rows = [
+        row("KAFKA", kafka.address, kafka),
+        row("HDFS", hdfs.address, hdfs),
+        row("WEBHDFS", f"webhdfs://{hdfs.web}", hdfs),
+        row("HBASE", tsdb.hbase.address, tsdb.hbase),
+        row("OPENTSDB", tsdb.url, tsdb),
+    ]
+    (folder / "state.new").write_text(json.dumps(rows))
+    (folder / "state.new").replace(folder / "state.json")
+    signal.pause()
 
 
 def make_topics(address: str) -> None:

@@ -8,23 +8,6 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOON = {
-    "dead-letters": "dead",
-    "kafka-dead-letters": "kafka-dead",
-    "invalid": "dead",
-    "withheld": "withheld",
-    "Rejected": "Rejected",
-    "require": "",
-    "dead_letters": "",
-}
-"""Names that pages use and the code is about to get, each with the one that it has until then."""
-GONE = {"last_committed", "read_between"}
-"""Names that the code is about to lose, which pages do without."""
-
-
-def old(names):
-    """Names of pages as the code has them as long as it has no new ones."""
-    return [SOON.get(name, name) for name in names]
 
 
 def printed(cell):

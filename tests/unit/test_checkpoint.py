@@ -17,7 +17,6 @@ from faulty import Died, Faulty
 from typer.testing import CliRunner
 
 from gapcast import read_config, run
-from gapcast.engine import storage
 from gapcast.engine.checkpoint import format as checkpoint
 from gapcast.engine.checkpoint.format import (
     Snapshot,
@@ -143,15 +142,14 @@ def labelled(number):
     return Snapshot({"number": number}, SNAPSHOT.arrays)
 
 
-@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("protocol", ["faulty", "oci"])
 @pytest.mark.parametrize("full", [False, True])
 def test_whatever_fails_between_the_parts_and_the_meta_the_one_before_stands(
-    faulty, monkeypatch, caplog, full, objects
+    faulty, caplog, full, protocol
 ):
-    monkeypatch.setattr(storage, "OBJECTS", {"faulty"} if objects else set())
     for moment in range(100):
         Faulty.clear()
-        folder = open_folder("faulty://states")
+        folder = open_folder(f"{protocol}://states")
         for number in (0, 1, 2):
             write(folder, number, labelled(number), keep=2, savepoint=number == 0)
         Faulty.begin(moment, full)

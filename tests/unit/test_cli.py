@@ -1,4 +1,4 @@
-"""The command line as a user meets it: a process, its exit code, its two streams."""
+"""The command line as a user meets it: its exit code, its two streams."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from command import gapcast
 from packages import ACME, install, install_acme
 
 from gapcast.engine._version import VERSION
@@ -20,36 +21,35 @@ grid: {interval: 30min}
 targets: {quantities: [temperature]}
 models: {one: {type: level}, two: {type: level}}
 """
+SAID = "c.yaml: valid; run 'x', models one, two\n"
 
 
 @pytest.fixture
-def gapcast(tmp_path):
-    """Runs gapcast in a working folder with a right config, in a world with acme-plugins."""
-    for name in ("site", "work"):
-        (tmp_path / name).mkdir()
-    install_acme(tmp_path / "site")
-    (tmp_path / "work/c.yaml").write_text(RIGHT)
+def folder(tmp_path, site, monkeypatch):
+    """A working folder with a right config, in a world with acme-plugins."""
+    install_acme(site)
+    (tmp_path / "c.yaml").write_text(RIGHT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GAPCAST_TOKEN", "s3cr3t-t0ken")
+    return tmp_path
 
-    def run(*arguments, **environment):
+
+@pytest.fixture
+def process(folder, site):
+    """Runs gapcast in a process of its own."""
+
+    def run(*arguments):
         return subprocess.run(
             [sys.executable, "-W", "error", "-c", MAIN, *arguments],
-            cwd=tmp_path / "work",
-            env={
-                **os.environ,
-                "PYTHONPATH": str(tmp_path / "site"),
-                "GAPCAST_TOKEN": "s3cr3t-t0ken",
-            }
-            | environment,
+            env={**os.environ, "PYTHONPATH": str(site)},
             capture_output=True,
             text=True,
         )
 
-    run.folder = tmp_path / "work"
-    run.site = tmp_path / "site"
     return run
 
 
-def test_help_lists_every_command_and_imports_none(gapcast):
+def test_help_lists_every_command_and_imports_none():
     code = (
         "import sys; sys.argv = ['gapcast', '--help'];\n"
         "from gapcast.engine.cli import main\n"
@@ -64,44 +64,52 @@ def test_help_lists_every_command_and_imports_none(gapcast):
     assert done.stdout.rstrip().endswith("[]")
 
 
-def test_no_argument_shows_the_help(gapcast):
+def test_a_process_ends_with_the_code_and_has_nothing_else_on_its_streams(process):
+    done = process("check", "c.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, SAID, "")
+    done = process("check", "nowhere.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "nowhere.yaml  cannot be read: No such file or directory\n"
+
+
+def test_no_argument_shows_the_help():
     done = gapcast()
     assert done.returncode == 2
     assert "Usage: gapcast" in done.stdout + done.stderr
 
 
-def test_version(gapcast):
+def test_version():
     done = gapcast("--version")
     assert (done.returncode, done.stdout) == (0, f"gapcast {VERSION}\n")
 
 
 @pytest.mark.parametrize("command", ["check", "plugins", "doctor", "run"])
-def test_help_of_a_command_is_the_command_s_own(gapcast, command):
+def test_help_of_a_command_is_the_command_s_own(command):
     done = gapcast(command, "--help")
     assert done.returncode == 0, done.stderr
     assert f"Usage: gapcast {command} " in done.stdout
     assert ("--set" in done.stdout) == (command in ("check", "run"))
 
 
-def test_an_unknown_command_names_the_nearest(gapcast):
+def test_an_unknown_command_names_the_nearest():
     done = gapcast("chekc")
     assert done.returncode == 2
     assert "No such command 'chekc'; did you mean 'check'?" in done.stderr
 
 
-def test_a_command_that_was_shorter_once_names_the_one_of_today(gapcast):
+def test_a_command_that_was_shorter_once_names_the_one_of_today():
     done = gapcast("dead", "list", "runs/a")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'dead'; did you mean 'dead-letters'?" in done.stderr
 
 
-def test_check_of_a_right_config(gapcast):
+def test_check_of_a_right_config(folder):
     done = gapcast("check", "c.yaml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "c.yaml: valid; run 'x', models one, two\n"
+    assert done.stdout == SAID
 
 
-def test_check_of_a_wrong_config_is_one_line_a_mistake_and_exit_code_2(gapcast):
+def test_check_of_a_wrong_config_is_one_line_a_mistake_and_exit_code_2(folder):
     done = gapcast("check", "c.yaml", "--set", "grid.latenes=0s", "--set", "name=a b")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -110,7 +118,7 @@ def test_check_of_a_wrong_config_is_one_line_a_mistake_and_exit_code_2(gapcast):
     )
 
 
-def test_run_of_a_wrong_config_says_the_same(gapcast):
+def test_run_of_a_wrong_config_says_the_same(folder):
     done = gapcast("run", "c.yaml", "--set", "grid.interval=5")
     assert done.returncode == 2
     assert done.stderr.startswith("--set grid.interval  grid.interval: must be a duration")
@@ -118,43 +126,35 @@ def test_run_of_a_wrong_config_says_the_same(gapcast):
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_a_sink_that_promises_less_than_is_required_is_told_before_anything_starts(
-    gapcast, command
-):
+def test_a_sink_that_promises_less_than_is_required_is_told_before_anything_starts(folder, command):
     text = RIGHT + "sinks:\n  shown:\n    type: console\n    require: transactional\n"
-    (gapcast.folder / "c.yaml").write_text(text)
+    (folder / "c.yaml").write_text(text)
     done = gapcast(command, "c.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "c.yaml:9:5  sinks.shown.require: console promises only at-least-once, expected "
         "transactional: choose another sink, or require less\n"
     )
-    assert not (gapcast.folder / "runs").exists()
+    assert not (folder / "runs").exists()
     assert gapcast("check", "c.yaml", "--set", "sinks.shown.require=at-least-once").returncode == 0
 
 
-def test_a_missing_config_is_one_line(gapcast):
-    done = gapcast("check", "nowhere.yaml")
-    assert done.returncode == 2
-    assert done.stderr == "nowhere.yaml  cannot be read: No such file or directory\n"
-
-
-def test_check_of_nothing_says_what_it_wants(gapcast):
+def test_check_of_nothing_says_what_it_wants():
     done = gapcast("check")
     assert done.returncode == 2
     assert "name a config, or ask for --schema" in done.stderr
 
 
-def test_check_schema_prints_a_schema_with_what_is_installed(gapcast):
+def test_check_schema_prints_a_schema_with_what_is_installed(folder):
     done = gapcast("check", "--schema")
     assert done.returncode == 0
     schema = json.loads(done.stdout)
     assert "http" in schema["$defs"]["Source"]["properties"]["type"]["anyOf"][0]["enum"]
 
 
-def test_plugins_list_shows_the_broken_among_the_others(gapcast):
+def test_plugins_list_shows_the_broken_among_the_others(folder, site):
     install(
-        gapcast.site,
+        site,
         "crumbling",
         "9.9",
         {"gapcast.sinks": {"crumb": "crumbs:X"}},
@@ -169,8 +169,9 @@ def test_plugins_list_shows_the_broken_among_the_others(gapcast):
     assert "ZeroDivisionError: division by zero" in done.stdout
 
 
-def test_doctor_tells_what_there_is_and_what_to_install(gapcast):
-    done = gapcast("doctor", JAVA_HOME=str(gapcast.folder))
+def test_doctor_tells_what_there_is_and_what_to_install(folder, monkeypatch):
+    monkeypatch.setenv("JAVA_HOME", str(folder))
+    done = gapcast("doctor")
     assert done.returncode == 0, done.stderr
     for word in ("gapcast", "python", "cores", "memory", "numpy", "pyarrow", "extra kafka"):
         assert f"\n{word} " in f"\n{done.stdout}"
@@ -179,18 +180,16 @@ def test_doctor_tells_what_there_is_and_what_to_install(gapcast):
     assert "works: confluent-kafka" in kafka or kafka.endswith("pip install 'gapcast[kafka]'")
 
 
-def test_doctor_tells_of_a_package_that_is_there_but_does_not_work(gapcast):
-    install(
-        gapcast.site, "confluent-kafka", "2.0", {}, {"confluent_kafka": "raise OSError('no lib')"}
-    )
-    info = gapcast.site / "confluent_kafka-2.0.dist-info"
+def test_doctor_tells_of_a_package_that_is_there_but_does_not_work(process, site):
+    install(site, "confluent-kafka", "2.0", {}, {"confluent_kafka": "raise OSError('no lib')"})
+    info = site / "confluent_kafka-2.0.dist-info"
     (info / "top_level.txt").write_text("confluent_kafka\n")
-    line = next(s for s in gapcast("doctor").stdout.split("\n") if s.startswith("extra kafka"))
+    line = next(s for s in process("doctor").stdout.split("\n") if s.startswith("extra kafka"))
     assert "confluent-kafka cannot be imported (OSError: no lib)" in line
 
 
-def test_a_class_in_the_working_directory_can_be_named(gapcast):
-    (gapcast.folder / "my_model.py").write_text(ACME)
+def test_a_class_in_the_working_directory_can_be_named(folder):
+    (folder / "my_model.py").write_text(ACME)
     assert gapcast("check", "c.yaml", "--set", "models.one.type=my_model:Level").returncode == 0
 
 
@@ -204,11 +203,11 @@ def boom(url): raise {0}
     ("raised", "traceback"),
     [("SourceError(f'cannot log in with {url}')", False), ("RuntimeError(f'bug at {url}')", True)],
 )
-def test_errors_beyond_the_config_show_no_secret(gapcast, raised, traceback):
+def test_errors_beyond_the_config_show_no_secret(folder, raised, traceback):
     source = ACME.replace('raise ValueError(f"{token!r} has a blank")', "boom(token)").replace(
         'if " " in token', "if token"
     ) + RAISES.format(raised)
-    (gapcast.folder / "mine.py").write_text(source)
+    (folder / "mine.py").write_text(source)
     done = gapcast("check", "c.yaml", "--set", "source.type=mine:Http")
     assert done.returncode == 1
     assert "with ${GAPCAST_TOKEN}" in done.stderr or "at ${GAPCAST_TOKEN}" in done.stderr

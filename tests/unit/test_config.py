@@ -30,6 +30,7 @@ from gapcast.engine.config.schema import schema_of
 from gapcast.engine.errors import ConfigError
 from gapcast.engine.redaction import mask
 from gapcast.engine.registry import Registry
+from gapcast.engine.sink import Receives
 
 ROOT = Path(__file__).parents[2]
 MINUTE = 60_000_000
@@ -239,7 +240,11 @@ def addresses(monkeypatch):
 
 
 def test_the_production_that_ships_is_right(addresses):
-    load_production(ROOT / "configs" / "produce.yaml")
+    made = load_production(ROOT / "configs" / "produce.yaml")
+    assert made.source.params.path == "data/intel-lab-3days.txt.gz"
+    (sink,) = made.sinks.values()
+    assert (sink.params.brokers, sink.params.topic) == (ADDRESSES["KAFKA"], "readings")
+    assert sink.plugin.receives is Receives.READINGS
 
 
 @pytest.mark.usefixtures("addresses")

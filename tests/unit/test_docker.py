@@ -163,16 +163,16 @@ def test_settings_are_those_that_tests_run_with(tmp_path):
         "tsd.network.bind", "tsd.network.port", "tsd.http.staticroot", "tsd.http.cachedir",
         "tsd.storage.hbase.zk_quorum",
     }  # fmt: skip
-    assert same(conf, tsdb._settings(), places) <= {"hbase.rpcs.buffered_flush_interval"}
+    assert same(conf, tsdb.settings(), places) <= {"hbase.rpcs.buffered_flush_interval"}
     places = {
         k
-        for k in hbase._settings()
+        for k in hbase.settings()
         if re.search(r"dir$|port$|Port|quorum$|hostname|address|data", k)
     }
-    assert same(site(DOCKER / "serve/hbase/hbase-site.xml"), hbase._settings(), places) == set()
+    assert same(site(DOCKER / "serve/hbase/hbase-site.xml"), hbase.settings(), places) == set()
     core = site(DOCKER / "hdfs/conf/core-site.xml")
-    assert same(core, hdfs._core(), {"fs.defaultFS", "hadoop.tmp.dir"}) == set()
-    both = hdfs._name() | hdfs._data(1, tmp_path)
+    assert same(core, hdfs.core(), {"fs.defaultFS", "hadoop.tmp.dir"}) == set()
+    both = hdfs.name_node() | hdfs.data_node(1, tmp_path)
     places = {"dfs.namenode.name.dir", "dfs.datanode.data.dir", "dfs.namenode.http-address"}
     assert same(site(DOCKER / "hdfs/conf/hdfs-site.xml"), both, places) == {
         "dfs.namenode.rpc-bind-host", "dfs.client.use.datanode.hostname"
@@ -182,7 +182,7 @@ def test_settings_are_those_that_tests_run_with(tmp_path):
 def test_java_is_started_as_in_tests():
     options = (DOCKER / "jvm/java-options").read_text().split()
     assert set(hadoop.OPTIONS) <= set(options)
-    assert (DOCKER / "jvm/log4j.properties").read_text() == hadoop._LOGGING
+    assert (DOCKER / "jvm/log4j.properties").read_text() == hadoop.LOGGING
     assert (DOCKER / "jvm/logback.xml").read_text() == opentsdb.LOGGING
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 import typer
 import yaml
-from pages import GONE, MARKDOWN, PAGES, ROOT, SOON, code, old, text
+from pages import MARKDOWN, PAGES, ROOT, code, text
 from typer.main import get_group
 
 import gapcast
@@ -99,7 +99,7 @@ def called(page):
 
 def there(name, below, rest):
     """Whether there is such a command with such options."""
-    command = COMMANDS.get(name) or COMMANDS.get(SOON.get(name, name))
+    command = COMMANDS.get(name)
     if hasattr(command, "commands") and below:
         command = command.commands.get(below)
     if command is None:
@@ -124,14 +124,14 @@ def test_a_command_that_is_not_there_is_found(wrong):
 @pytest.mark.parametrize("page", ["README.md", "docs/design.md"])
 def test_every_command_is_listed(page):
     listed = {name for name, *_ in called(text(page))} | {*code(text(page))[1]}
-    assert COMMANDS.keys() - {*listed, *old(listed)} == set()
+    assert COMMANDS.keys() - listed == set()
 
 
 # Configs
 
 SECTIONS = Run.model_fields.keys()
 KEYS = {*re.findall(r"^\| `([^`]+)` \|", render(), re.M)}
-PARTS = {part.removesuffix("[]") for key in KEYS for part in key.split(".")} | SOON.keys()
+PARTS = {part.removesuffix("[]") for key in KEYS for part in key.split(".")}
 NO_KEYS = {*FORECASTS.names, *READINGS.names, *REASONS, "reason", "partition", "raw"}
 """Columns, and beginnings of reasons: what else is written ``word: ...``."""
 BASE = yaml.safe_load((ROOT / "configs/quickstart.yaml").read_text()) | {"evaluation": {}}
@@ -169,13 +169,11 @@ def test_configs_in_pages_are_right(page, tmp_path, monkeypatch):
     monkeypatch.setenv("KAFKA", "localhost:9092")
     for part in fragments(text(page)):
         shown = yaml.safe_dump(part)
-        if "require" not in {key.rpartition(".")[2] for key in KEYS}:
-            shown = re.sub(r" *require: .*\n", "", shown)  # it is about to be a key
         if "kafka-readings" in shown:
             (tmp_path / "produce.yaml").write_text(shown)
             load_production(tmp_path / "produce.yaml")
         elif "my_model" not in shown:  # a reader's own; tests/integration has that page
-            read_config(BASE | yaml.safe_load(shown))
+            read_config(BASE | part)
 
 
 def test_a_config_that_is_wrong_is_found():
@@ -241,7 +239,7 @@ NOT_OURS = {
 def missing_paths(page):
     """Paths in a text that lead nowhere; those with NAMES to fill in are left out."""
     found = {p for p in PATH.findall(page) if not re.search(r"[A-Z]{2,}(?!ME\.md)", p)}
-    return {p for p in found - NOT_OURS.keys() - SOON.keys() if not [*ROOT.glob(p.rstrip("/"))]}
+    return {p for p in found - NOT_OURS.keys() if not [*ROOT.glob(p.rstrip("/"))]}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -324,7 +322,7 @@ def test_attributes_that_pages_name_are_there(page):
 
 def test_the_design_names_classes_that_there_are():
     named = {*re.findall(r"`(_?[A-Z][a-z]+(?:[A-Z][a-z]+)*)`", text("docs/design.md"))}
-    assert named - classes().keys() - SOON.keys() - {"State"} == set()
+    assert named - classes().keys() - {"State"} == set()
     assert len(named) > 20
 
 
@@ -340,7 +338,7 @@ def test_the_design_lists_what_the_engine_calls(contract, file, listed):
     tree = ast.parse((ROOT / file).read_text())
     (node,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == contract]
     methods = {n.name for n in node.body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"}
-    assert {*re.findall(r"`(\w+)`", listed)} == methods - GONE
+    assert {*re.findall(r"`(\w+)`", listed)} == methods
 
 
 def test_the_design_lists_every_contract():
@@ -357,8 +355,6 @@ def test_ten_questions_are_answered():
 @pytest.mark.parametrize(("question", "file", "where"), QUESTIONS, ids=[q[0] for q in QUESTIONS])
 def test_an_answer_names_what_is_in_its_file(question, file, where):
     path, name = ROOT / file, re.match(r"`(\w+)`", where)
-    if file in SOON and not path.exists():
-        pytest.skip(f"{file} is about to come")
     assert path.exists()
-    if name and name[1] not in SOON:
+    if name:
         assert re.search(rf"^(?:def|class) {name[1]}\b", path.read_text(), re.M)

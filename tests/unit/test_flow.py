@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
+from gapcast.engine.sink import STATUSES
 from gapcast.plugins.forecasters.persistence import Persistence
+
+START = datetime(1970, 1, 1, tzinfo=UTC)
+HALF_HOUR = timedelta(minutes=30)
+
+
+def expected(result, models, names):
+    """The rows of a result, one after the other, as their contract has them."""
+    for model, rows in zip(models, result.rows, strict=True):
+        for i, horizon in enumerate(sorted(model.horizons)):
+            steps = result.lagged[0] if horizon < 0 else result.steps
+            for t, n in np.ndindex(steps.truth.shape):
+                if np.isnan(rows.mean[t, n, i]):
+                    continue
+                yield {
+                    "time": START + HALF_HOUR * (result.first + t + min(horizon, 0)),
+                    "sensor": names[n],
+                    "quantity": "temperature",
+                    "model": model.name,
+                    "horizon": horizon,
+                    "forecast": rows.mean[t, n, i],
+                    "lower": rows.lower[t, n, i],
+                    "upper": rows.upper[t, n, i],
+                    "truth": steps.truth[t, n],
+                    "status": STATUSES[steps.status[t, n]],
+                    "gap_age": steps.age[t, n],
+                    "regressors": None,
+                    "experts": None,
+                }
 
 
 def test_rows_do_not_depend_on_where_frames_are_cut():
@@ -25,10 +56,20 @@ def test_rows_do_not_depend_on_where_frames_are_cut():
     whole = StepResult(100, steps(), [rows(3), rows(1)], [], [steps()])
     plain = Persistence(Persistence.Params())
     models = [Model("a", plain, (-2, 0, 3)), Model("b", plain, (0,))]
-    make = Rows([Series(str(i), "temperature") for i in range(4)], models, 1_800_000_000).table
+    series = [Series(name, "temperature") for name in "abcd"]
+    make = Rows(series, models, 1_800_000_000).table
+    table, wanted = make(whole), list(expected(whole, models, "abcd"))
+    assert table.to_pylist() == wanted
     for at in range(1, 7):
-        parts = whole.cut(at)
-        assert make(StepResult.joined(parts, np.concatenate)).equals(make(whole))
+        head, tail = whole.cut(at)
+        assert make(StepResult.joined((head, tail), np.concatenate)).equals(table)
+        assert make(head).to_pylist() == [r for r in wanted if made_at(r) < 100 + at]
+        assert make(tail).to_pylist() == [r for r in wanted if made_at(r) >= 100 + at]
+
+
+def made_at(row):
+    """The step of a frame in which a row was made."""
+    return (row["time"] - START) // HALF_HOUR - min(row["horizon"], 0)
 
 
 def test_rows_of_lagged_steps_stand_at_their_own_time():

@@ -94,14 +94,14 @@ def run(partitions, spec, limits, cuts=(), turns=None):
     at = [0] * len(partitions)
     cells, steps, dead = {}, [], 0
     sizes = iter(cuts)
-    while order := grid.order():
+    while order := grid.watermarks.order():
         p = order[0]
         size = next(sizes, 7)
         piece = partitions[p][at[p] : at[p] + size]
         at[p] += len(piece)
         dead += len(grid.add(p, batch(piece), NOW))
         if at[p] == len(partitions[p]):
-            grid.end(p)
+            grid.watermarks.end(p)
         for frame, _ in grid.closed():
             for t, row in enumerate(frame.values):
                 steps.append(frame.first + t)
@@ -205,7 +205,7 @@ def test_one_clock_in_2099_does_not_close_everything():
     grid.add(0, batch([(MINUTE, "a", 1.0, 1), (500 * MINUTE, "b", 2.0, 2)]), NOW)
     grid.add(0, batch([(2 * MINUTE, "a", 3.0, 3)]), NOW)
     assert (grid.counts.invalid, grid.counts.late) == (1, 0)
-    assert grid.watermark == 2 * MINUTE
+    assert grid.watermarks.lowest == 2 * MINUTE
 
 
 def test_a_jump_many_agree_on_is_believed():
@@ -214,15 +214,15 @@ def test_a_jump_many_agree_on_is_believed():
     grid.add(0, batch([(MINUTE, "a", 1.0, 1)]), NOW)
     grid.add(0, batch([(500 * MINUTE, "b", 2.0, 2 + i) for i in range(10)]), NOW)
     assert grid.counts.invalid == 9
-    assert grid.watermark == 500 * MINUTE
+    assert grid.watermarks.lowest == 500 * MINUTE
 
 
 def test_an_idle_partition_stops_holding_and_its_late_readings_are_counted():
     grid = Grid(GridSpec(MINUTE, earliest=0), ["p", "q"], NETWORK, {})
     grid.add(0, batch([(0, "a", 1.0, 1), (5 * MINUTE, "a", 1.0, 2)]), NOW)
     assert list(grid.closed()) == []
-    assert grid.idle(1)
-    assert not grid.idle(1)
+    assert grid.watermarks.idle(1)
+    assert not grid.watermarks.idle(1)
     assert sum(len(f.values) for f, _ in grid.closed()) == 5
     dead = grid.add(1, batch([(MINUTE, "b", 1.0, 1), (6 * MINUTE, "b", 1.0, 2)]), NOW)
     assert len(dead) == 1
@@ -233,7 +233,7 @@ def test_a_long_gap_comes_in_pieces_of_bounded_size():
     spec = GridSpec(MINUTE, earliest=0, future=10**15)
     grid = Grid(spec, ["p"], NETWORK, {}, most_cells=300)
     grid.add(0, batch([(0, "a", 1.0, 1), (1000 * MINUTE, "b", 2.0, 2)]), NOW)
-    grid.end(0)
+    grid.watermarks.end(0)
     frames = [frame for frame, _ in grid.closed()]
     assert [len(f.values) for f in frames] == [100] * 10 + [1]
     values = np.concatenate([f.values for f in frames])
@@ -248,6 +248,6 @@ def test_aggregates(how, expected):
     grid = Grid(GridSpec(MINUTE, aggregate=how, earliest=0), ["p"], NETWORK, {})
     rows = [(30, "a", 3.0, 1), (10, "a", 1.0, 2), (20, "a", 2.0, 3), (40, "a", None, 4)]
     grid.add(0, batch(rows), NOW)
-    grid.end(0)
+    grid.watermarks.end(0)
     ((frame, _),) = grid.closed()
     assert frame.values[0, 0] == expected

@@ -127,7 +127,7 @@ def test_a_partition_that_comes_later_is_read_and_holds():
         if number == 60:
             break
     assert made.positions == [{"at": 20}, {"at": 1}]
-    assert made.grid.watermark == START + 11 * MINUTE
+    assert made.grid.watermarks.lowest == START + 11 * MINUTE
     assert before < 10
     assert closed == 11
     assert made.grid.counts.late == 0
@@ -136,15 +136,15 @@ def test_a_partition_that_comes_later_is_read_and_holds():
 def test_a_checkpoint_knows_its_partitions_by_name():
     before = Grid(GridSpec(MINUTE), ["p", "q"], NETWORK, {})
     before.add(1, readings([(5, "1", "t", 1.0, 1)]), START)
-    before.end(0)
+    before.watermarks.end(0)
     meta, arrays = before.snapshot()
     after = Grid(GridSpec(MINUTE), ["a", "q"], NETWORK, {})
     after.restore(meta, arrays)
     assert after.partitions == ["p", "q", "a"]
-    assert after.order() == [2, 1]
-    assert after.watermark is None
-    assert after.idle(2)
-    assert after.watermark == START + 5 * MINUTE
+    assert after.watermarks.order() == [2, 1]
+    assert after.watermarks.lowest is None
+    assert after.watermarks.idle(2)
+    assert after.watermarks.lowest == START + 5 * MINUTE
 
 
 def test_a_partition_that_is_gone_is_rejected():

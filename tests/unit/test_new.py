@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from command import gapcast
 from packages import install
 
 from gapcast.engine.cli.scaffold import KINDS, start
@@ -16,7 +17,6 @@ from gapcast.engine.errors import PluginError
 from gapcast.engine.registry import Kind
 
 ROOT = Path(__file__).parents[2]
-MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"
 
 
 def laid_down(folder, site):
@@ -62,18 +62,13 @@ def test_what_is_written_is_clean(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_command_says_what_it_wrote_and_what_is_next(tmp_path):
-    def new(*arguments):
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-c", MAIN, "new", *arguments],
-            cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
-
-    done = new("forecaster", "mine", "--out", "here")
+def test_the_command_says_what_it_wrote_and_what_is_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = gapcast("new", "forecaster", "mine", "--out", "here")
     assert done.returncode == 0, done.stderr
     assert "here/gapcast-mine/src/gapcast_mine/__init__.py" in done.stdout.splitlines()
     assert "pip install -e" in done.stderr
-    again = new("forecaster", "mine", "--out", "here")
+    again = gapcast("new", "forecaster", "mine", "--out", "here")
     assert again.returncode == 1
     assert again.stderr == "here/gapcast-mine already exists; choose another name or --out\n"
 

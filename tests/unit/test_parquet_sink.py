@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,19 @@ def healthy():
     Faulty.clear()
 
 
-def opened(generation="g", **params):
-    sink = FilesSink(FilesSink.Params(path="faulty://out", **params))
+class Eager(FilesSink):
+    """Compacts at the least occasion."""
+
+    many, quiet = 3, 1
+
+
+def opened(generation="g", kind=FilesSink, **params):
+    sink = kind(kind.Params(path="faulty://out", **params))
     sink.open(JOB, generation)
     return sink
+
+
+eager = partial(opened, kind=Eager)
 
 
 def seen(all_of_them=False):
@@ -68,17 +78,9 @@ def wanted(epochs):
     return ordered(pa.concat_tables([epoch(e) for e in epochs]))
 
 
-@pytest.fixture
-def eager(monkeypatch):
-    """Compaction at the least occasion."""
-    monkeypatch.setattr(parts, "MANY", 3)
-    monkeypatch.setattr(parts, "QUIET", 1)
-    monkeypatch.setattr("gapcast.plugins.sinks.parquet.QUIET", 1)
-
-
 def live(rows, epochs):
     """Write so many epochs; returns how many were there already, which come first."""
-    sink = opened(rows=rows)
+    sink = eager(rows=rows)
     answers = [type(sink.write(e, epoch(e))) for e in range(epochs)]
     sink.close()
     held = answers.count(AlreadyCommitted)
@@ -87,7 +89,7 @@ def live(rows, epochs):
 
 
 @pytest.mark.parametrize(("rows", "epochs"), [(15, 3), (400, 6)])
-def test_killed_at_any_operation_nothing_is_lost_or_repeated(eager, rows, epochs):
+def test_killed_at_any_operation_nothing_is_lost_or_repeated(rows, epochs):
     live(rows, epochs)
     at_last = sorted(Faulty.store)
     for moment in range(1000):
@@ -99,7 +101,7 @@ def test_killed_at_any_operation_nothing_is_lost_or_repeated(eager, rows, epochs
         except Died:
             Faulty.begin()
         found = seen()
-        opened()
+        eager()
         left = seen(all_of_them=True)
         assert found is None or found.group_by(KEY).aggregate([]).num_rows == len(found)
         held = live(rows, epochs)
@@ -114,8 +116,8 @@ def test_killed_at_any_operation_nothing_is_lost_or_repeated(eager, rows, epochs
 
 
 @pytest.mark.parametrize("moment", range(0, 60, 3))
-def test_a_full_disk_is_waited_for(eager, moment):
-    sink = opened()
+def test_a_full_disk_is_waited_for(moment):
+    sink = eager()
     Faulty.begin(moment, full=True)
     answers = []
     for e in range(7):
@@ -129,8 +131,8 @@ def test_a_full_disk_is_waited_for(eager, moment):
     assert len(answers) <= 1
 
 
-def test_a_failed_compaction_is_made_up_for_and_delays_no_epoch(eager, monkeypatch, caplog):
-    sink = opened()
+def test_a_failed_compaction_is_made_up_for_and_delays_no_epoch(monkeypatch, caplog):
+    sink = eager()
     merged = Faulty.rm_file
     monkeypatch.setattr(
         Faulty, "rm_file", lambda self, path: 1 / 0 if "part-" in path else merged(self, path)
@@ -147,8 +149,8 @@ def test_a_failed_compaction_is_made_up_for_and_delays_no_epoch(eager, monkeypat
 
 
 @pytest.mark.parametrize("cut", [True, False])
-def test_a_damaged_file_is_left_alone(eager, caplog, cut):
-    sink = opened()
+def test_a_damaged_file_is_left_alone(caplog, cut):
+    sink = eager()
     sink.write(0, epoch(0))
     (path,) = (p for p in Faulty.store if p.endswith(".parquet"))
     file = Faulty.store[path]
@@ -178,20 +180,20 @@ def test_an_epoch_of_too_many_rows_fills_several_files():
     assert files() == [(day, Part(0, 0, n, i)) for i, n in enumerate((13, 13, 14))]
 
 
-def test_small_files_of_a_day_are_merged_up_to_the_most_rows(eager):
-    sink = opened(rows=50)
+def test_small_files_of_a_day_are_merged_up_to_the_most_rows():
+    sink = eager(rows=50)
     for e in range(100):
         sink.write(e, epoch(e, 6))
         assert sum(day == files()[-1][0] for day, _ in files()) <= 7
     sink.close()
     assert [part.rows for _, part in files()] == [18, 18, 18, 18, 18, 6] * 6 + [18, 6]
-    opened(rows=400).close()
+    eager(rows=400).close()
     assert [part.rows for _, part in files()] == [96] * 6 + [24]
     assert seen(all_of_them=True).num_rows == 600
 
 
-def test_without_compaction_every_epoch_keeps_its_files(eager):
-    sink = opened(compact=False)
+def test_without_compaction_every_epoch_keeps_its_files():
+    sink = eager(compact=False)
     for e in range(6):
         sink.write(e, epoch(e))
     sink.close()
@@ -239,9 +241,9 @@ def test_forbidden_is_an_error_and_not_waited_for(monkeypatch):
         opened()
 
 
-def test_a_name_node_that_is_not_there_is_told_in_one_line(monkeypatch):
-    monkeypatch.setitem(PATIENCE, "dfs.client.failover.max.attempts", "1")
-    sink = HdfsSink(HdfsSink.Params(url="hdfs://127.0.0.1:1/out"))
+def test_a_name_node_that_is_not_there_is_told_in_one_line():
+    once = {"dfs.client.failover.max.attempts": 1}
+    sink = HdfsSink(HdfsSink.Params(url="hdfs://127.0.0.1:1/out", options=once))
     told = r"^hdfs://127.0.0.1:1/out cannot be used: Connection refused[^\n]*; expected a folder"
     with pytest.raises(SinkError, match=told):
         sink.open(JOB, "g")

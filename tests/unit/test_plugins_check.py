@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+from command import gapcast
 
-MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"
 LEAKS = """
 from gapcast.engine.forecaster import Forecast, Forecaster
 from gapcast.engine.plugin import Params
@@ -40,20 +37,19 @@ TestFiles = sink(make, read_back)
 """
 
 
-@pytest.fixture
-def check(tmp_path):
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-c", MAIN, "plugins", "check", *arguments],
-            cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
-
-    run.folder = tmp_path
-    return run
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_one_line_a_check_and_exit_code_1_on_a_failure(check):
-    (check.folder / "mine.py").write_text(LEAKS)
+def check(*arguments):
+    return gapcast("plugins", "check", *arguments)
+
+
+def test_one_line_a_check_and_exit_code_1_on_a_failure(folder):
+    (folder / "mine.py").write_text(LEAKS)
     bad = check("mine:Leaks")
     assert bad.returncode == 1
     lines = bad.stdout.splitlines()
@@ -64,20 +60,20 @@ def test_one_line_a_check_and_exit_code_1_on_a_failure(check):
     assert len(good.stdout.splitlines()) == len(lines)
 
 
-def test_a_source_is_read_where_it_is_told_and_its_poison_is_a_counted_skip(check):
+def test_a_source_is_read_where_it_is_told_and_its_poison_is_a_counted_skip(folder):
     rows = [f"2004-03-01T00:{i:02}:00Z,{i % 3},temperature,{i}.5\n" for i in range(12)]
-    (check.folder / "a.csv").write_text("time,sensor,quantity,value\n" + "".join(rows))
+    (folder / "a.csv").write_text("time,sensor,quantity,value\n" + "".join(rows))
     done = check("replay", "--set", "path=a.csv")
     assert (done.returncode, done.stderr) == (0, "")
     assert "skipped  poison_costs_only_itself: " in done.stdout
     assert done.stdout.count("ok ") == 12
 
 
-def test_a_sink_needs_a_side_door(check):
+def test_a_sink_needs_a_side_door(folder):
     done = check("files")
     assert done.returncode == 1
     assert "conformance.sink(make, read_back)" in done.stderr
-    (check.folder / "side_door.py").write_text(SINK)
+    (folder / "side_door.py").write_text(SINK)
     for suite in ("side_door:TestFiles", "side_door.py:TestFiles"):
         done = check("files", "--suite", suite)
         assert (done.returncode, done.stderr) == (0, "")
@@ -94,7 +90,7 @@ def test_a_sink_needs_a_side_door(check):
         (["ema", "--suite", "nosuch:Test"], "write module:TestName"),
     ],
 )
-def test_what_cannot_be_checked_is_one_line(check, arguments, message):
+def test_what_cannot_be_checked_is_one_line(arguments, message):
     done = check(*arguments)
     assert done.returncode == 1
     assert message in done.stderr

@@ -23,7 +23,6 @@ from gapcast.plugins.sources.files import find
 from gapcast.plugins.sources.formats.intel_lab import IntelLab
 from gapcast.plugins.sources.pace import LONGEST_WAIT, Pace, Schedule
 from gapcast.plugins.sources.replay import ReplaySource
-from gapcast.plugins.sources.text import blocks
 
 START = datetime(2004, 3, 1, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -229,12 +228,11 @@ def test_blocks_cut_anywhere_give_the_same(tmp_path_factory, lines, limit, size)
 
 @pytest.mark.parametrize("size", [60, 1 << 12, 1 << 22])
 @pytest.mark.parametrize("how", [None, "gzip"])
-def test_a_line_too_long_costs_only_itself(tmp_path, monkeypatch, size, how):
-    monkeypatch.setattr(blocks, "LINE_LIMIT", 5_000)
-    just = line(1).rstrip().ljust(5_000) + "\n"
-    above = line(2).rstrip().ljust(5_001) + "\n"
+def test_a_line_too_long_costs_only_itself(tmp_path, size, how):
+    just = line(1).rstrip().ljust(10_000_000) + "\n"
+    above = line(2).rstrip().ljust(10_000_001) + "\n"
     path = tmp_path / "long"
-    text = line(0) + just + above + line(3) + "y" * 60_000
+    text = line(0) + just + above + line(3) + "y" * 21_000_000
     path.write_bytes(packed(text.encode(), how))
     (file,) = find([str(path)])
     cursor = Cursor(IntelLab(file, IntelLab.Options(), None, size), None)

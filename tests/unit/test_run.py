@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from datetime import UTC, datetime, timedelta
 
 import doubles
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from doubles import SCRIPTS, Keeps, place
 
 from gapcast import RunConfig, read_config, run
-from gapcast.engine.errors import RunError, SinkError, SourceError
+from gapcast.engine.errors import ConfigError, RunError, SinkError, SourceError
 from gapcast.engine.sink import FORECASTS, Rejected, Retry
 
 
@@ -148,7 +149,10 @@ def test_a_pause_delivers_what_waits(script, tmp_path):
     rows = wave()
     script(a=[*rows[:40], "pause", *rows[40:]])
     run(config(), tmp_path / "r")
-    assert len(Keeps.epochs) >= 2
+    ends = [max(epoch["time"].to_pylist()) for epoch in Keeps.epochs.values()]
+    newest = max(minute for minute, *_ in rows[:40])  # its own step is open still
+    assert datetime(2004, 3, 1, tzinfo=UTC) + timedelta(minutes=newest - 30) in ends
+    assert len(table()) == len(rows) - 3
 
 
 def test_a_failing_source_stops_the_run_with_its_words(script, tmp_path):
@@ -210,25 +214,32 @@ def test_a_signal_stops_early_with_valid_files(script, tmp_path, number):
 def test_a_folder_is_used_once(script, tmp_path):
     script(a=wave())
     run(config(), tmp_path / "r")
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         run(config(), tmp_path / "r")
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("targets", "message"),
     [
-        ({"targets": {"sensors": [1, 9], "quantities": ["temperature"]}}, "no sensor 9 for temp"),
-        ({"targets": {"sensors": "all", "quantities": ["light"]}}, "source has no 'light', only"),
         (
-            {"models": {"e": {"type": "doubles:Played", "script": "x"}}},
-            "does not extend",
+            {"sensors": [1, 9], "quantities": ["temperature"]},
+            "targets.sensors: no sensor 9 for temperature; there are 3, from 1 to 3",
+        ),
+        (
+            {"sensors": "all", "quantities": ["light"]},
+            "targets.quantities: the source has no 'light'",
         ),
     ],
 )
-def test_what_cannot_be_run_says_why(script, tmp_path, change, message):
+def test_what_cannot_be_run_says_why(script, tmp_path, targets, message):
     script(a=wave())
-    with pytest.raises(Exception, match=message):
-        run(config(**change), tmp_path / "r")
+    with pytest.raises(RunError, match=message):
+        run(config(targets=targets), tmp_path / "r")
+
+
+def test_a_model_that_is_none_is_told_by_its_key():
+    with pytest.raises(ConfigError, match=r"models\.e\.type: .*does not extend .*Forecaster"):
+        config(models={"e": {"type": "doubles:Played", "script": "x"}})
 
 
 def test_doubles_keep_to_the_contract(script):

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from command import gapcast
 from doubles import SCRIPTS
 
 from gapcast import read_config, run
@@ -21,7 +22,6 @@ from gapcast.engine.checkpoint.savepoints import Requests, ask, claim, running
 from gapcast.engine.errors import RunError
 from gapcast.engine.run.bounds import Bounds
 
-MAIN = "import sys; sys.argv[0] = 'gapcast'; from gapcast.engine.cli import main; main()"
 LIVE = """
 import json, sys, time
 from pathlib import Path
@@ -60,13 +60,6 @@ def until(true, seconds=120):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def gapcast(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", MAIN, *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture

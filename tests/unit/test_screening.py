@@ -226,7 +226,7 @@ def test_the_grid_counts_and_tells_each_reading_of_a_rejected_cell():
         Screener(NETWORK, HALF, ScreeningSpec()),
     )  # fmt: skip
     dead = [grid.add(0, readings(values), 10**17)]
-    grid.end(0)
+    grid.watermarks.end(0)
     closed = list(grid.closed())
     dead += [letters for _, letters in closed]
     counts = grid.settled()
@@ -256,14 +256,14 @@ def test_a_grid_goes_on_from_a_snapshot_with_its_screen():
     batch = readings(values)
     whole, one, other = made(), made(), made()
     whole.add(0, batch, 10**17)
-    whole.end(0)
+    whole.watermarks.end(0)
     expected = np.concatenate([f.values for f, _ in whole.closed()])
     half = len(batch) // 2
     one.add(0, batch[:half], 10**17)
     before = [f.values for f, _ in one.closed()]
     other.restore(*one.snapshot())
     other.add(0, batch[half:], 10**17)
-    other.end(0)
+    other.watermarks.end(0)
     found = np.concatenate([*before, *(f.values for f, _ in other.closed())])
     assert np.array_equal(found, expected, equal_nan=True)
     assert other.counts == whole.counts

@@ -185,15 +185,25 @@ def test_statuses_and_truths():
     np.testing.assert_array_equal(result.steps.truth[:, 0], [0, np.nan, 122.153, 3])
 
 
+class SureButOnce(Last):
+    """Bounds at a hair's breadth from the forecast, a thousand away for step 3: no factor that
+    intervals are calibrated with (1/50 to 50) changes which of the ramp's truths they hold."""
+
+    def step(self, state, frame):
+        out = super().step(state, frame)
+        for t in range(frame.t):
+            width = 1000.0 if frame.first + t == 3 else 1e-6
+            out.lower[t], out.upper[t] = out.mean[t] - width, out.mean[t] + width
+        return out
+
+
 def test_scores_count_what_the_evaluation_says():
-    s = shard(how=Evaluation("each", True, (Span(2, 5),)))
-    rows = s.step(frame(0, ramp(8))).rows[0]
+    s = shard(SureButOnce(Params()), how=Evaluation("each", True, (Span(2, 5),)))
+    s.step(frame(0, ramp(8)))
     sums = s.scorers[0].state["total"][0, 0]
-    found = {metric.name: metric.of(sums) * metric.counted(sums) for metric in METRICS}
-    assert sums[0] == 3
-    assert (found["mse"], found["mae"], found["bias"]) == (1 + 4 + 9, 1 + 2 + 3, -6)
-    inside = rows.upper[2:5, 0, 0] >= ramp(8)[2:5, 0]
-    assert found["coverage"] == inside.sum()
+    found = {metric.name: (metric.of(sums), metric.counted(sums)) for metric in METRICS}
+    assert (found["mse"], found["mae"]) == (((1 + 4 + 9) / 3, 3), ((1 + 2 + 3) / 3, 3))
+    assert (found["bias"], found["coverage"]) == ((-6 / 3, 3), (1 / 3, 3))
     by_gap = s.scorers[0].state["by_gap"][0, 0, :, 0]
     assert by_gap.tolist() == [0, 3, 0, 0]
 

@@ -9,19 +9,16 @@ from faulty import Died, Faulty
 from fsspec.registry import _registry
 from packages import install
 
-from gapcast.engine import storage
 from gapcast.engine.config import read_config
 from gapcast.engine.errors import ConfigError, RunError
 from gapcast.engine.storage import check_url, open_folder
 
 
 @pytest.fixture(params=["local", "renames", "objects"])
-def folder(request, tmp_path, monkeypatch):
+def folder(request, tmp_path):
     Faulty.clear()
-    if request.param == "objects":
-        monkeypatch.setattr(storage, "OBJECTS", {"faulty"})
-    place = tmp_path / "a/b" if request.param == "local" else "faulty://a/b"
-    yield open_folder(place)
+    places = {"local": tmp_path / "a/b", "renames": "faulty://a/b", "objects": "oci://a/b"}
+    yield open_folder(places[request.param])
     Faulty.clear()
 
 
@@ -69,12 +66,11 @@ def test_a_file_whose_writing_fails_never_appears(folder):
     assert folder.read("old") == b"old"
 
 
-@pytest.mark.parametrize("objects", [False, True])
-def test_killed_at_any_operation_a_file_is_whole_or_not_there(monkeypatch, objects):
-    monkeypatch.setattr(storage, "OBJECTS", {"faulty"} if objects else set())
+@pytest.mark.parametrize("protocol", ["faulty", "oci"])
+def test_killed_at_any_operation_a_file_is_whole_or_not_there(protocol):
     for moment in range(20):
         Faulty.clear()
-        folder = open_folder("faulty://a")
+        folder = open_folder(f"{protocol}://a")
         Faulty.begin(moment)
         try:
             folder.put("x", holding(b"whole"))
@@ -82,7 +78,7 @@ def test_killed_at_any_operation_a_file_is_whole_or_not_there(monkeypatch, objec
         except Died:
             Faulty.begin()
             assert "x" not in folder.names() or folder.read("x") == b"whole"
-    assert moment >= (1 if objects else 4)
+    assert moment == {"faulty": 4, "oci": 1}[protocol]
     Faulty.clear()
 
 

@@ -46,7 +46,7 @@ LARGEST = 64
 
 
 class Diurnal(Forecaster):
-    """Damped anomalies about the profile of the day: for gaps in which nobody else is seen.
+    """Damped anomalies about the profile of the day: for gaps of the whole network.
 
     A value is forecast from its sensor's last one, the profile of its day then and now, and how
     far it and its block were from their profiles. The weights of these depend on how long ago the
