@@ -13,9 +13,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def compilations(tell: Callable[[int], None]) -> Iterator[None]:
 
 class SecondProcess:
     """Rehearses models of a plan, the last one first, while the first process begins at the other
-    end. Leaving it ends the process."""
+    end."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -75,7 +74,7 @@ class SecondProcess:
         self._begun: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -93,15 +92,8 @@ class SecondProcess:
         if begun is not None:
             begun.wait()
 
-    def __enter__(self) -> SecondProcess:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the process, whatever it is at."""
         with self._lock:
             self._left.clear()
         self._process.kill()
@@ -113,13 +105,11 @@ class SecondProcess:
         into, out = self._process.stdin, self._process.stdout
         assert into is not None
         assert out is not None
-        with into, out:
+        with suppress(OSError), into, out:  # the process may be gone
             while (model := self._next()) is not None:
                 try:
                     _write(into, wire.pack(only(self._plan, model).parcel()).to_pybytes())
                     out.readline()
-                except OSError:
-                    pass
                 finally:
                     self._begun[model].set()
 

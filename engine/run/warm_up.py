@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.screening import Screener
@@ -36,7 +36,7 @@ def warm_up(job: Job, progress: Callable[[str], None] = lambda text: None) -> No
         _grid(job, plan)
         second = None
         if compiled and len(plan.models) > 1 and len(os.sched_getaffinity(0)) > 1:
-            second = stack.enter_context(SecondProcess(plan))
+            second = stack.enter_context(closing(SecondProcess(plan)))
         for m, model in enumerate(plan.models):
             at = f"model {model.name}, {m + 1} of {len(plan.models)}"
             if second is not None:
