@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast browser lint faults bench clean services-up services-down
@@ -12,14 +14,20 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reo
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+$(CORE): pyproject.toml constraints.txt
+	@echo "installing gapcast and what it always needs (numpy, numba, pyarrow, ...) in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(STAMP): $(CORE)
+	@echo "installing what tests need in $(VENV), Dask, Spark and clients of the services included"
+	@$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
 install: $(STAMP) ## a virtual environment in .venv with gapcast and what its tests need
 
-demo: $(STAMP) ## the main job on real measurements: seven models forecast a withheld day of each sensor
+demo: $(CORE) ## the main job on real measurements: seven models forecast a withheld day of each sensor
 	$(BIN)/gapcast run configs/quickstart.yaml
 
 lint: $(STAMP) ## ruff and mypy (strict on engine/)
@@ -48,7 +56,7 @@ faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
 	ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest -q tests/faults
 
 bench: $(STAMP) ## some of the tables of bench/README.md, one after the other (takes a while)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(PIP) install --quiet -c constraints.txt -e '.[bench]'
 	for b in kernels parse job startup backends tsdb; do $(BIN)/python bench/$$b.py || exit 1; done
 
 services-up: $(STAMP) ## Kafka, HDFS, HBase and OpenTSDB on this machine (needs Java 17 and Maven)

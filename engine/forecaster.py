@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -245,15 +246,21 @@ class Forecaster(Plugin):
 
 @dataclass(frozen=True)
 class Model:
-    """A forecaster under the name the config gives it, with its horizons and interval level."""
+    """A forecaster under the name the config gives it, with its horizons and interval level.
+
+    horizons: any whole numbers of steps when it is made; then held as `Horizons`.
+    """
 
     name: str
     forecaster: Forecaster
-    horizons: tuple[int, ...] = field(default=(0,))
+    horizons: Horizons = field(default=Horizons([NOWCAST]))
     level: float = 0.9
 
+    def __post_init__(self) -> None:
+        """Put the horizons in order."""
+        object.__setattr__(self, "horizons", Horizons(self.horizons))
+
     @property
-    def asked(self) -> tuple[int, ...]:
-        """The horizons that the forecaster itself serves, ascending: those below 0 are made from
-        0."""
-        return tuple(sorted({max(h, 0) for h in self.horizons}))
+    def asked(self) -> Horizons:
+        """The horizons that the forecaster itself serves."""
+        return self.horizons.asked

@@ -7,6 +7,7 @@ from statistics import NormalDist
 import numpy as np
 
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Layout, State
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.kernels.spread import spread
 
 MEMORY = 4 * 86_400_000_000
@@ -16,7 +17,7 @@ MEMORY = 4 * 86_400_000_000
 def start(layout: Layout) -> State:
     """State of the errors: to be stored within the forecaster's own, under these names."""
     H = len(layout.horizons)
-    depth = int(max(layout.horizons, default=0)) + 1
+    depth = Horizons(layout.horizons).furthest + 1
     return {
         "spread_made": np.full((layout.n, depth, H), np.nan),
         "spread_variance": np.full((layout.n, H), np.nan),

@@ -1,14 +1,20 @@
-"""How the suite is spread over workers (``-n 2 --dist loadgroup``), and what all tests rely on."""
+"""How the suite is spread over workers (``-n 2 --dist loadscope``), and what all tests rely on."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
 from services.jvm import QUICK
 from services.shared import NAMES
+from xdist.scheduler import LoadScopeScheduling
 
+SERVICES = re.compile(
+    r"tests/integration/test_(end_to_end|far_checkpoints|grafana|hdfs|kafka|opentsdb|services)"
+)
+"""Modules whose tests share services: one worker runs them all, one after the other."""
 LONGEST = ("tests/integration", "tests/faults", "tests/contract")
 """Begun first, so that at the end of the suite no worker is left alone with one of them."""
 
@@ -20,22 +26,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
+class Scheduler(LoadScopeScheduling):
+    """Tests of a class or of a module, which share fixtures, stay together; so do those of
+    services, which are started once and broken by one test at a time."""
+
+    def _split_scope(self, nodeid):
+        return "services" if SERVICES.match(nodeid) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """The one above, for ``--dist loadscope``."""
+    return Scheduler(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
 def pytest_collection_modifyitems(items):
-    """Tests of services share a worker, so that these are started once and broken by one test at a
-    time; so do those of a class or module, which share fixtures."""
-    items.sort(key=_rank)
+    """Services first, those that are up soonest before all; the rest in its order."""
     for item in items:
-        together = "services" if _services(item) else item.nodeid.rpartition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(together))
+        if _services(item) and not SERVICES.match(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} asks for a service: name its module, SERVICES")
+    items.sort(key=_rank)
 
 
 def _services(item):
-    return len({*NAMES} & {*item.fixturenames})
+    return [i for i, name in enumerate(NAMES) if name in item.fixturenames]
 
 
 def _rank(item):
-    """Services first, those that are up soonest before all; the rest in its order."""
-    services = _services(item)
+    if SERVICES.match(item.nodeid):
+        asked = _services(item)
+        return 0, max(asked, default=len(NAMES)), len(asked)
     folders = [item.nodeid.startswith(folder) for folder in LONGEST]
-    return not services, services, folders.index(True) if any(folders) else len(folders)
+    return 1, folders.index(True) if any(folders) else len(folders)

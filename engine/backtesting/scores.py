@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from gapcast.engine.backtesting.cases import Case
+from gapcast.engine.metrics import METRICS
 
 _CASE = [
     ("pattern", pa.string()), ("share", pa.float64()), ("steps", pa.int64()),
     ("repeat", pa.int64()), ("seed", pa.int64()),
 ]  # fmt: skip
 _KEY = [("model", pa.string()), ("quantity", pa.string()), ("horizon", pa.int32())]
-ERRORS = ("mse", "mae", "bias", "coverage")
-_FIELDS = [("n", pa.int64()), *((name, pa.float64()) for name in ERRORS)]
+_FIELDS = [("n", pa.int64()), *((metric.name, pa.float64()) for metric in METRICS)]
 BACKTEST = pa.schema([*_CASE, *_KEY, *_FIELDS])
 BACKTEST_BY_GAP = pa.schema([*_CASE, *_KEY, ("gap", pa.string()), *_FIELDS])
-"""The files' columns. Errors are means over all withheld values of a case that were forecast."""
+"""The files' columns. Scores are of all withheld values of a case that were forecast."""
 
 Row = dict[str, Any]
 
 
 def pool(rows: Iterable[Row], key: Sequence[str]) -> list[Row]:
-    """One row for each value of `key`, in order of appearance: `n` added up, errors as means
-    weighted by it. Does not depend on the order of rows."""
+    """One row for each value of `key`, in order of appearance: `n` added up, scores pooled by it.
+    Does not depend on the order of rows."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in key), []).append(row)
     found = []
     for values, group in groups.items():
         one: Row = dict(zip(key, values, strict=True)) | {"n": sum(row["n"] for row in group)}
-        for name in ERRORS:
-            told = [row for row in group if row[name] is not None]
-            n = sum(row["n"] for row in told)
-            one[name] = math.fsum(row[name] * row["n"] for row in told) / n if n else None
+        for metric in METRICS:
+            one[metric.name] = metric.pooled((row[metric.name], row["n"]) for row in group)
         found.append(one)
     return found
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from gapcast.engine.backtesting import backtest as run_backtest
 from gapcast.engine.backtesting.scores import pool
 from gapcast.engine.config import load_config
+from gapcast.engine.metrics import BY_NAME, Metric
 
 INTERRUPTED = 130
 
@@ -49,9 +50,9 @@ def backtest(
         raise typer.Exit(INTERRUPTED) from None
     console = Console()
     rows = found.scores.to_pylist()
-    console.print(score_table(rows, "MSE", "mse", "{:.4f}".format, best=min))
+    console.print(score_table(rows, "MSE", BY_NAME["mse"], best=min))
     console.print()
-    console.print(score_table(rows, "Coverage of the intervals", "coverage", "{:.1%}".format))
+    console.print(score_table(rows, "Coverage of the intervals", BY_NAME["coverage"]))
     console.print(f"\n{found.folder}/  backtest.csv, backtest_by_gap.csv, backtest.json",
                   soft_wrap=True, highlight=False, markup=False)  # fmt: skip
 
@@ -59,8 +60,7 @@ def backtest(
 def score_table(
     rows: list[dict[str, Any]],
     title: str,
-    field: str,
-    show: Callable[[float], str],
+    metric: Metric,
     best: Callable[[list[float]], float] | None = None,
 ) -> Table:
     """One row a pattern (and quantity and horizon, if there are several), one column a model;
@@ -70,7 +70,8 @@ def score_table(
     shares = ["share"] if any(row["share"] is not None for row in rows) else []
     key = ["pattern", *shares, "steps", *several]
     cells = {
-        (*(row[k] for k in key), row["model"]): row[field] for row in pool(rows, [*key, "model"])
+        (*(row[k] for k in key), row["model"]): row[metric.name]
+        for row in pool(rows, [*key, "model"])
     }
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     for name in key:
@@ -81,7 +82,7 @@ def score_table(
         values = [cells.get((*at, name)) for name in names]
         told = [value for value in values if value is not None]
         bold = best(told) if best and told else None
-        shown = ["-" if value is None else show(value) for value in values]
+        shown = ["-" if value is None else metric.written(value) for value in values]
         marked = [
             f"[bold]{text}[/]" if value is not None and value == bold else text
             for text, value in zip(shown, values, strict=True)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gapcast.engine.config import load_config
+from gapcast.engine.forecaster import Floats
+from gapcast.engine.metrics import METRICS, Metric
 from gapcast.engine.redaction import mask
 from gapcast.engine.run.loop import RunResult
 from gapcast.engine.run.run import run as run_config
@@ -84,20 +86,27 @@ def score_table(result: RunResult) -> Table:
     """One row a model and horizon: errors averaged over its series."""
     many = len(set(result.scores["horizon"].to_pylist())) > 1
     table = Table("model", box=None, pad_edge=False, title_justify="left")
-    for name in (["horizon"] if many else []) + ["MSE", "MAE", "bias", "n", "readings/s"]:
+    shown = [metric for metric in METRICS if metric.short]
+    for name in [*(["horizon"] if many else []), *(m.title for m in shown), "n", "readings/s"]:
         table.add_column(name, justify="right")
     scores = {name: result.scores[name].to_numpy() for name in result.scores.column_names}
     for model, seconds in result.model_seconds.items():
         of_model = scores["model"] == model
         for horizon in np.unique(scores["horizon"][of_model]):
             rows = of_model & (scores["horizon"] == horizon)
-            means = [f"{scores[c][rows].mean():.4f}" for c in ("mse", "mae", "bias")]
+            means = [_mean(metric, scores[metric.name][rows]) for metric in shown]
             rate = f"{result.counts.read / seconds:,.0f}" if seconds else "-"
             first = [model, str(horizon)] if many else [model]
             table.add_row(*first, *means, f"{scores['n'][rows].sum():,}", rate)
         if not of_model.any():
-            table.add_row(model, *["-"] * (6 if many else 5))
+            table.add_row(model, *["-"] * (len(table.columns) - 1))
     return table
+
+
+def _mean(metric: Metric, scores: Floats) -> str:
+    """Over the series that have the score."""
+    told = scores[~np.isnan(scores)]
+    return metric.written(told.mean()) if len(told) else "-"
 
 
 def _tell(out: Console, config: Path, result: RunResult) -> None:
@@ -108,7 +117,8 @@ def _tell(out: Console, config: Path, result: RunResult) -> None:
         f"{c.read:,} readings in {result.seconds:.1f} s ({rate:,.0f}/s): {c.used:,} used, "
         f"{c.late:,} late, {c.duplicate:,} duplicate, {c.rejected:,} rejected, "
         f"{c.invalid:,} invalid",
-        "MSE, MAE and bias are means over the series; readings/s counts a model's own time.",
+        "Scores are means over the series; CRPS judges a forecast and its interval as one.",
+        "readings/s counts a model's own time.",
         "",
         f"{result.run_dir}/",
         f"  forecasts/     {result.forecasts:,} rows of Parquet, partitioned by day",

@@ -27,6 +27,7 @@ from gapcast.engine.config.runconfig import (
 )
 from gapcast.engine.config.wording import Checked, explain
 from gapcast.engine.errors import PluginError
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.registry import Entry, Kind, Registry
 from gapcast.engine.sink import Receives
 from gapcast.engine.spelling import meant
@@ -115,13 +116,14 @@ class Check:
             return None
         least, most = chosen.plugin.horizons
         known = self._context["interval"] is not None
-        asked = [max(h, 0) for h in model.horizons]
+        horizons = Horizons(model.horizons)
+        asked = horizons.asked
         if known and not least <= asked[0] <= asked[-1] <= most:
             served = str(least) if least == most else f"{least} to {most}"
             message = f"{chosen.type_name} serves horizons of {served} steps only"
             self.found.append(((*path, "horizons"), message))
         name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
-        return ChosenModel(name, plugin, params, model.horizons, model.level, model.derive)
+        return ChosenModel(name, plugin, params, horizons, model.level, model.derive)
 
     def _with_inputs(
         self, section: dict[str, Any], chosen: Chosen[Any]

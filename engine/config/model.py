@@ -59,7 +59,7 @@ def _horizon(value: Any, info: ValidationInfo) -> int:
     return int(duration // interval) * (-1 if value.startswith("-") else 1)
 
 
-Horizon = Annotated[
+WrittenHorizon = Annotated[
     int,
     BeforeValidator(_horizon),
     WithJsonSchema(
@@ -75,7 +75,7 @@ Horizon = Annotated[
         }
     ),
 ]
-"""Steps ahead. A duration is turned into steps by the grid's interval (validation context)."""
+"""A horizon; a duration is turned into steps by the grid's interval (validation context)."""
 
 
 class Grid(Section):
@@ -291,7 +291,7 @@ class DerivedSection(PluginSection):
 class ModelSection(PluginSection):
     """A forecaster under a name of its own. The keys here are those of every model."""
 
-    horizons: tuple[Horizon, ...] = Field(
+    horizons: tuple[WrittenHorizon, ...] = Field(
         default=(0,),
         min_length=1,
         description="Steps ahead to forecast, as numbers or durations; 0 is a nowcast, "

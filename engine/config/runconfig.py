@@ -17,6 +17,7 @@ from gapcast.engine.config.model import (
     Targets,
 )
 from gapcast.engine.config.positions import KeyPath
+from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.redaction import mask
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class ChosenModel(Chosen[P]):
     """A model's section. horizons: in steps, ascending. level: nominal coverage. derive: whether
     it works through derived quantities, None if that is left to the forecaster."""
 
-    horizons: tuple[int, ...] = (0,)
+    horizons: Horizons = field(default=Horizons([NOWCAST]))
     level: float = 0.9
     derive: bool | None = None
 
@@ -56,7 +57,7 @@ class ChosenModel(Chosen[P]):
 def derives(model: ChosenModel[Forecaster]) -> bool:
     """Whether a model nowcasts through whatever can be derived."""
     wants = model.plugin.derives if model.derive is None else model.derive
-    return wants and model.horizons[0] <= 0  # smoothing begins with nowcasts
+    return wants and NOWCAST in model.horizons.asked
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def redact(config: RunConfig) -> dict[str, Any]:
 def _section(chosen: Chosen[Any]) -> dict[str, Any]:
     section = {"type": chosen.type_name, **chosen.params.model_dump(mode="json", by_alias=True)}
     if isinstance(chosen, ChosenModel):
-        section |= {"horizons": list(chosen.horizons), "level": chosen.level}
-        section |= {"derive": chosen.derive}
+        section["horizons"] = [int(horizon) for horizon in chosen.horizons]
+        section |= {"level": chosen.level, "derive": chosen.derive}
     if isinstance(chosen, ChosenSink):
         section |= {"require": chosen.require}
     if isinstance(chosen, ChosenDerivation):

@@ -43,6 +43,7 @@ _EXPECTED = {
 }
 """What a value must be, by pydantic's type of error without its ending, one of these:"""
 _ENDINGS = ("_type", "_parsing", "_parsing_size", "_from_float", "_inexact")
+_EMPTY = "must not be empty"
 _LIMITS = {
     "date_future": "be in the future",
     "date_past": "be in the past",
@@ -98,7 +99,8 @@ def explain(
             found[path, message] = []
     for (path, message), alternatives in found.items():
         one_of = " or ".join(dict.fromkeys(alternatives))
-        yield path, message or f"must be {one_of}{_found(written, path)}"
+        found_there = _found(written, path) if message in ("", _EMPTY) else ""
+        yield path, (message or f"must be {one_of}") + found_there
 
 
 def _only_follows(detail: ErrorDetails, value: Any) -> bool:
@@ -137,7 +139,7 @@ def _message(detail: ErrorDetails, part: Checked, below: KeyPath) -> str:
         close = nearest(str(_value(part.data, below)), words)
         return f"must be {context['expected']}" + (f" (perhaps {close[0]!r})" if close else "")
     if kind == "too_short" and context.get("min_length") == 1:
-        return "must not be empty"
+        return _EMPTY
     if kind in _LIMITS:
         return f"must {_LIMITS[kind].format_map(_figures(context))}"
     bare = next((kind.removesuffix(end) for end in _ENDINGS if kind.endswith(end)), "")

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
 from gapcast.engine.sink import FORECASTS, STATUSES
 
@@ -21,13 +22,13 @@ class Rows:
 
     def __init__(self, targets: Sequence[Series], models: Sequence[Model], interval: int) -> None:
         self.interval = interval
-        self.models = [(m.name, sorted(m.horizons)) for m in models]
+        self.models = [(m.name, m.horizons) for m in models]
         self._sensor = _encode([t.sensor for t in targets])
         self._quantity = _encode([t.quantity for t in targets])
         self._names = pa.array([m.name for m in models], pa.string())
         self._statuses = pa.array(STATUSES)
         self._experts = [_combinations(m.forecaster.experts) for m in models]
-        self._lags = sorted({-h for m in models for h in m.horizons if h < 0})
+        self._lags = Horizons(h for m in models for h in m.horizons).lags
 
     def table(self, result: StepResult) -> pa.Table:
         """All models' rows of the steps of a result; a forecast of NaN makes no row."""
@@ -42,7 +43,7 @@ class Rows:
             names = {"model": pa.DictionaryArray.from_arrays(code, self._names)}
             for i, horizon in enumerate(horizons):
                 names["horizon"] = pa.array(np.full(T * N, horizon, np.int32))
-                columns = shared[max(0, -horizon)] | names
+                columns = shared[horizon.lag] | names
                 pieces.append(_rows(columns, result.rows[m], i, self._experts[m]))
         return pa.concat_tables(pieces)
 

@@ -91,5 +91,5 @@ class ScoreFiles:
     ) -> pa.Table:
         model = self.models[m]
         return scoring.table(
-            np.asarray(sums), self.targets, model.name, sorted(model.horizons), extra, schema
+            np.asarray(sums), self.targets, model.name, model.horizons, extra, schema
         )

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from gapcast.engine.horizon import NOWCAST
+from gapcast.engine.metrics import METRICS
 from gapcast.engine.report.drawings import Drawing, Drawings
 from gapcast.engine.report.scores import Entry, Run, Section
 from gapcast.engine.shard.scoring import GAP_AGES
@@ -35,6 +37,9 @@ def page(
         "runs": [_run(r, names[r], run, drawings) for r, run in enumerate(runs)],
         "statuses": STATUSES,
         "gapAges": list(GAP_AGES),
+        "metrics": [
+            {"name": m.name, "title": m.title, "about": m.about, "unit": m.unit} for m in METRICS
+        ],
         "sections": [
             _section(s, section, runs, names, drawings, positions)
             for s, section in enumerate(sections)
@@ -119,7 +124,7 @@ def _section(
 def label(entry: Entry, section: Section, names: Sequence[str] | None = None) -> str:
     """A model's name, with its horizon and its run where that tells entries apart."""
     several = len({e.horizon for e in section.entries if e.model == entry.model}) > 1
-    ahead = f" {entry.horizon:+d}" if several or entry.horizon else ""
+    ahead = f" {entry.horizon:+d}" if several or entry.horizon != NOWCAST else ""
     return f"{entry.model}{ahead}" + (f" · {names[entry.run]}" if names else "")
 
 

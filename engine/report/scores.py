@@ -16,12 +16,13 @@ import pyarrow.csv as pcsv
 
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Floats, Ints
+from gapcast.engine.metrics import METRICS
 from gapcast.engine.network.series import natural, read_positions
 from gapcast.engine.run.manifest import NAME
 from gapcast.engine.shard.scoring import GAP_AGES, GAP_SCORES, SCORES
 from gapcast.engine.units import read_duration
 
-ERRORS = ("n", "mse", "mae", "bias", "coverage")
+ERRORS = ("n", *(metric.name for metric in METRICS))
 LOCATIONS = "mote_locs.txt"
 """Positions beside a source's file, under the name that the Intel lab's have."""
 
@@ -115,15 +116,17 @@ def open_run(folder: Path) -> Run:
         raise RunError(
             f"{folder} holds no {missing}: expected the folder of a run that has ended"
         ) from None
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise RunError(f"{folder} cannot be read as the folder of a run: {error}") from None
 
 
 def _csv(path: Path, schema: pa.Schema) -> pa.Table:
-    options = pcsv.ConvertOptions(
-        column_types=schema, strings_can_be_null=False, include_columns=schema.names
-    )
-    return pcsv.read_csv(path, convert_options=options)
+    """The table in a file; scores that the gapcast which wrote it did not know are null."""
+    options = pcsv.ConvertOptions(column_types=schema, strings_can_be_null=False)
+    table = pcsv.read_csv(path, convert_options=options)
+    for name in {metric.name for metric in METRICS}.difference(table.column_names):
+        table = table.append_column(name, pa.nulls(len(table), pa.float64()))
+    return table.select(schema.names)
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:

@@ -55,8 +55,8 @@ def run(
         progress("continuing from the newest checkpoint")
     manifest = Manifest(folder, redact(config), job.generation)
     try:
-        progress("compiling kernels (the first run only)")
-        warm_up(job)
+        progress("getting ready")
+        warm_up(job, progress)
         progress("running")
         result = _carried_through(config, job)
     except BaseException as error:

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 
-import numpy as np
-
-from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.screening import Screener
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.shares import together
 from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.run.job import Job
-from gapcast.engine.shard.evaluation import Evaluation
-from gapcast.engine.shard.shard import Shard
-
-STEPS = 200
-"""Steps of the rehearsal: enough for models that change their ways after a day of half-hours."""
+from gapcast.engine.run.rehearsal import SecondProcess, compilations, only, rehearse
+from gapcast.engine.shard.plan import Plan
 
 
-def warm_up(job: Job) -> None:
+def warm_up(job: Job, progress: Callable[[str], None] = lambda text: None) -> None:
     """Rehearse with the first target's unit and made-up values, on states that are thrown away.
 
     Also finds out whether a model breaks its contract before anything is written. Interrupting
-    it is safe: nothing has been started.
+    it is safe: nothing has been started. progress: is told what is compiled, if anything is: where
+    the cache has all of it, nothing is.
     """
     plan = job.plan.for_targets(together(job.layouts, 0))
-    columns = plan.columns()
-    plan = replace(plan.narrow(columns), how=Evaluation())
-    shard = Shard(plan)
-    wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(len(columns), dtype=float)
-    shard.step(GridFrame(0, wave, np.full_like(wave, np.nan)))
+    plan = plan.narrow(plan.columns())
+    at, compiled = "the grid", 0
+
+    def tell(number: int) -> None:
+        nonlocal compiled
+        compiled = number
+        progress(f"compiling kernels, the first time only: {number} so far, for {at}")
+
+    with compilations(tell), ExitStack() as stack:
+        _grid(job, plan)
+        second = None
+        if compiled and len(plan.models) > 1 and len(os.sched_getaffinity(0)) > 1:
+            second = stack.enter_context(closing(SecondProcess(plan)))
+        for m, model in enumerate(plan.models):
+            at = f"model {model.name}, {m + 1} of {len(plan.models)}"
+            if second is not None:
+                second.take(m)
+            rehearse(only(plan, m))
+
+
+def _grid(job: Job, plan: Plan) -> None:
     network = Network.of(plan.layouts[0].series)
     screen = Screener(network, job.grid.interval, job.screen) if job.screen else None
     grid = Grid(job.grid, ["nothing"], network, {}, screen)

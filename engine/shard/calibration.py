@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Layout, Needs, State
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard.kernels import calibration as kernel
 
 HOUR = 3_600_000_000
@@ -139,7 +140,7 @@ def _holding(n: int, ages: int) -> kernel.Holding:
 
 def _factors(layout: Layout, classes: int) -> kernel.Factors:
     n, H = layout.n, len(layout.horizons)
-    depth = max([0, *(int(h) for h in layout.horizons)])
+    depth = Horizons(layout.horizons).furthest
     return kernel.Factors(
         np.ones((n, H, classes)),
         np.zeros((n, H, classes)),

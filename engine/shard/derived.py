@@ -25,6 +25,7 @@ from gapcast.engine.forecaster import (
     Needs,
     State,
 )
+from gapcast.engine.horizon import NOWCAST
 from gapcast.engine.state import below, step_nested
 
 PLAIN, DERIVED = "plain", "derived"
@@ -109,7 +110,7 @@ class Through(Forecaster):
         for link, _, targets in self._places(layout):
             inverse = partial(link.derivation.inverse, companion=_at(partners, targets))
             reach = REACH / NormalDist().inv_cdf((1 + layout.level) / 2)
-            for now in np.flatnonzero(layout.horizons == 0):
+            for now in np.flatnonzero(layout.horizons == NOWCAST):
                 plain = _turned_back(plain, derived, inverse, targets, now, reach)
         return plain
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Forecast, Ints, Model, State
+from gapcast.engine.horizon import NOWCAST, Horizons, Kind
 from gapcast.engine.shard.results import ModelRows
 from gapcast.engine.shard.smoothing import Smoother
 
@@ -23,10 +24,11 @@ class Alignment:
 
     def __init__(self, model: Model, asked: Ints, targets: int, interval: int) -> None:
         """asked: the horizons that the forecaster itself is asked for, ascending."""
-        self.horizons = sorted(model.horizons)
-        self.asked = [int(h) for h in asked]
-        self.smoother = Smoother(targets, [-h for h in self.horizons if h < 0], interval)
-        depth = max([0, *self.asked])
+        self.asked = Horizons(asked)
+        smoothed = [h.lag for h in model.horizons if h.kind is Kind.SMOOTHED]
+        self.smoother = Smoother(targets, smoothed, interval)
+        self._wanted = [self.asked.index(h) for h in model.horizons if h.kind is not Kind.SMOOTHED]
+        depth = self.asked.furthest
         width = len(_COLUMNS) if depth else 0
         self._ahead = np.full((targets, width, depth, len(self.asked)), np.nan)
 
@@ -52,15 +54,14 @@ class Alignment:
         rows = self._ahead_of_time(forecast)
         if len(self.smoother.lags) == 0:
             return rows
-        smoothed = self.smoother.step(forecast, self.asked.index(0), own, age, first)
-        kept = [self.asked.index(h) for h in self.horizons if h >= 0]
+        smoothed = self.smoother.step(forecast, self.asked.index(NOWCAST), own, age, first)
         sides = [
-            np.concatenate([late, a[..., kept]], axis=2)
+            np.concatenate([late, a[..., self._wanted]], axis=2)
             for late, a in zip(smoothed, (rows.mean, rows.lower, rows.upper), strict=True)
         ]
         unknown = np.full(smoothed[0].shape, -1, np.int32)
         notes = [
-            None if a is None else np.concatenate([unknown, a[..., kept]], axis=2)
+            None if a is None else np.concatenate([unknown, a[..., self._wanted]], axis=2)
             for a in (rows.regressors, rows.experts)
         ]
         return ModelRows(*sides, *notes)

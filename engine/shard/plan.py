@@ -13,6 +13,7 @@ import numpy as np
 from gapcast.engine.description import created, describe, modules
 from gapcast.engine.errors import BrokenPlugin
 from gapcast.engine.forecaster import Ints, Layout, Model, Series
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.network.layouts import for_targets, halo, narrow
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, Span
 from gapcast.engine.state import Parcel, within
@@ -103,7 +104,8 @@ def of_parcel(parcel: Parcel) -> Plan:
 
 
 def _model(model: Model) -> dict[str, Any]:
-    own = {"name": model.name, "horizons": model.horizons, "level": model.level}
+    horizons = [int(horizon) for horizon in model.horizons]
+    own = {"name": model.name, "horizons": horizons, "level": model.level}
     return describe(model.forecaster) | own
 
 
@@ -112,4 +114,4 @@ def _create(about: dict[str, Any]) -> Model:
         forecaster = created(about)
     except BrokenPlugin as error:
         raise BrokenPlugin(f"models.{about['name']}: {error}") from None
-    return Model(about["name"], forecaster, tuple(about["horizons"]), about["level"])
+    return Model(about["name"], forecaster, Horizons(about["horizons"]), about["level"])

@@ -1,17 +1,17 @@
-"""Scores: mean squared and absolute error, bias and coverage, per window, run and gap age."""
+"""Scores by the table of `gapcast.engine.metrics`, per window, run and gap age."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats, Ints, Series, State
+from gapcast.engine.forecaster import Floats, Ints, Model, Series, State
+from gapcast.engine.metrics import COUNT, FIELDS, METRICS, accumulate
 from gapcast.engine.readings import TIME
-from gapcast.engine.shard.kernels import scores as kernel
 from gapcast.engine.shard.results import ModelRows, Steps
 from gapcast.engine.sink import STATUSES
 
@@ -25,7 +25,7 @@ GAP_AGES = {
 """Classes of how long a target had been missing, by their upper bounds in microseconds."""
 
 _KEY = [("sensor", pa.string()), ("quantity", pa.string()), ("model", pa.string())]
-_ERRORS = [(name, pa.float64()) for name in ("mse", "mae", "bias", "coverage")]
+_ERRORS = [(metric.name, pa.float64()) for metric in METRICS]
 _WINDOW = [("start", TIME), ("end", TIME)]
 _N = ("n", pa.int64())
 SCORES = pa.schema([*_WINDOW, *_KEY, ("horizon", pa.int32()), _N, *_ERRORS])
@@ -39,52 +39,51 @@ class Scorer:
     handed over when the first step of the next one comes.
     """
 
-    def __init__(self, targets: int, horizons: Sequence[int], interval: int, window: int) -> None:
-        self.horizons = sorted(horizons)
+    def __init__(self, targets: int, model: Model, interval: int, window: int) -> None:
+        self.horizons = model.horizons
         self.interval = interval
         self.window = window
-        shape = (targets, len(self.horizons), kernel.FIELDS)
+        self._ages: Ints = np.array([-(-b // interval) for b in GAP_AGES.values() if b is not None])
+        self._deviation = 1 / NormalDist().inv_cdf((1 + model.level) / 2)
+        shape = (targets, len(self.horizons), FIELDS)
         self.state: State = {
             "total": np.zeros(shape),
             "window": np.zeros(shape),
-            "by_gap": np.zeros((*shape[:2], len(GAP_AGES), kernel.FIELDS)),
+            "by_gap": np.zeros((*shape[:2], len(GAP_AGES), FIELDS)),
             "current": np.full(targets, UNSET),
         }
 
     def add(
-        self, first: int, rows: ModelRows, steps: Steps, lagged: Mapping[int, Steps], scored: str
+        self, first: int, rows: ModelRows, by_lag: Mapping[int, Steps], scored: str
     ) -> list[tuple[int, Floats]]:
-        """Score steps from `first` on; returns windows that ended: (index, sums).
+        """Score rows made from step `first` on; returns windows that ended: (index, sums).
 
-        steps, lagged: what became of the steps, and by lag of those that horizons below 0 are
-        for; their errors count in the window in which they were made. scored: the status that
+        by_lag: what became of the steps so far back that rows are for, 0: of those in which they
+        were made; errors count in the window in which their row was made. scored: the status that
         counts.
         """
         finished = []
-        start, T = 0, len(steps.truth)
+        start, T = 0, len(rows.mean)
         while start < T:
             index = (first + start) * self.interval // self.window
             stop = min(T, -(-(index + 1) * self.window // self.interval) - first)
             finished += self._turn(index)
-            self._accumulate(rows.cut(slice(start, stop)), 0, steps.cut(slice(start, stop)), scored)
-            for lag, past in lagged.items():
-                if -lag in self.horizons:
-                    self._accumulate(
-                        rows.cut(slice(start, stop)), -lag, past.cut(slice(start, stop)), scored
-                    )
+            for lag, steps in by_lag.items():
+                self._accumulate(
+                    rows.cut(slice(start, stop)), lag, steps.cut(slice(start, stop)), scored
+                )
             start = stop
         return finished
 
-    def _accumulate(self, rows: ModelRows, horizon: int, steps: Steps, scored: str) -> None:
-        """Add the errors of one horizon below 0, or of all others."""
-        at = [i for i, h in enumerate(self.horizons) if (h == horizon if horizon else h >= 0)]
-        if not at:
+    def _accumulate(self, rows: ModelRows, lag: int, steps: Steps, scored: str) -> None:
+        """Add the errors of the horizons whose rows come `lag` steps after their step."""
+        of = self.horizons.places(lag)
+        if of.start == of.stop:
             return
-        of = slice(at[0], at[-1] + 1)
         state = self.state
-        kernel.accumulate(
+        accumulate(
             rows.mean[..., of], rows.lower[..., of], rows.upper[..., of], steps.truth,
-            steps.status == STATUSES.index(scored), buckets(steps.age, self.interval),
+            steps.status == STATUSES.index(scored), steps.age, self._ages, self._deviation,
             state["total"][:, of], state["window"][:, of], state["by_gap"][:, of],
         )  # fmt: skip
 
@@ -105,13 +104,6 @@ class Scorer:
         current[:] = UNSET
         sums[:] = 0
         return done
-
-
-def buckets(age: NDArray[np.int32], interval: int) -> Ints:
-    """Class of each age in steps, an index into `GAP_AGES`."""
-    bounds = [b for b in GAP_AGES.values() if b is not None]
-    found: Ints = np.searchsorted(np.array(bounds), age * np.int64(interval), side="right")
-    return found
 
 
 def names(targets: Sequence[Series]) -> pa.Table:
@@ -138,23 +130,17 @@ def table(
     targets: their `names`. extra: the columns that `schema` has beyond key, horizon and
     errors, each a scalar, or an array over the cells between H and FIELDS.
     """
-    cells = sums.reshape(-1, kernel.FIELDS)
+    cells = sums.reshape(-1, FIELDS)
     inner = len(cells) // max(1, len(targets) * len(horizons))
-    at = np.flatnonzero(cells[:, kernel.N])
-    n = cells[at, kernel.N]
-    bounded = cells[at, kernel.BOUNDED]
+    at = np.flatnonzero(cells[:, COUNT])
+    cells = cells[at]
     target = at // (inner * len(horizons))
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         **{name: targets[name].take(pa.array(target)) for name in ("sensor", "quantity")},
         "model": pa.repeat(pa.scalar(model), len(at)),
         "horizon": pa.array(np.asarray(horizons, np.int32)[at // inner % len(horizons)]),
-        "n": pa.array(n.astype(np.int64)),
-        "mse": pa.array(cells[at, kernel.SQUARED] / n),
-        "mae": pa.array(cells[at, kernel.ABSOLUTE] / n),
-        "bias": pa.array(cells[at, kernel.ERROR] / n),
-        "coverage": pa.array(
-            cells[at, kernel.COVERED] / np.where(bounded > 0, bounded, np.nan), from_pandas=True
-        ),
+        "n": pa.array(cells[:, COUNT].astype(np.int64)),
+        **{m.name: pa.array(m.of(cells), mask=m.counted(cells) == 0) for m in METRICS},
     }
     for name, value in extra.items():
         if isinstance(value, pa.Array):

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, State
 from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard import scoring
 from gapcast.engine.shard.calibration import Intervals
 from gapcast.engine.shard.evaluation import Segment, Span
 from gapcast.engine.shard.horizons import Alignment
-from gapcast.engine.shard.kernels import scores as kernel
+from gapcast.engine.shard.kernels import ages as kernel
 from gapcast.engine.shard.results import Ending, StepResult, Steps
 from gapcast.engine.shard.smoothing import Lagged
 from gapcast.engine.shard.withheld import cut
@@ -49,9 +50,7 @@ class Shard:
             m.forecaster.start(layout) for m, layout in zip(self.models, self.layouts, strict=True)
         ]
         n, interval = len(self.targets), self.layouts[0].interval
-        self.scorers = [
-            scoring.Scorer(n, model.horizons, interval, plan.window) for model in self.models
-        ]
+        self.scorers = [scoring.Scorer(n, model, interval, plan.window) for model in self.models]
         self.alignments = [
             Alignment(model, layout.horizons, n, interval)
             for model, layout in zip(self.models, self.layouts, strict=True)
@@ -60,8 +59,7 @@ class Shard:
             Intervals(layout, model.forecaster.needs())
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
-        lags = {-h for model in self.models for h in model.horizons if h < 0}
-        self.lagged = Lagged(n, sorted(lags))
+        self.lagged = Lagged(n, Horizons(h for m in self.models for h in m.horizons).lags)
         self.seconds = [0.0] * len(self.models)
         self._last_seen: Ints | None = None
         self._saved: list[State] | None = None
@@ -130,7 +128,7 @@ class Shard:
         steps = self._steps(frame, own, mask)
         lagged = self.lagged.push(steps)
         result = StepResult(frame.first, steps, [], [], lagged)
-        past = dict(zip(self.lagged.lags, lagged, strict=True))
+        by_lag = {0: steps} | dict(zip(self.lagged.lags, lagged, strict=True))
         withheld = np.where(steps.status == WITHHELD, steps.truth, np.nan)
         for m, view in enumerate(views):
             started = time.perf_counter()
@@ -138,7 +136,7 @@ class Shard:
             self.seconds[m] += time.perf_counter() - started
             rows = self.alignments[m].rows(forecast, own, steps.age, frame.first)
             result.rows.append(rows)
-            done = self.scorers[m].add(frame.first, rows, steps, past, self.how.scored)
+            done = self.scorers[m].add(frame.first, rows, by_lag, self.how.scored)
             result.windows += [(m, *window) for window in done]
         if segment.withheld and self._saved is not None:
             self.withheld.append(frame)

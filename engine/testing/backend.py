@@ -52,6 +52,7 @@ class Case:
     configs: tuple[Params, ...]
     models: Params
     kill: Callable[[], None] | None
+    patience: float
     runs: dict[str, Played] = field(default_factory=dict)
 
     def straight(self, how: str, folder: Path) -> Played:
@@ -194,7 +195,7 @@ def nothing_is_left_behind(case: Case, tmp_path: Path) -> None:
         case.straight("each", tmp_path),
         *(case.failed(what, tmp_path) for what in ("source", "sink", "model")),
     ):
-        left = run.left_behind()
+        left = run.left_behind(case.patience)
         assert not left, f"left behind: {', '.join(left)}"
 
 
@@ -249,6 +250,7 @@ def backend(
     models: Params | None = None,
     kill: Callable[[], None] | None = None,
     skip: Mapping[str, str] | None = None,
+    patience: float = 15.0,
 ) -> type:
     """A pytest class that checks a backend against its contract.
 
@@ -257,10 +259,11 @@ def backend(
     models: as in a config, instead of the kit's own two (horizons from 0 up). kill: kills a worker
     process of the run in progress, from another thread than the run's; where workers cannot be
     lost, skip `a_lost_worker_changes_nothing` and `losses_without_progress_end_the_run` with that
-    reason. The tests need psutil.
+    reason. patience: seconds in which threads and processes must have ended after `close`. The
+    tests need psutil.
     """
     skip = skip or {}
     unnamed = [c.__name__ for c in LOSSES if c.__name__ not in skip]
     if kill is None and unnamed:
         raise KitError(f"TestBackend: {' and '.join(unnamed)} need kill=, or a reason to skip them")
-    return suite("TestBackend", CHECKS, Case(configs, models or MODELS, kill), skip)
+    return suite("TestBackend", CHECKS, Case(configs, models or MODELS, kill, patience), skip)

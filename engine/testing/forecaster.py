@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
+from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.network.blocks import blocks
 from gapcast.engine.network.layouts import for_targets, lay_out
 from gapcast.engine.network.series import Network
@@ -29,7 +30,7 @@ class Case:
     """A forecaster to check, on a small network of waves with gaps, two quantities a sensor."""
 
     make: Callable[[], Forecaster]
-    horizons: tuple[int, ...]
+    horizons: Horizons
 
     def layout(self, forecaster: Forecaster) -> Layout:
         """Every sensor's temperature is a target."""
@@ -174,18 +175,17 @@ def a_withheld_truth_stays_withheld(case: Case, tmp_path: Path) -> None:
 
 
 def a_forecast_is_made_before_its_truth(case: Case, tmp_path: Path) -> None:
-    """A forecast for step t with horizon >= 0 does not depend on the target's truth of step t."""
+    """A forecast for step t, nowcast or ahead, does not depend on the target's truth of step t."""
     values = case.values(missing=0)
     step, target = 100, 2
     changed = values.copy()
     changed[step:, case.layout(case.make()).targets[target]] += 5
     one, other = case.run(values)[0], case.run(changed)[0]
     for i, h in enumerate(case.horizons):
-        until = step + 1 if h == 0 else step
-        if h >= 0:
-            for column in _COLUMNS:
-                a, b = (getattr(f, column)[:until, target, i] for f in (one, other))
-                np.testing.assert_array_equal(a, b, f"horizon {h} saw its truth")
+        until = step + 1 if h == NOWCAST else step
+        for column in _COLUMNS:
+            a, b = (getattr(f, column)[:until, target, i] for f in (one, other))
+            np.testing.assert_array_equal(a, b, f"horizon {h} saw its truth")
 
 
 def the_same_again_gives_the_same(case: Case, tmp_path: Path) -> None:
@@ -275,5 +275,5 @@ def forecaster(
     low, high = cls.horizons
     asked = horizons or tuple(h for h in (0, 1, 3) if low <= h <= high)
     chosen = params if params is not None else cls.Params()
-    case = Case(lambda: cls(chosen), asked)
+    case = Case(lambda: cls(chosen), Horizons(asked))
     return suite(f"Test{cls.__name__}", CHECKS, case, skip or {})

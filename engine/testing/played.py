@@ -28,8 +28,6 @@ EVALUATIONS = {
 SPANS = ((20, 30), (30, 44))
 """Dark steps of all but `prequential`; at the end of the first one the second begins."""
 REFERENCE = {"type": "gapcast.engine.testing.reference:Reference"}
-PATIENCE = 15.0
-"""Seconds for threads and processes to end after `close`."""
 
 State = Mapping[str, bytes]
 
@@ -56,9 +54,10 @@ class Played:
             raise self.error
         return self
 
-    def left_behind(self) -> list[str]:
-        """Threads and processes that came with the run and are there still, after a while."""
-        deadline = time.monotonic() + PATIENCE
+    def left_behind(self, patience: float) -> list[str]:
+        """Threads and processes that came with the run and are there still after so many
+        seconds."""
+        deadline = time.monotonic() + patience
         while (left := self._left()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return left

@@ -211,7 +211,10 @@ def another_generation_is_not_mixed_up(case: Case, tmp_path: Path) -> None:
     except GapcastError:
         case.holds(tmp_path, epochs=1)
         return
-    assert isinstance(other.write(0, epoch(0)), Committed)
+    outcome = other.write(0, epoch(0))
+    assert isinstance(outcome, Committed), (
+        f"the first epoch of another run is answered by {outcome}"
+    )
 
 
 CHECKS = [

@@ -6,7 +6,6 @@ import broken_backends
 import pytest
 
 from gapcast.engine.testing import backend
-from gapcast.engine.testing import played as kit_runs
 from gapcast.engine.testing.backend import CHECKS
 from gapcast.engine.testing.kit import KitError
 
@@ -50,9 +49,8 @@ def _nothing_stays():
 @pytest.mark.parametrize(
     ("check", "bad"), [(c, bad) for c, wrong in BROKEN.items() for bad in wrong]
 )
-def test_backend_check_catches(check, bad, tmp_path, monkeypatch):
-    monkeypatch.setattr(kit_runs, "PATIENCE", 0.2)
-    run = getattr(of(bad)(), f"test_{check}")
+def test_backend_check_catches(check, bad, tmp_path):
+    run = getattr(of(bad, patience=0.2)(), f"test_{check}")
     with pytest.raises(AssertionError, match=BROKEN[check][bad]):
         run(tmp_path)
 
@@ -61,9 +59,9 @@ def test_every_backend_check_has_its_defect():
     assert list(BROKEN) == [check.__name__ for check in CHECKS]
 
 
-def of(name):
+def of(name, **more):
     kill = getattr(broken_backends, name).kill
-    return backend({"type": f"broken_backends:{name}"}, kill=kill)
+    return backend({"type": f"broken_backends:{name}"}, kill=kill, **more)
 
 
 TestGood = of("Good")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from gapcast.engine.testing import backend
 
 MODELS = {
@@ -39,11 +41,13 @@ def kill_dask_worker():
     os.kill(pids[min(pids)], signal.SIGKILL)
 
 
-TestDask = backend(
-    {"type": "dask", "workers": 2, "threads": 2, "linger": 0},
-    {"type": "dask", "workers": 1, "threads": 3, "linger": 0},
-    models=MODELS,
-    kill=kill_dask_worker,
+TestDask = pytest.mark.cluster(
+    backend(
+        {"type": "dask", "workers": 2, "threads": 2, "linger": 0},
+        {"type": "dask", "workers": 1, "threads": 3, "linger": 0},
+        models=MODELS,
+        kill=kill_dask_worker,
+    )
 )
 
 
@@ -54,9 +58,11 @@ def kill_spark_worker():
     os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
 
 
-TestSpark = backend(
-    {"type": "spark", "master": "local[2]", "linger": 0},
-    {"type": "spark", "master": "local[3]", "linger": 0},
-    models=MODELS,
-    kill=kill_spark_worker,
+TestSpark = pytest.mark.cluster(
+    backend(
+        {"type": "spark", "master": "local[2]", "linger": 0},
+        {"type": "spark", "master": "local[3]", "linger": 0},
+        models=MODELS,
+        kill=kill_spark_worker,
+    )
 )

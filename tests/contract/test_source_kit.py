@@ -226,19 +226,30 @@ class LocksUntilClose(Good):
 
 
 DEFECTS = {
-    "reads_have_the_schema": [NotANumber, OtherSchema],
-    "partitions_keep_their_order": [Shuffles],
-    "partitions_are_read_on_their_own": [OnePlaceForAll],
-    "positions_are_json": [TuplePositions, KnowsItsPositions],
-    "the_same_position_gives_the_same": [ReadsOnFromItsOwn],
-    "cuts_change_nothing": [LosesTheLast],
-    "reading_on_gives_the_rest": [GoesOnFromABlock],
-    "offsets_never_fall": [OffsetsOfSensors],
-    "ended_is_the_end": [EndsEarly],
-    "unwanted_quantities_are_left_out": [GivesAll],
-    "discover_names_every_series_once": [DiscoversTwice, DiscoversLess],
-    "poison_costs_only_itself": [PoisonTakesItsNeighbour, PoisonInSilence],
-    "close_may_never_be_called": [LocksUntilClose],
+    "reads_have_the_schema": {NotANumber: "a value is NaN", OtherSchema: "time: timestamp"},
+    "partitions_keep_their_order": {Shuffles: "the order is another"},
+    "partitions_are_read_on_their_own": {
+        OnePlaceForAll: "read in turn with the others: 11 readings"
+    },
+    "positions_are_json": {
+        TuplePositions: "comes back as",
+        KnowsItsPositions: "gone on from .*: 21 readings",
+    },
+    "the_same_position_gives_the_same": {ReadsOnFromItsOwn: "read again: 0 readings"},
+    "cuts_change_nothing": {LosesTheLast: "3 at a time: 13 readings"},
+    "reading_on_gives_the_rest": {GoesOnFromABlock: "read on from .*: 20 readings"},
+    "offsets_never_fall": {OffsetsOfSensors: "offsets fall"},
+    "ended_is_the_end": {EndsEarly: "had ended at .* and gave 1 more"},
+    "unwanted_quantities_are_left_out": {GivesAll: "20 readings, 10 were expected"},
+    "discover_names_every_series_once": {
+        DiscoversTwice: "a series comes twice",
+        DiscoversLess: "discovered",
+    },
+    "poison_costs_only_itself": {
+        PoisonTakesItsNeighbour: "with poison: 19 readings",
+        PoisonInSilence: "the poison left no dead letter",
+    },
+    "close_may_never_be_called": {LocksUntilClose: "someone reads already"},
 }
 
 
@@ -251,7 +262,7 @@ def spoiled(cls):
 )
 def test_source_check_catches(check, bad, tmp_path):
     run = getattr(source(bad, spoiled(bad))(), f"test_{check}")
-    with pytest.raises((AssertionError, SourceError)):
+    with pytest.raises((AssertionError, SourceError), match=DEFECTS[check][bad]):
         run(tmp_path)
 
 

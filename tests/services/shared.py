@@ -14,6 +14,7 @@ from services.kafka import Kafka
 from services.opentsdb import OpenTsdb
 
 NAMES = ("kafka", "hdfs", "opentsdb")
+"""In the order in which they are up."""
 
 
 @contextmanager

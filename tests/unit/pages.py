@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOON = {"engine/metrics.py", "engine/horizon.py"}
-"""Files that pages name and that are about to come."""
 
 
 def printed(cell):

@@ -260,12 +260,17 @@ def test_mistakes_are_told_where_they_are(section, line):
     assert str(error.value).removeprefix("config  ") == line
 
 
-def test_pooled_errors_are_means_over_all_values():
+def test_pooled_scores_are_those_of_all_values():
     rows = [
-        {"model": "a", "n": 1, "mse": 4.0, "mae": 2.0, "bias": 2.0, "coverage": None},
-        {"model": "a", "n": 3, "mse": 0.0, "mae": 0.0, "bias": 0.0, "coverage": 1.0},
-    ]
-    expected = {"model": "a", "n": 4, "mse": 1.0, "mae": 0.5, "bias": 0.5, "coverage": 1.0}
+        {"model": "a", "n": 1, "mse": 4.0, "mae": 2.0, "bias": 2.0, "coverage": None, "rmse": 2.0,
+         "crps": None},
+        {"model": "a", "n": 3, "mse": 0.0, "mae": 0.0, "bias": 0.0, "coverage": 1.0, "rmse": 0.0,
+         "crps": 0.25},
+    ]  # fmt: skip
+    expected = {
+        "model": "a", "n": 4, "mse": 1.0, "mae": 0.5, "bias": 0.5, "coverage": 1.0, "rmse": 1.0,
+        "crps": 0.25,
+    }  # fmt: skip
     assert pool(rows, ["model"]) == pool(rows[::-1], ["model"]) == [expected]
 
 

@@ -293,8 +293,10 @@ def changed(path, value):
 )
 def test_schema_and_reader_reject_the_same(path, value):
     assert not valid(changed(path, value))
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         read_config(changed(path, value))
+    (problem,) = caught.value.problems
+    assert problem.key.startswith(".".join(path))
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_reasons_can_be_chosen(first, tmp_path):
     assert pq.read_table(out)["value"].to_pylist() == [65.3, 66.25]
     with pytest.raises(RunError, match=r"begins with 'old'; there are: .*unknown series"):
         gapcast("dead-letters", "redrive", first, "--out", tmp_path / "x.csv", "--reason", "old")
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="already exists"):
         gapcast("dead-letters", "redrive", first, "--out", out)
     assert "must end in" in gapcast("dead-letters", "redrive", first, "--out", tmp_path / "x.txt")
 

@@ -196,7 +196,7 @@ def test_a_run_cut_short_goes_on_to_the_same_scores(play, tmp_path):
     }
     run(config(**files), tmp_path / "straight")
     SCRIPTS["test"]["a"].insert(500, "fail")
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="the script says so"):
         run(config(**files), tmp_path / "cut")
     SCRIPTS["test"]["a"][500:501] = ["pause"]
     run(config(**files), tmp_path / "cut", resume=True)

@@ -76,7 +76,7 @@ def test_the_command_says_what_it_wrote_and_what_is_next(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
-        (Kind.FORECASTER, "My Model", "is no name"),
+        (Kind.FORECASTER, "My Model", "is not a valid name"),
         (Kind.FORECASTER, "ema", "already exists, from gapcast"),
         (Kind.BACKEND, "mine", "none for a backend"),
     ],

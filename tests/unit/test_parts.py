@@ -9,7 +9,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapcast.plugins.sinks.parts import MANY, SMALL, Part, current, due, parts, superseded
+from gapcast.plugins.sinks.parquet import ParquetSink
+from gapcast.plugins.sinks.parts import SMALL, Part, current, due, parts, superseded
 
 
 def test_a_name_says_what_is_in_it():
@@ -37,7 +38,7 @@ class Days:
         self.merge(epoch + 1)
 
     def merge(self, following):
-        for group in due(self.there, following, self.most):
+        for group in due(self.there, following, self.most, ParquetSink.many, ParquetSink.quiet):
             assert len(group) > 1
             whole = Part(group[0].first, group[-1].last, sum(p.rows for p in group))
             assert whole.rows <= self.most
@@ -57,7 +58,7 @@ def test_files_stay_few_and_are_copied_few_times(epochs, most):
         day.add(epoch, min(number, most))
         rows += min(number, most)
         epoch += gap
-    assert day.greatest <= MANY + SMALL * rows / most * 2 + 1
+    assert day.greatest <= ParquetSink.many + SMALL * rows / most * 2 + 1
     assert day.copied <= 8 * rows
     day.merge(epoch + 100)
     before = list(day.there)

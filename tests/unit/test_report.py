@@ -95,7 +95,7 @@ def test_the_scores_are_the_run_s(waves):
         ]
         by_sensor = {str(s["sensor"]): s for s in own}
         assert entry["n"] == sum(s["n"] for s in own)
-        for name in ("mse", "mae", "bias", "coverage"):
+        for name in ("mse", "mae", "bias", "coverage", "rmse", "crps"):
             assert entry[name] == pytest.approx(np.mean([s[name] for s in own]), rel=1e-12)
             listed = [by_sensor[s][name] for s in section["sensors"]]
             np.testing.assert_allclose(numbers(section["errors"][name][e]), listed, rtol=1e-6)
@@ -200,7 +200,9 @@ def test_several_runs_are_compared_sensor_by_sensor(waves, tmp_path, monkeypatch
 def test_ten_thousand_sensors_are_listed_and_a_few_drawn(waves, tmp_path):
     N = 10_000
     sensor = pa.array([f"m{i}" for i in range(N)])
-    errors = {"n": np.full(N, 48), "bias": np.zeros(N), "coverage": np.full(N, 0.9)}
+    errors = {
+        "n": np.full(N, 48), "bias": np.zeros(N), "coverage": np.full(N, 0.9), "crps": np.ones(N),
+    }  # fmt: skip
     mse = np.random.default_rng(1).gamma(2, 1, N)
     start, end = 0, 3 * 86_400_000_000
     for name, schema in (("scores", SCORES), ("scores_by_gap", GAP_SCORES)):
@@ -209,7 +211,8 @@ def test_ten_thousand_sensors_are_listed_and_a_few_drawn(waves, tmp_path):
             columns = {
                 "start": np.full(N, start), "end": np.full(N, end), "sensor": sensor,
                 "quantity": ["temperature"] * N, "model": [model] * N, "horizon": np.zeros(N, int),
-                "gap": ["< 1 d"] * N, "mse": mse, "mae": np.sqrt(mse), **errors,
+                "gap": ["< 1 d"] * N, "mse": mse, "mae": np.sqrt(mse), "rmse": np.sqrt(mse),
+                **errors,
             }  # fmt: skip
             tables.append(
                 pa.table([pa.array(columns[f.name]).cast(f.type) for f in schema], schema=schema)
@@ -225,6 +228,29 @@ def test_ten_thousand_sensors_are_listed_and_a_few_drawn(waves, tmp_path):
     assert drawn.max() == np.float32(mse.max())
     assert drawn.min() == np.float32(mse.min())
     assert len(text) < 5_000_000
+
+
+def without(columns, path, schema, to):
+    types = pcsv.ConvertOptions(column_types=schema)
+    pcsv.write_csv(pcsv.read_csv(path, convert_options=types).drop_columns(columns), to)
+
+
+def test_a_run_from_before_a_score_was_known_has_a_report(waves, tmp_path):
+    shutil.copy(waves / "manifest.json", tmp_path)
+    for name, schema in (("scores", SCORES), ("scores_by_gap", GAP_SCORES)):
+        without(["rmse", "crps"], waves / f"{name}.csv", schema, tmp_path / f"{name}.csv")
+    (section,) = content(report([tmp_path]))[1]["sections"]
+    (known,) = content(waves / "report.html")[1]["sections"]
+    for old, new in zip(section["entries"], known["entries"], strict=True):
+        assert (old["mse"], old["coverage"]) == (new["mse"], new["coverage"])
+        assert (old["rmse"], old["crps"]) == (None, None)
+
+
+def test_scores_without_a_column_of_the_key_are_none(waves, tmp_path):
+    shutil.copytree(waves, tmp_path / "run")
+    without(["model"], waves / "scores.csv", SCORES, tmp_path / "run/scores.csv")
+    with pytest.raises(RunError, match=r"cannot be read as the folder of a run.*model"):
+        report([tmp_path / "run"])
 
 
 def test_a_run_without_forecasts_in_files_has_a_report(tmp_path, monkeypatch):
@@ -330,6 +356,14 @@ def test_a_browser_draws_it_without_a_word(waves, tmp_path, browse):
     page, said = browse(waves / "report.html")
     assert said == []
     assert 'data-drawn="4"' in page
+    heads = re.findall(r"<th [^>]*>([^<]*)", re.search(r'id="scores">.*?</table>', page, re.S)[0])
+    assert heads == [
+        "model", "horizon", "MSE", "MAE", "bias", "RMSE", "CRPS", "coverage", "nominal", "n",
+    ]  # fmt: skip
+    offered = re.findall(r"<option[^>]*>", re.search(r'id="metric">.*?</select>', page, re.S)[0])
+    assert [re.search('value="([^"]*)"', o)[1] for o in offered] == [
+        "mse", "mae", "bias", "rmse", "crps", "coverage", "n",
+    ]  # fmt: skip
     assert page.count("<canvas") == 4 + 4  # the charts, and a small one of each sensor
     assert len(re.findall(r'<circle data-row="\d', page)) == 3
     assert page.count('class="drawn"') == 4

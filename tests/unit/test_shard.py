@@ -8,6 +8,7 @@ import pytest
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
 from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.metrics import METRICS
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.parallel.shares import Shares
 from gapcast.engine.plugin import Params
@@ -199,9 +200,10 @@ class SureButOnce(Last):
 def test_scores_count_what_the_evaluation_says():
     s = shard(SureButOnce(Params()), how=Evaluation("each", True, (Span(2, 5),)))
     s.step(frame(0, ramp(8)))
-    n, squared, absolute, error, covered, bounded = s.scorers[0].state["total"][0, 0]
-    assert (n, squared, absolute, error) == (3, 1 + 4 + 9, 1 + 2 + 3, -6)
-    assert (covered, bounded) == (1, 3)
+    sums = s.scorers[0].state["total"][0, 0]
+    found = {metric.name: (metric.of(sums), metric.counted(sums)) for metric in METRICS}
+    assert (found["mse"], found["mae"]) == (((1 + 4 + 9) / 3, 3), ((1 + 2 + 3) / 3, 3))
+    assert (found["bias"], found["coverage"]) == ((-6 / 3, 3), (1 / 3, 3))
     by_gap = s.scorers[0].state["by_gap"][0, 0, :, 0]
     assert by_gap.tolist() == [0, 3, 0, 0]
 

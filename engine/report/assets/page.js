@@ -17,7 +17,10 @@ function number(x) {
   return size >= 1e5 || (size > 0 && size < 5e-4) ? x.toExponential(3) : x.toFixed(size >= 1000 ? 1 : 4);
 }
 const percent = x => x == null || !isFinite(x) ? "–" : (100 * x).toFixed(1) + " %";
-const show = (metric, x) => metric === "coverage" ? percent(x) : metric === "n" ? (isFinite(x) ? count(x) : "–") : number(x);
+/* What is scored: shares stand last, beside what was asked for. */
+const METRICS = [...data.metrics.filter(m => m.unit !== "share"), ...data.metrics.filter(m => m.unit === "share")];
+const SHARES = new Set(METRICS.filter(m => m.unit === "share").map(m => m.name));
+const show = (metric, x) => SHARES.has(metric) ? percent(x) : metric === "n" ? (isFinite(x) ? count(x) : "–") : number(x);
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [k, v] of Object.entries(attributes))
@@ -83,16 +86,16 @@ function picker(name, options, chosen, then) {
 
 function scores() {
   const many = data.runs.length > 1, E = section.entries, ahead = E.some(e => e.horizon);
-  const head = ["model", ...(many ? ["run"] : []), ...(ahead ? ["horizon"] : []), "MSE", "MAE", "bias", "coverage", "nominal", "n"];
+  const head = ["model", ...(many ? ["run"] : []), ...(ahead ? ["horizon"] : []), ...METRICS.map(m => m.title), "nominal", "n"];
+  const about = Object.fromEntries(METRICS.map(m => [m.title, m.about]));
   const least = Math.min(...E.map(e => e.mse ?? Infinity));
   const rows = E.map((e, i) => element("tr", {},
     element("td", {title: e.kind}, key(i), e.model), many ? element("td", {}, data.runs[e.run].label) : null,
     ahead ? element("td", {}, String(e.horizon)) : null,
-    element("td", e.mse === least ? {class: "best"} : {}, number(e.mse)), element("td", {}, number(e.mae)),
-    element("td", {}, number(e.bias)), element("td", {}, percent(e.coverage)),
+    ...METRICS.map(m => element("td", m.name === "mse" && e.mse === least ? {class: "best"} : {}, show(m.name, e[m.name]))),
     element("td", {}, e.level == null ? "–" : percent(e.level)), element("td", {}, count(e.n))));
   at("scores").replaceChildren(element("table", {},
-    element("thead", {}, element("tr", {}, ...head.map(h => element("th", {}, h)))), element("tbody", {}, ...rows)));
+    element("thead", {}, element("tr", {}, ...head.map(h => element("th", {title: about[h] ?? ""}, h)))), element("tbody", {}, ...rows)));
   at("scores-note").textContent = `${section.quantity}: means over ${count(section.targets)} ` +
     `sensor${section.targets === 1 ? "" : "s"}. Bias is forecast − truth; ${ahead ? "horizons are in steps, 0 is a nowcast, below 0 smoothed" : "every forecast is a nowcast"}. ` +
     (data.runs[0].scored === "withheld" ? "What was withheld is what is scored." : "Every forecast was made before its truth was seen.");
@@ -469,6 +472,7 @@ const paper = wanted => {
 addEventListener("beforeprint", () => paper(true));
 addEventListener("afterprint", () => paper(false));
 
+at("metric").append(...METRICS.map(m => element("option", {value: m.name, title: m.about}, m.title)), element("option", {value: "n"}, "n"));
 counts(); about();
 data.sections.length ? choose(0) : render();
 document.documentElement.dataset.drawn = String(plots.length);
