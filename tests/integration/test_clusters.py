@@ -18,6 +18,7 @@ session = (
     .config("spark.ui.enabled", "false")
     .config("spark.cores.max", "2")
     .config("spark.executor.cores", "1")
+    .config("spark.executor.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
     .config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
     .config("spark.scheduler.maxRegisteredResourcesWaitingTime", "60s")
     .getOrCreate()
