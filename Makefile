@@ -17,7 +17,7 @@ help: ## list what can be made
 $(CORE): pyproject.toml constraints.txt
 	@echo "installing gapcast and what it always needs (numpy, numba, pyarrow, ...) in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet -c constraints.txt -e .
+	@$(PIP) install --quiet --no-compile -c constraints.txt -e .
 	@touch $@
 
 $(STAMP): $(CORE)

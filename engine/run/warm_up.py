@@ -25,18 +25,18 @@ def warm_up(job: Job, progress: Callable[[str], None] = lambda text: None) -> No
     """
     plan = job.plan.for_targets(together(job.layouts, 0))
     plan = plan.narrow(plan.columns())
-    at, compiled = "the grid", 0
+    shared = len(plan.models) > 1 and len(os.sched_getaffinity(0)) > 1
+    second: SecondProcess | None = None
+    at = "the grid"
 
     def tell(number: int) -> None:
-        nonlocal compiled
-        compiled = number
+        nonlocal second
+        if second is None and shared:
+            second = stack.enter_context(closing(SecondProcess(plan)))
         progress(f"compiling kernels, the first time only: {number} so far, for {at}")
 
-    with compilations(tell), ExitStack() as stack:
+    with ExitStack() as stack, compilations(tell):
         _grid(job, plan)
-        second = None
-        if compiled and len(plan.models) > 1 and len(os.sched_getaffinity(0)) > 1:
-            second = stack.enter_context(closing(SecondProcess(plan)))
         for m, model in enumerate(plan.models):
             at = f"model {model.name}, {m + 1} of {len(plan.models)}"
             if second is not None:
