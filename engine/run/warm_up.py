@@ -12,7 +12,13 @@ from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.shares import together
 from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.run.job import Job
-from gapcast.engine.run.rehearsal import SecondProcess, compilations, only, rehearse
+from gapcast.engine.run.rehearsal import (
+    SecondProcess,
+    compilations,
+    only,
+    rehearse,
+    without_collection,
+)
 from gapcast.engine.shard.plan import Plan
 
 
@@ -35,7 +41,7 @@ def warm_up(job: Job, progress: Callable[[str], None] = lambda text: None) -> No
             second = stack.enter_context(closing(SecondProcess(plan)))
         progress(f"compiling kernels, the first time only: {number} so far, for {at}")
 
-    with ExitStack() as stack, compilations(tell):
+    with ExitStack() as stack, compilations(tell), without_collection():
         _grid(job, plan)
         for m, model in enumerate(plan.models):
             at = f"model {model.name}, {m + 1} of {len(plan.models)}"

@@ -81,7 +81,7 @@ def _order(a, i, j):
     a[i], a[j] = (x, y) if x < y else (y, x)
 
 
-@njit_part
+@njit(cache=True, nogil=True, error_model="numpy")
 def median(a, n):
     """Median of the first n of `a` (8,), which is sorted in place by Batcher's network (1968)."""
     for i in range(n, NEIGHBOURS):
