@@ -79,7 +79,8 @@ def carry(job: Job, backend: Backend) -> RunResult:
     stopped one leaves a checkpoint. Raises `GapcastError`; ShardsLost when workers are gone.
     """
     began = time.monotonic()
-    with _opened(job, backend) as stages, backend.workers(job.work()) as workers:
+    # Workers first: a process is not started safely beside the threads of sources and sinks.
+    with backend.workers(job.work()) as workers, _opened(job, backend) as stages:
         complete = _follow(job, stages, workers)
         ending = workers.finish()
         scores = _end(stages, ending)
