@@ -87,7 +87,7 @@ def test_a_run_in_another_process_takes_one_when_asked(live, monkeypatch):
         saved = gapcast("checkpoint", "save", folder)
         assert (saved.returncode, saved.stdout) == (0, f"{number}\n"), saved.stderr
         assert about(folder / f"checkpoint/{number:08d}").savepoint
-    with pytest.raises(RunError, match=rf"being run by another process \(pid {process.pid}\)"):
+    with pytest.raises(RunError, match=rf"in use by another process \(pid {process.pid}\)"):
         run(read_config(config("live", interval="1h")), folder, resume=True)
     assert json.loads((folder / "manifest.json").read_text())["state"] == "running"
     process.send_signal(signal.SIGTERM)

@@ -311,7 +311,7 @@ def test_a_snapshot_goes_on_as_if_nothing_had_happened():
     expected = steps(Shard(whole), values)
     first, second = Shard(whole), Shard(whole)
     steps(first, values[:70])
-    second.restore(first.snapshot(), first.kept)
+    second.restore(first.snapshot(), first.withheld)
     frames = [GridFrame(70, values[70:], np.full((80, values.shape[1]), np.nan))]
     found = second.step(frames[0]).rows[0].mean[..., 0]
     np.testing.assert_array_equal(found, expected[70:])
