@@ -257,7 +257,7 @@ def test_figures_of_the_run_come_with_its_epochs():
 
 def test_a_grid_finer_than_milliseconds_is_rejected():
     sink = OpenTsdbSink(OpenTsdbSink.Params(url="http://127.0.0.1:1"))
-    with pytest.raises(SinkError, match=r"keeps milliseconds; grid.interval, 1500 µs, is finer"):
+    with pytest.raises(SinkError, match=r"stores milliseconds; grid.interval, 1500 µs, is finer"):
         sink.open(JobInfo("kit", None, 1500, ("m",), 2, ()), "g")
 
 
