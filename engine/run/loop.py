@@ -78,9 +78,9 @@ def carry(job: Job, backend: Backend) -> RunResult:
     Until the source ends or the job is stopping; then everything read so far is delivered, and a
     stopped one leaves a checkpoint. Raises `GapcastError`; ShardsLost when workers are gone.
     """
-    began = time.monotonic()
     # Workers first: a process is not started safely beside the threads of sources and sinks.
     with backend.workers(job.work()) as workers, _opened(job, backend) as stages:
+        began = time.monotonic()
         complete = _follow(job, stages, workers)
         ending = workers.finish()
         scores = _end(stages, ending)
