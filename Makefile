@@ -6,10 +6,11 @@ CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
+PROGRAMS := chromium fonts-dejavu-core
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast browser lint faults bench clean services-up services-down
+.PHONY: help install demo test test-fast programs lint faults bench clean services-up services-down
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,19 +39,20 @@ lint: $(STAMP) ## ruff and mypy (strict on engine/)
 	@ln -sfn $(CURDIR)/engine/gapcast/__init__.py build/ns/gapcast/__init__.py
 	MYPYPATH=build/ns $(BIN)/mypy --namespace-packages --explicit-package-bases -p gapcast.engine
 
-test: lint browser ## lint, then every test, in two processes (JOBS=2)
+test: lint programs ## lint, then every test, in two processes (JOBS=2)
 	$(PYTEST)
 
 test-fast: lint ## lint, then unit and contract tests that need no cluster
 	$(PYTEST) -m 'not cluster' tests/unit tests/contract
 
-browser: ## chromium, in which tests open reports, where apt-get can install it
-	@if ! { command -v chromium || command -v google-chrome; } >/dev/null; then \
-	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    echo "installing chromium with apt-get: tests open reports in it"; \
-	    { apt-get update && timeout 180 apt-get install -y --no-install-recommends chromium \
-	      fonts-dejavu-core; } >/dev/null 2>&1 || echo "it cannot be installed: no report is opened"; \
-	  else echo "no chromium here, and no right to install it: no report is opened"; fi; fi
+programs: ## what tests run beside Python, from Debian's packages, where apt-get can install it
+	@missing=$$(for p in $(PROGRAMS); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -z "$$missing" ]; then exit 0; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing with apt-get what tests run:" $$missing; \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y \
+	    --no-install-recommends $$missing; } >/dev/null 2>&1 || echo "it cannot be installed: tests of it are skipped"; \
+	else echo "tests of these are skipped, there is no right to install them:" $$missing; fi
 
 faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
 	ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest -q tests/faults
