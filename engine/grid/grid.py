@@ -19,16 +19,21 @@ from numpy.typing import NDArray
 from gapcast.engine.grid.columns import Columns
 from gapcast.engine.grid.counts import Counts
 from gapcast.engine.grid.frames import Closed, GridFrame
-from gapcast.engine.grid.kernels import cells as kernel
+from gapcast.engine.grid.held import Held
+from gapcast.engine.grid.kernels import cells
+from gapcast.engine.grid.kernels import judging as kernel
 from gapcast.engine.grid.open_steps import OpenSteps, Waiting
 from gapcast.engine.grid.screening import Rejections, Screener
 from gapcast.engine.grid.watermarks import UNSET, Watermarks
-from gapcast.engine.network.series import Network
-from gapcast.engine.readings import DEAD_LETTERS, dead_letters, empty
+from gapcast.engine.network.series import Network, sensor_numbers
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, dead_letters, empty
 from gapcast.engine.state import below, within
 
 CLOCK_SKEW = 86_400_000_000
 """A reading may be this much (µs, one day) ahead of the clock of this machine."""
+
+AHEAD = 24
+"""Steps that a reading may be ahead of its partition's watermark, where the config does not say."""
 
 REASONS = {
     kernel.LATE: "late: its step had been closed",
@@ -37,17 +42,22 @@ REASONS = {
     kernel.EARLY: "time before grid.earliest",
     kernel.FUTURE: "time too far in the future",
     kernel.ABSURD: "not a number any measurement can have",
+    kernel.AHEAD: "time too far ahead of the readings after it",
 }
 
 
 @dataclass(frozen=True)
 class GridSpec:
-    """How event time is cut. Durations and times in microseconds (since 1970, UTC)."""
+    """How event time is cut. Durations and times in microseconds (since 1970, UTC).
+
+    future: how far a reading may be ahead of its partition's watermark without being held until
+    others agree; None: `AHEAD` steps.
+    """
 
     interval: int
     lateness: int = 0
     aggregate: str = "mean"
-    future: int = 30 * 86_400_000_000
+    future: int | None = None
     earliest: int = 631_152_000_000_000
 
 
@@ -75,6 +85,8 @@ class Grid:
         self.counts = Counts()
         self.watermarks = Watermarks(partitions)
         self._columns = Columns(network)
+        self._held = Held()
+        self._sensor = np.array(sensor_numbers(network), np.int64)
         self._series = len(network.series)
         self._lowest, self._highest = np.tile([[-np.inf], [np.inf]], self._series)
         for quantity, bounds in limits.items():
@@ -82,6 +94,7 @@ class Grid:
             here = np.fromiter(these, bool, self._series)
             self._lowest[here], self._highest[here] = bounds
         self._open = OpenSteps()
+        self._future = AHEAD * spec.interval if spec.future is None else spec.future
 
     @property
     def partitions(self) -> list[str]:
@@ -100,26 +113,41 @@ class Grid:
         """
         if len(batch):
             self.watermarks.speaks(partition)
+        self.counts.read += len(batch)
+        return self._judge(partition, batch, now, ended=False)
+
+    def end(self, partition: int, now: int) -> pa.RecordBatch:
+        """Nothing will follow in this partition; returns dead letters of what it had left."""
+        letters = self._judge(partition, empty(READINGS), now, ended=True)
+        self.watermarks.end(partition)
+        return letters
+
+    def _judge(
+        self, partition: int, batch: pa.RecordBatch, now: int, ended: bool
+    ) -> pa.RecordBatch:
+        held, batch = self._held.before(partition, batch)
+        n, spec, marks = len(batch), self.spec, self.watermarks.marks[partition]
         time = batch["time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
         value = batch["value"].to_numpy(zero_copy_only=False).astype(float, copy=False)
         series = self._columns.of(batch["sensor"], batch["quantity"])
         offset = batch["offset"].to_numpy()
-        step, verdict = np.empty(len(batch), np.int64), np.empty(len(batch), np.uint8)
-        spec, closed = self.spec, UNSET if self._open.next is None else self._open.next
-        counts = np.zeros(len(REASONS) + 1, np.int64)
+        step, verdict = np.empty(n, np.int64), np.empty(n, np.uint8)
+        counts = np.zeros(kernel.HELD + 1, np.int64)
         kernel.judge(
-            time, value, series, self._lowest, self._highest, spec.interval, spec.lateness,
-            spec.earliest, now + CLOCK_SKEW, spec.future, closed, self.watermarks.marks[partition],
-            counts, step, verdict,
+            time, value, series, offset, self._sensor, self._lowest, self._highest, spec.interval,
+            spec.lateness, spec.earliest, now + CLOCK_SKEW, self._future,
+            UNSET if self._open.next is None else self._open.next, held, ended, marks, counts,
+            step, verdict,
         )  # fmt: skip
-        where, rejected = np.full(len(batch), partition), verdict == kernel.REJECTED
+        where, rejected = np.full(n, partition), verdict == kernel.REJECTED
         waiting = Waiting(step, series, time, value, where, offset, rejected)
-        if counts[kernel.USED] < len(batch):
+        if counts[kernel.USED] < n:
             waiting = waiting.where((verdict == kernel.USED) | rejected)
         self._open.add(waiting)
-        self.counts.read += len(batch)
+        if counts[kernel.HELD]:
+            self._held.keep(partition, batch.filter(pa.array(verdict == kernel.HELD)))
         self.counts.late += int(counts[kernel.LATE])
-        self.counts.invalid += int(counts[kernel.UNKNOWN :].sum())
+        self.counts.invalid += int(counts[kernel.UNKNOWN : kernel.HELD].sum())
         return self._dead_letters(partition, batch, verdict)
 
     def unreadable(self, records: int) -> None:
@@ -141,12 +169,16 @@ class Grid:
 
     def settled(self) -> Counts:
         """The counts without the readings that still wait in open steps: these add up."""
-        return replace(self.counts, read=self.counts.read - self.waiting)
+        return replace(self.counts, read=self.counts.read - self.waiting - len(self._held))
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All that changes, as JSON values and arrays; `restore` takes it back."""
         meta, waiting = self._open.snapshot()
-        meta |= {"partitions": list(self.partitions), "counts": asdict(self.counts)}
+        meta |= {
+            "partitions": list(self.partitions),
+            "counts": asdict(self.counts),
+            "held": self._held.snapshot(),
+        }
         screen = self.screen.snapshot() if self.screen is not None else {}
         arrays = self.watermarks.snapshot() | within("waiting", waiting)
         return meta, arrays | within("screen", screen)
@@ -159,6 +191,7 @@ class Grid:
         """
         self.watermarks.restore(meta["partitions"], arrays)
         self.counts = Counts(**meta["counts"])
+        self._held.restore(meta["held"])
         self._open.restore(meta, below(arrays, "waiting"))
         screen = below(arrays, "screen")
         if self.screen is not None and screen:
@@ -184,7 +217,7 @@ class Grid:
             rejected_values = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
             how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
             readings = (_read_only(a) for a in piece.arrays())
-            used, duplicates, rejected = kernel.fill(*readings, start, how, values, rejected_values)
+            used, duplicates, rejected = cells.fill(*readings, start, how, values, rejected_values)
             if rejected_values.size == 0:
                 rejected_values = np.broadcast_to(np.nan, values.shape)
             self.counts.used += used
@@ -227,11 +260,11 @@ class Grid:
     def _dead_letters(
         self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]
     ) -> pa.RecordBatch:
-        bad = np.flatnonzero(verdict != kernel.USED)
+        bad = np.flatnonzero((verdict != kernel.USED) & (verdict != kernel.HELD))
         rows = batch.take(pa.array(bad))
         reasons = pa.DictionaryArray.from_arrays(
             pa.array(verdict[bad].astype(np.int32)),
-            pa.array([REASONS.get(v, "") for v in range(7)]),
+            pa.array([REASONS.get(v, "") for v in range(kernel.HELD)]),
         )
         known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}
         return dead_letters(reasons, self.partitions[partition], rows["offset"], **known)

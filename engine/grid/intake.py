@@ -131,6 +131,8 @@ class Intake:
         if len(read.dead_letters):
             self.grid.unreadable(len(read.dead_letters))
             letters.append(read.dead_letters)
+        if read.ended:
+            letters.append(self.grid.end(partition, time.time_ns() // 1000))
         silent = self._order.silent_for(partition, time.monotonic())
         if silent > self.idle and self.grid.watermarks.idle(partition):
             log.warning(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats
-from gapcast.engine.grid.watermarks import UNSET
+from gapcast.engine.grid.kernels.judging import UNSET
 from gapcast.engine.state import Arrays
 
 

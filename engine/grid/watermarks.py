@@ -11,21 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.errors import RunError
+from gapcast.engine.grid.kernels.judging import NOTHING, UNSET
 from gapcast.engine.state import Arrays
-
-UNSET = np.iinfo(np.int64).min
 
 
 class Watermarks:
     """The watermarks of a source's partitions, by their place in `partitions`.
 
-    `marks` (P, 2) is the judging kernel's to move: each partition's watermark in µs, and how many
-    readings in a row have jumped past it.
+    `marks` (P, 10) is the judging kernel's to move: each partition's watermark in µs, and what else
+    it knows of it.
     """
 
     def __init__(self, partitions: Iterable[str]) -> None:
         self.partitions: list[str] = []
-        self.marks = np.empty((0, 2), np.int64)
+        self.marks = np.empty((0, len(NOTHING)), np.int64)
         self._open = np.empty(0, bool)
         self._idle = np.empty(0, bool)
         self.grow(partitions)
@@ -34,7 +33,7 @@ class Watermarks:
         """Take in further partitions, after those known: steps wait for each from now on."""
         new = list(partitions)
         self.partitions += new
-        self.marks = np.concatenate([self.marks, np.tile([UNSET, 0], (len(new), 1))])
+        self.marks = np.concatenate([self.marks, np.tile(NOTHING, (len(new), 1))])
         self._open = np.append(self._open, np.ones(len(new), bool))
         self._idle = np.append(self._idle, np.zeros(len(new), bool))
 

@@ -44,6 +44,12 @@ class Network:
         return [s.sensor for s in self.series if s.quantity == quantity]
 
 
+def sensor_numbers(network: Network) -> list[int]:
+    """The number of each series' sensor, among those of the network as they come."""
+    known: dict[str, int] = {}
+    return [known.setdefault(series.sensor, len(known)) for series in network.series]
+
+
 def read_positions(path: Path) -> dict[str, tuple[float, float]]:
     """Positions from a text of lines ``sensor x y`` (metres); ``#`` starts a comment."""
     try:

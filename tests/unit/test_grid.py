@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 
@@ -41,33 +42,76 @@ def batch(rows):
     )
 
 
+def judged(readings, spec):
+    """(reading, verdict) of one partition, one at a time: used, late or invalid."""
+    future = 24 * spec.interval if spec.future is None else spec.future
+    watermark, usual, held, against, sensors = None, 0, [], [], set()
+    fate = {}
+
+    def in_time(reading):
+        nonlocal watermark, usual
+        time = reading[0]
+        if watermark is not None:
+            if (time // spec.interval + 1) * spec.interval + spec.lateness <= watermark:
+                return "late"
+            if time > watermark:
+                usual = max(time - watermark, usual - usual // 16)
+        watermark = time if watermark is None else max(watermark, time)
+        return "used"
+
+    def settle(least):
+        nonlocal held, against
+        waiting, held, against = held, [], []
+        for i, reading in enumerate(waiting):
+            limit = max(future, 4 * usual)
+            earlier = sum(reading[0] - later[0] > limit for later in waiting[i + 1 :])
+            agree = len(waiting) - i - earlier
+            if earlier > agree:
+                fate[id(reading)] = "invalid"
+            elif watermark is None or reading[0] - watermark <= limit or agree >= least:
+                fate[id(reading)] = in_time(reading)
+            else:
+                held.append(reading)
+
+    for reading in readings:
+        time, sensor, value, offset = reading
+        if sensor not in SENSORS or time < spec.earliest or abs(value or 0) > 1e100:
+            fate[id(reading)] = "invalid"
+            continue
+        sensors.add(sensor)
+        if watermark is None or time - watermark > max(future, 4 * usual):
+            held.append(reading)
+            who = {r[1] for r in held}
+            if len(held) >= (10 if (len(who) > 1) == (len(sensors) > 1) else 100):
+                settle(5)
+        else:
+            fate[id(reading)] = in_time(reading)
+            if held:
+                against.append(offset)
+                if len(against) >= max(10, len(held) + 1):
+                    fate.update((id(r), "invalid") for r in held)
+                    held, against = [], []
+    alone = (len({r[1] for r in held}) > 1) != (len(sensors) > 1)
+    if held and (watermark is None or len(held) >= 10 or (len(held) > 1 and not alone)):
+        settle(2)
+    fate.update((id(r), "invalid") for r in held)
+    return [(reading, fate[id(reading)]) for reading in readings]
+
+
 def reference(partitions, spec, limits):
-    """Frames as {(step, sensor): value} and counts, one reading at a time, no arrays."""
+    """Frames as {(step, sensor): value} and counts."""
     low, high = limits
     cells, counts = {}, Counts()
     for p, readings in enumerate(partitions):
-        watermark, jumps = None, 0
-        for time, sensor, value, offset in readings:
+        for (time, sensor, value, offset), verdict in judged(readings, spec):
             counts.read += 1
-            step = time // spec.interval
-            if sensor not in SENSORS or time < spec.earliest:
-                counts.invalid += 1
+            if verdict != "used":
+                setattr(counts, verdict, getattr(counts, verdict) + 1)
                 continue
-            if value is not None and abs(value) > 1e100:
-                counts.invalid += 1
-                continue
-            if watermark is not None and time > watermark + spec.future:
-                jumps += 1
-                if jumps < 10:
-                    counts.invalid += 1
-                    continue
-            elif watermark is not None and (step + 1) * spec.interval + spec.lateness <= watermark:
-                counts.late += 1
-                continue
-            jumps = 0
-            watermark = time if watermark is None else max(watermark, time)
             bad = value is not None and not low <= value <= high
-            cells.setdefault((step, sensor), []).append((time, p, offset, value, bad))
+            cells.setdefault((time // spec.interval, sensor), []).append(
+                (time, p, offset, value, bad)
+            )
     frames = {}
     for key, readings in cells.items():
         readings.sort(key=lambda r: r[:3])
@@ -101,7 +145,7 @@ def run(partitions, spec, limits, cuts=(), turns=None):
         at[p] += len(piece)
         dead += len(grid.add(p, batch(piece), NOW))
         if at[p] == len(partitions[p]):
-            grid.watermarks.end(p)
+            dead += len(grid.end(p, NOW))
         for frame, _ in grid.closed():
             for t, row in enumerate(frame.values):
                 steps.append(frame.first + t)
@@ -145,22 +189,10 @@ def sum_rejected(partitions, spec):
     """Rejected readings are dead letters even when they are duplicates as well."""
     return sum(
         1
-        for rows in accepted(partitions, spec)
-        for _, _, value, _ in rows
-        if value is not None and not -20.0 <= value <= 100.0
+        for rows in partitions
+        for (_, _, value, _), verdict in judged(rows, spec)
+        if verdict == "used" and value is not None and not -20.0 <= value <= 100.0
     )
-
-
-def accepted(partitions, spec):
-    grid = Grid(spec, [str(i) for i in range(len(partitions))], NETWORK, {})
-    for p, rows in enumerate(partitions):
-        kept = []
-        for row in rows:
-            before = grid.counts.late + grid.counts.invalid
-            grid.add(p, batch([row]), NOW)
-            if grid.counts.late + grid.counts.invalid == before:
-                kept.append(row)
-        yield kept
 
 
 @settings(max_examples=60, deadline=None)
@@ -187,9 +219,10 @@ def test_dead_letters_say_why_and_where():
         (2 * MINUTE, "c", 20.0, 6),
         (NOW * 10, "c", 20.0, 7),
     ]
-    dead = grid.add(0, batch(rows), NOW)
-    assert dead.schema == DEAD_LETTERS
-    assert [(place(d), d["reason"].split(":")[0]) for d in dead.to_pylist()] == [
+    dead = [grid.add(0, batch(rows), NOW), grid.end(0, NOW)]
+    assert [letters.schema for letters in dead] == [DEAD_LETTERS] * 2
+    found = [d for letters in dead for d in letters.to_pylist()]
+    assert sorted((place(d), d["reason"].split(":")[0]) for d in found) == [
         ("data.txt:2", "time before grid.earliest"),
         ("data.txt:3", "unknown series"),
         ("data.txt:4", "not a number any measurement can have"),
@@ -199,41 +232,119 @@ def test_dead_letters_say_why_and_where():
     ]
 
 
-def test_one_clock_in_2099_does_not_close_everything():
-    spec = GridSpec(MINUTE, future=60 * MINUTE, earliest=0)
-    grid = Grid(spec, ["p"], NETWORK, {})
-    grid.add(0, batch([(MINUTE, "a", 1.0, 1), (500 * MINUTE, "b", 2.0, 2)]), NOW)
-    grid.add(0, batch([(2 * MINUTE, "a", 3.0, 3)]), NOW)
-    assert (grid.counts.invalid, grid.counts.late) == (1, 0)
-    assert grid.watermarks.lowest == 2 * MINUTE
+def steady(first, last, sensors="a", offset=0):
+    """A reading of each sensor a minute."""
+    rows = [(m * MINUTE, s) for m in range(first, last) for s in sensors]
+    return [(time, s, 1.0, offset + i) for i, (time, s) in enumerate(rows)]
 
 
-def test_a_jump_many_agree_on_is_believed():
-    spec = GridSpec(MINUTE, future=60 * MINUTE, earliest=0)
-    grid = Grid(spec, ["p"], NETWORK, {})
-    grid.add(0, batch([(MINUTE, "a", 1.0, 1)]), NOW)
-    grid.add(0, batch([(500 * MINUTE, "b", 2.0, 2 + i) for i in range(10)]), NOW)
-    assert grid.counts.invalid == 9
-    assert grid.watermarks.lowest == 500 * MINUTE
+MINUTES = GridSpec(MINUTE, earliest=0)
+
+
+def feed(rows, size=7, end=True):
+    """A grid that was given the rows of one partition in pieces; reason of each dead letter."""
+    grid = Grid(MINUTES, ["p"], NETWORK, {})
+    letters = [grid.add(0, batch(rows[k : k + size]), NOW) for k in range(0, len(rows), size)]
+    if end:
+        letters.append(grid.end(0, NOW))
+    reasons = {}
+    for letter in (row for table in letters for row in table.to_pylist()):
+        reasons.setdefault(letter["reason"], []).append(letter["offset"])
+    return grid, reasons
+
+
+AHEAD = "time too far ahead of the readings after it"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("ahead", [25, 1440, 10**6])
+def test_one_wrong_clock_costs_itself_only(size, ahead):
+    rows = steady(100, 200)
+    rows[50] = ((150 + ahead) * MINUTE, "b", 1.0, 50)
+    grid, reasons = feed(rows, size)
+    assert reasons == {AHEAD: [50]}
+    assert grid.counts.used + grid.waiting == 99
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("wrong", [1, 3])
+def test_first_readings_of_a_wrong_clock_cost_themselves_only(size, wrong):
+    rows = steady(100, 200)
+    rows[:wrong] = [(10**6 * MINUTE, "a", 1.0, k) for k in range(wrong)]
+    _, reasons = feed(rows, size)
+    assert reasons == {AHEAD: list(range(wrong))}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_after_an_outage_every_reading_is_used(size):
+    grid, reasons = feed(steady(0, 50) + steady(50_000, 50_050, offset=50), size)
+    assert reasons == {}
+    assert grid.watermarks.lowest == 50_049 * MINUTE
+
+
+def test_a_jump_is_believed_when_ten_records_of_two_sensors_agree():
+    rows = steady(0, 20, "abc")
+    one = steady(500, 550, "a", 60)
+    grid, reasons = feed(rows + one, end=False)
+    assert (grid.watermarks.lowest, reasons) == (19 * MINUTE, {})
+    grid, reasons = feed(rows + one + steady(550, 551, "b", 110), end=False)
+    assert (grid.watermarks.lowest, reasons) == (550 * MINUTE, {})
+
+
+def test_the_values_of_one_record_agree_as_one():
+    row = [(500 * MINUTE, s, 1.0, 60) for s in "abc"] * 4
+    grid, reasons = feed(steady(0, 20, "abc") + row, end=False)
+    assert (grid.watermarks.lowest, reasons) == (19 * MINUTE, {})
+
+
+def test_a_sensor_that_reports_rarely_does_not_wait_for_others_for_ever():
+    rows = [(k * 1440 * MINUTE, "a", 1.0, k) for k in range(20)]
+    grid, reasons = feed(rows, end=False)
+    assert (grid.watermarks.lowest, reasons) == (19 * 1440 * MINUTE, {})
+
+
+def test_one_sensor_whose_clock_is_wrong_for_good_moves_nothing():
+    rows = sorted(
+        steady(0, 300, "bc") + [((m + 1440) * MINUTE, "a", 1.0, 0) for m in range(300)],
+        key=lambda r: r[0] - 1440 * MINUTE * (r[1] == "a"),
+    )
+    rows = [(time, s, value, k) for k, (time, s, value, _) in enumerate(rows)]
+    grid, reasons = feed(rows)
+    assert set(reasons) == {AHEAD}
+    assert len(reasons[AHEAD]) == 300 - grid.counts.late
+    assert grid.watermarks.lowest == 299 * MINUTE
+
+
+def test_readings_that_are_held_outlast_a_checkpoint():
+    rows = steady(0, 50) + steady(50_000, 50_004, offset=50)
+    before, _ = feed(rows, end=False)
+    after = Grid(MINUTES, ["p"], NETWORK, {})
+    meta, arrays = before.snapshot()
+    after.restore(json.loads(json.dumps(meta)), arrays)
+    assert after.settled() == before.settled()
+    after.add(0, batch(steady(50_004, 50_050, offset=54)), NOW)
+    assert after.watermarks.lowest == 50_049 * MINUTE
+    assert after.counts.read == 100
+    assert after.waiting == 100
 
 
 def test_an_idle_partition_stops_holding_and_its_late_readings_are_counted():
     grid = Grid(GridSpec(MINUTE, earliest=0), ["p", "q"], NETWORK, {})
-    grid.add(0, batch([(0, "a", 1.0, 1), (5 * MINUTE, "a", 1.0, 2)]), NOW)
+    grid.add(0, batch(steady(0, 15)), NOW)
     assert list(grid.closed()) == []
     assert grid.watermarks.idle(1)
     assert not grid.watermarks.idle(1)
-    assert sum(len(f.values) for f, _ in grid.closed()) == 5
-    dead = grid.add(1, batch([(MINUTE, "b", 1.0, 1), (6 * MINUTE, "b", 1.0, 2)]), NOW)
-    assert len(dead) == 1
-    assert grid.counts.late == 1
+    assert sum(len(f.values) for f, _ in grid.closed()) == 14
+    dead = grid.add(1, batch(steady(5, 21, "b")), NOW)
+    assert len(dead) == 9
+    assert grid.counts.late == 9
 
 
 def test_a_long_gap_comes_in_pieces_of_bounded_size():
     spec = GridSpec(MINUTE, earliest=0, future=10**15)
     grid = Grid(spec, ["p"], NETWORK, {}, most_cells=300)
     grid.add(0, batch([(0, "a", 1.0, 1), (1000 * MINUTE, "b", 2.0, 2)]), NOW)
-    grid.watermarks.end(0)
+    grid.end(0, NOW)
     frames = [frame for frame, _ in grid.closed()]
     assert [len(f.values) for f in frames] == [100] * 10 + [1]
     values = np.concatenate([f.values for f in frames])
@@ -248,6 +359,6 @@ def test_aggregates(how, expected):
     grid = Grid(GridSpec(MINUTE, aggregate=how, earliest=0), ["p"], NETWORK, {})
     rows = [(30, "a", 3.0, 1), (10, "a", 1.0, 2), (20, "a", 2.0, 3), (40, "a", None, 4)]
     grid.add(0, batch(rows), NOW)
-    grid.watermarks.end(0)
+    grid.end(0, NOW)
     ((frame, _),) = grid.closed()
     assert frame.values[0, 0] == expected

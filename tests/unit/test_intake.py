@@ -34,7 +34,9 @@ class Live:
         self.asked.append(partition)
         at = position["at"] if position else 0
         rows = self.calls[partition][at] if at < len(self.calls[partition]) else []
-        rows = [(minute, sensor, "t", 1.0, 0) for minute, sensor in rows]
+        rows = [
+            (minute, sensor, "t", 1.0, 1000 * at + i) for i, (minute, sensor) in enumerate(rows)
+        ]
         after = {"at": min(at + 1, len(self.calls[partition]))}
         return Read(readings(rows), empty(DEAD_LETTERS), after)
 
@@ -123,19 +125,19 @@ def test_a_partition_that_comes_later_is_read_and_holds():
         closed += sum(len(f.values) for f, _ in turn.closed)
         if number == 4:
             before = closed
-            source.calls["b"] = [minutes("2", 10, 12)]
+            source.calls["b"] = [minutes("2", 10, 22)]
         if number == 60:
             break
     assert made.positions == [{"at": 20}, {"at": 1}]
-    assert made.grid.watermarks.lowest == START + 11 * MINUTE
+    assert made.grid.watermarks.lowest == START + 19 * MINUTE
     assert before < 10
-    assert closed == 11
+    assert closed == 19
     assert made.grid.counts.late == 0
 
 
 def test_a_checkpoint_knows_its_partitions_by_name():
     before = Grid(GridSpec(MINUTE), ["p", "q"], NETWORK, {})
-    before.add(1, readings([(5, "1", "t", 1.0, 1)]), START)
+    before.add(1, readings([(5 + k, "1", "t", 1.0, k) for k in range(10)]), START)
     before.watermarks.end(0)
     meta, arrays = before.snapshot()
     after = Grid(GridSpec(MINUTE), ["a", "q"], NETWORK, {})
@@ -144,7 +146,7 @@ def test_a_checkpoint_knows_its_partitions_by_name():
     assert after.watermarks.order() == [2, 1]
     assert after.watermarks.lowest is None
     assert after.watermarks.idle(2)
-    assert after.watermarks.lowest == START + 5 * MINUTE
+    assert after.watermarks.lowest == START + 14 * MINUTE
 
 
 def test_a_partition_that_is_gone_is_rejected():
@@ -153,8 +155,10 @@ def test_a_partition_that_is_gone_is_rejected():
         Grid(GridSpec(MINUTE), ["p"], NETWORK, {}).restore(*before.snapshot())
 
 
-@pytest.mark.parametrize(("linger", "closed"), [(0.0, [1, 2, 2, 2]), (3600.0, [9, 10, 10, 10])])
+@pytest.mark.parametrize(
+    ("linger", "closed"), [(0.0, [0, 0, 0, 0, 9, 2, 2]), (3600.0, [9, 10, 10, 10])]
+)
 def test_small_calls_are_gathered_to_a_batch(linger, closed):
     made = intake(Live(a=[minutes("1", m, m + 2) for m in range(0, 40, 2)]), batch=20)
     made.linger = linger
-    assert play(made, 4) == [(steps, False) for steps in closed]
+    assert play(made, len(closed)) == [(steps, False) for steps in closed]

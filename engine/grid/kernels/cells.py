@@ -1,4 +1,4 @@
-"""Kernels of the grid: one pass to judge readings, one to put them into cells."""
+"""The kernel that puts readings into the cells of steps and series."""
 
 from __future__ import annotations
 
@@ -7,56 +7,7 @@ from numba import njit
 
 from gapcast.engine.kernels.uncounted import njit_part
 
-# Verdicts on a reading, in the order in which they are looked for.
-USED, LATE, REJECTED, UNKNOWN, EARLY, FUTURE, ABSURD = range(7)
-
-LARGEST = 1e100
-"""No measurement is greater: beyond it squares would soon overflow, in any model."""
-
-CONFIRM = 10
-"""So many readings in a row must agree before a jump past the `future` limit is believed."""
-
 MEAN, LAST, MIN, MAX, SUM = range(5)
-
-
-@njit(cache=True, nogil=True)
-def judge(
-    time, value, series, lowest, highest, interval, lateness, earliest, now, future, closed, mark,
-    counts, step, verdict,
-):  # fmt: skip
-    """Judge readings in arrival order and move their partition's watermark.
-
-    time (n,) µs; value (n,) NaN where reported missing; series (n,) index or -1; lowest, highest
-    (S,) limits of a series; closed: steps before this one are closed for every partition; mark
-    (2,) the partition's watermark in µs and how many readings in a row have jumped past it;
-    counts (7,) readings by verdict, added to; step, verdict (n,) receive each reading's step and
-    what became of it. A reading is late when the end of its step plus `lateness` is not after the
-    watermark as it stood before the reading.
-    """
-    unset = np.iinfo(np.int64).min
-    for i in range(len(time)):
-        t, s = time[i], series[i]
-        step[i] = t // interval
-        watermark = mark[0]
-        if s < 0:
-            what = UNKNOWN
-        elif t < earliest:
-            what = EARLY
-        elif abs(value[i]) > LARGEST:
-            what = ABSURD
-        elif t > now or (watermark != unset and t > watermark + future):
-            mark[1] += t <= now
-            what = USED if t <= now and mark[1] >= CONFIRM else FUTURE
-        elif (step[i] + 1) * interval + lateness <= watermark or step[i] < closed:
-            what = LATE
-        else:
-            what = USED
-        if what == USED:
-            mark[0], mark[1] = max(watermark, t), 0
-            if value[i] < lowest[s] or value[i] > highest[s]:
-                what = REJECTED
-        verdict[i] = what
-        counts[what] += 1
 
 
 @njit_part
