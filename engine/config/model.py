@@ -78,6 +78,15 @@ WrittenHorizon = Annotated[
 """A horizon; a duration is turned into steps by the grid's interval (validation context)."""
 
 
+Aggregate = Literal["mean", "last", "min", "max", "sum"]
+
+
+class CircularMean(Section):
+    """The mean of directions."""
+
+    circular: FiniteFloat = Field(gt=0, description="Where the quantity begins anew: 360 degrees.")
+
+
 class Grid(Section):
     """How event time is cut into steps, and when a step is closed."""
 
@@ -86,19 +95,26 @@ class Grid(Section):
         default=0,
         description="How long past a step's end its readings are waited for, in event time.",
     )
-    aggregate: Literal["mean", "last", "min", "max", "sum"] = Field(
-        default="mean", description="What a step holds when a series has several readings in it."
+    aggregate: Aggregate | dict[str, Aggregate | CircularMean] = Field(
+        default="mean",
+        description="What a step holds when a series has several readings in it: the same for all, "
+        "or of each quantity (mean where it is not named). `{circular: 360}` for directions.",
+    )
+    duplicates: Literal["drop-same", "first", "last", "all"] = Field(
+        default="drop-same",
+        description="Which of several readings of one series and time count, in their order: those "
+        "that differ in value, one, or all. The others are dead letters.",
     )
     idle: Duration = Field(
         default=5 * MICROSECONDS["min"],
         gt=0,
         description="A partition silent for so long, by the clock, stops holding the others back.",
     )
-    future: Duration = Field(
-        default=30 * DAY,
+    future: Duration | None = Field(
+        default=None,
         gt=0,
-        description="How far a reading may jump ahead of its partition's watermark before "
-        "another must confirm it.",
+        description="How far a reading may be ahead of those before it in its partition without "
+        "being held until ten agree with it. Default: 24 steps.",
     )
     earliest: Time = Field(
         default=631_152_000_000_000,

@@ -40,7 +40,7 @@ class GridFrame:
 
 
 class Closed(NamedTuple):
-    """A frame, and the dead letters of the readings screened out of it."""
+    """A frame, and the dead letters of its steps: duplicates, and what is screened out."""
 
     frame: GridFrame
-    dead_letters: pa.RecordBatch
+    dead_letters: list[pa.RecordBatch]

@@ -9,13 +9,14 @@ open steps wait in `OpenSteps`; a step closes when every partition that it waits
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gapcast.engine.grid import letters
 from gapcast.engine.grid.columns import Columns
 from gapcast.engine.grid.counts import Counts
 from gapcast.engine.grid.frames import Closed, GridFrame
@@ -24,41 +25,14 @@ from gapcast.engine.grid.kernels import cells
 from gapcast.engine.grid.kernels import judging as kernel
 from gapcast.engine.grid.open_steps import OpenSteps, Waiting
 from gapcast.engine.grid.screening import Rejections, Screener
-from gapcast.engine.grid.watermarks import UNSET, Watermarks
+from gapcast.engine.grid.spec import AHEAD, DUPLICATES, GridSpec, aggregates
+from gapcast.engine.grid.watermarks import Watermarks
 from gapcast.engine.network.series import Network, sensor_numbers
-from gapcast.engine.readings import DEAD_LETTERS, READINGS, dead_letters, empty
+from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.state import below, within
 
 CLOCK_SKEW = 86_400_000_000
 """A reading may be this much (µs, one day) ahead of the clock of this machine."""
-
-AHEAD = 24
-"""Steps that a reading may be ahead of its partition's watermark, where the config does not say."""
-
-REASONS = {
-    kernel.LATE: "late: its step had been closed",
-    kernel.REJECTED: "rejected: outside the limits",
-    kernel.UNKNOWN: "unknown series",
-    kernel.EARLY: "time before grid.earliest",
-    kernel.FUTURE: "time too far in the future",
-    kernel.ABSURD: "not a number any measurement can have",
-    kernel.AHEAD: "time too far ahead of the readings after it",
-}
-
-
-@dataclass(frozen=True)
-class GridSpec:
-    """How event time is cut. Durations and times in microseconds (since 1970, UTC).
-
-    future: how far a reading may be ahead of its partition's watermark without being held until
-    others agree; None: `AHEAD` steps.
-    """
-
-    interval: int
-    lateness: int = 0
-    aggregate: str = "mean"
-    future: int | None = None
-    earliest: int = 631_152_000_000_000
 
 
 class Grid:
@@ -93,6 +67,7 @@ class Grid:
             these = (s.quantity == quantity for s in network.series)
             here = np.fromiter(these, bool, self._series)
             self._lowest[here], self._highest[here] = bounds
+        self._how, self._period = aggregates(spec.aggregate, network)
         self._open = OpenSteps()
         self._future = AHEAD * spec.interval if spec.future is None else spec.future
 
@@ -118,9 +93,9 @@ class Grid:
 
     def end(self, partition: int, now: int) -> pa.RecordBatch:
         """Nothing will follow in this partition; returns dead letters of what it had left."""
-        letters = self._judge(partition, empty(READINGS), now, ended=True)
+        unused = self._judge(partition, empty(READINGS), now, ended=True)
         self.watermarks.end(partition)
-        return letters
+        return unused
 
     def _judge(
         self, partition: int, batch: pa.RecordBatch, now: int, ended: bool
@@ -136,8 +111,8 @@ class Grid:
         kernel.judge(
             time, value, series, offset, self._sensor, self._lowest, self._highest, spec.interval,
             spec.lateness, spec.earliest, now + CLOCK_SKEW, self._future,
-            UNSET if self._open.next is None else self._open.next, held, ended, marks, counts,
-            step, verdict,
+            kernel.UNSET if self._open.next is None else self._open.next, held, ended, marks,
+            counts, step, verdict,
         )  # fmt: skip
         where, rejected = np.full(n, partition), verdict == kernel.REJECTED
         waiting = Waiting(step, series, time, value, where, offset, rejected)
@@ -148,7 +123,7 @@ class Grid:
             self._held.keep(partition, batch.filter(pa.array(verdict == kernel.HELD)))
         self.counts.late += int(counts[kernel.LATE])
         self.counts.invalid += int(counts[kernel.UNKNOWN : kernel.HELD].sum())
-        return self._dead_letters(partition, batch, verdict)
+        return letters.of_judged(batch, verdict, self.partitions[partition])
 
     def unreadable(self, records: int) -> None:
         """Count records that the source could not make readings of."""
@@ -159,7 +134,7 @@ class Grid:
         """The steps closed since the last call, as frames of bounded size, without holes."""
         until, mark = None, self.watermarks.lowest
         if not self.watermarks.ended:
-            until = UNSET
+            until = kernel.UNSET
             if mark is not None:
                 until = (mark - self.spec.lateness) // self.spec.interval
         closed = self._open.close(until)
@@ -215,59 +190,55 @@ class Grid:
                 piece = ready.where(slice(a, b))
             values = np.empty((stop - start, self._series))
             rejected_values = np.empty_like(values) if piece.rejected.any() else np.empty((0, 0))
-            how = ("mean", "last", "min", "max", "sum").index(self.spec.aggregate)
             readings = (_read_only(a) for a in piece.arrays())
-            used, duplicates, rejected = cells.fill(*readings, start, how, values, rejected_values)
+            fate = np.empty(len(piece), np.uint8)
+            used, duplicates, rejected = cells.fill(
+                *readings, start, self._how, self._period, DUPLICATES.index(self.spec.duplicates),
+                values, rejected_values, fate,
+            )  # fmt: skip
             if rejected_values.size == 0:
                 rejected_values = np.broadcast_to(np.nan, values.shape)
             self.counts.used += used
             self.counts.duplicate += duplicates
             self.counts.rejected += rejected
-            letters = empty(DEAD_LETTERS)
+            unused = [self._duplicates(piece, fate)] if duplicates else []
             if self.screen is not None:
                 rejections = self.screen.judge(start, values)
                 if len(rejections):
                     if not rejected_values.flags.writeable:
                         rejected_values = rejected_values.copy()
                     rejected_values[rejections.step, rejections.series] = rejections.value
-                    letters = self._reject(piece, start, rejections)
-            yield Closed(GridFrame(start, values, rejected_values), letters)
+                    unused.append(self._reject(piece, fate, start, rejections))
+            yield Closed(GridFrame(start, values, rejected_values), unused)
 
-    def _reject(self, piece: Waiting, start: int, rejections: Rejections) -> pa.RecordBatch:
+    def _duplicates(self, piece: Waiting, fate: NDArray[np.uint8]) -> pa.RecordBatch:
+        """The letters of readings of which others with the same series and time count."""
+        dropped = piece.where((fate != cells.TAKEN) & ~piece.rejected)  # those have letters
+        fate = fate[(fate != cells.TAKEN) & ~piece.rejected]
+        order = dropped.in_order()
+        return self._letters(dropped.where(order), fate[order] - 1, letters.DUPLICATES)
+
+    def _reject(
+        self, piece: Waiting, fate: NDArray[np.uint8], start: int, rejections: Rejections
+    ) -> pa.RecordBatch:
         """Count the readings that had been used for rejected values as rejected; their letters."""
         S = self._series
-        cells = rejections.step * S + rejections.series
+        rejected = rejections.step * S + rejections.series
         cell = (piece.step - start) * S + piece.series
-        place = np.searchsorted(cells, cell)
-        here = np.flatnonzero(cells[np.minimum(place, len(cells) - 1)] == cell)
-        p = piece.where(here)
-        order = np.lexsort((p.offset, p.partition, p.time, place[here]))
-        p, place = p.where(order), place[here][order]
-        # As in the kernel: the first of each time counts, whatever became of it.
-        distinct = np.append(True, (np.diff(place) != 0) | (np.diff(p.time) != 0))
-        mine = np.flatnonzero(distinct & ~p.rejected & ~np.isnan(p.value))
-        p, place = p.where(mine), place[mine]
+        place = np.searchsorted(rejected, cell)
+        here = rejected[np.minimum(place, len(rejected) - 1)] == cell
+        mine = np.flatnonzero(
+            here & (fate == cells.TAKEN) & ~piece.rejected & ~np.isnan(piece.value)
+        )
+        mine = mine[piece.where(mine).in_order(place[mine])]
         self.counts.used -= len(mine)
         self.counts.rejected += len(mine)
-        names = pa.array(self.partitions).take(pa.array(p.partition))
-        reasons = pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), rejections.reasons)
-        known = self._columns.series
-        sensor, quantity = ([known[s][i] for s in p.series] for i in range(2))
-        return dead_letters(
-            reasons, names, p.offset, time=p.time, sensor=sensor, quantity=quantity, value=p.value
-        )
+        return self._letters(piece.where(mine), place[mine], rejections.reasons)
 
-    def _dead_letters(
-        self, partition: int, batch: pa.RecordBatch, verdict: NDArray[np.uint8]
+    def _letters(
+        self, readings: Waiting, reason: NDArray[Any], reasons: pa.Array
     ) -> pa.RecordBatch:
-        bad = np.flatnonzero((verdict != kernel.USED) & (verdict != kernel.HELD))
-        rows = batch.take(pa.array(bad))
-        reasons = pa.DictionaryArray.from_arrays(
-            pa.array(verdict[bad].astype(np.int32)),
-            pa.array([REASONS.get(v, "") for v in range(kernel.HELD)]),
-        )
-        known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}
-        return dead_letters(reasons, self.partitions[partition], rows["offset"], **known)
+        return letters.of_waiting(readings, reason, reasons, self._columns.series, self.partitions)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -36,6 +36,10 @@ class Waiting:
         """Number of readings."""
         return len(self.step)
 
+    def in_order(self, *first: NDArray[Any]) -> NDArray[np.intp]:
+        """Indices that sort them by `first`, then by time, partition and offset."""
+        return np.lexsort((self.offset, self.partition, self.time, *first))
+
     def arrays(self) -> list[NDArray[Any]]:
         """The arrays, in order."""
         return list(vars(self).values())

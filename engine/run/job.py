@@ -13,8 +13,8 @@ from typing import Any
 from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule
 from gapcast.engine.forecaster import Layout, Model, Series
-from gapcast.engine.grid.grid import GridSpec
 from gapcast.engine.grid.screening import ScreeningSpec
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.workers import Work
 from gapcast.engine.progress import Progress

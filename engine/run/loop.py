@@ -125,8 +125,9 @@ def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
     for turn in stages.intake.turns():
         for letters in turn.dead_letters:
             stages.dead_letters.add(letters)
-        for frame, letters in turn.closed:
-            stages.dead_letters.add(letters)
+        for frame, unused in turn.closed:
+            for letters in unused:
+                stages.dead_letters.add(letters)
             _send(frame, stages, workers)
         if meter.due():
             job.latest = _progress(stages, meter, workers)

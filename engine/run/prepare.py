@@ -17,8 +17,8 @@ from gapcast.engine.config import RunConfig
 from gapcast.engine.config.model import ScreenSection
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series, State
-from gapcast.engine.grid.grid import GridSpec
 from gapcast.engine.grid.screening import ScreeningSpec
+from gapcast.engine.grid.spec import Circular, GridSpec
 from gapcast.engine.network.layouts import lay_out
 from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.run import derivations as deriving
@@ -64,10 +64,7 @@ def prepare(
         run_dir=run_dir,
         generation=own,
         source=source,
-        grid=GridSpec(
-            interval, config.grid.lateness, config.grid.aggregate, config.grid.future,
-            config.grid.earliest,
-        ),
+        grid=_grid(config),
         limits=_limits(config),
         screen=_screening(config.screen),
         idle=config.grid.idle / MICROSECONDS["s"],
@@ -94,6 +91,24 @@ def prepare(
     if generation:
         job.resume = _resume(job)
     return job
+
+
+def _grid(config: RunConfig) -> GridSpec:
+    grid = config.grid
+    aggregate = grid.aggregate
+    return GridSpec(
+        interval=grid.interval,
+        lateness=grid.lateness,
+        aggregate=aggregate
+        if isinstance(aggregate, str)
+        else {
+            q: how if isinstance(how, str) else Circular(how.circular)
+            for q, how in aggregate.items()
+        },
+        duplicates=grid.duplicates,
+        future=grid.future,
+        earliest=grid.earliest,
+    )
 
 
 def _gaps(config: RunConfig) -> Gaps | None:

@@ -9,13 +9,15 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 import pytest
-from doubles import place
+from doubles import START, place
+from doubles import readings as measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.counts import Counts
-from gapcast.engine.grid.grid import Grid, GridSpec
+from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.spec import DUPLICATES, Circular, GridSpec
 from gapcast.engine.network.series import Network
 from gapcast.engine.readings import DEAD_LETTERS, READINGS
 
@@ -115,12 +117,21 @@ def reference(partitions, spec, limits):
     frames = {}
     for key, readings in cells.items():
         readings.sort(key=lambda r: r[:3])
-        seen, good = set(), []
-        for time, _, _, value, bad in readings:
-            if time in seen:
+        good = []
+        for k, (time, _, _, value, bad) in enumerate(readings):
+            others = [r for r in readings if r[0] == time and r is not readings[k]]
+            earlier = [r[3] for r in readings[:k] if r[0] == time]
+            dropped = {
+                "drop-same": value in earlier,
+                "first": bool(earlier),
+                "last": bool(others)
+                and readings[k + 1 : k + 2] != []
+                and readings[k + 1][0] == time,
+                "all": False,
+            }[spec.duplicates]
+            if dropped and not bad:
                 counts.duplicate += 1
                 continue
-            seen.add(time)
             counts.rejected += bad
             counts.used += not bad
             if not bad and value is not None:
@@ -146,7 +157,8 @@ def run(partitions, spec, limits, cuts=(), turns=None):
         dead += len(grid.add(p, batch(piece), NOW))
         if at[p] == len(partitions[p]):
             dead += len(grid.end(p, NOW))
-        for frame, _ in grid.closed():
+        for frame, unused in grid.closed():
+            dead += sum(map(len, unused))
             for t, row in enumerate(frame.values):
                 steps.append(frame.first + t)
                 cells.update(
@@ -170,6 +182,7 @@ specs = st.builds(
     lateness=st.sampled_from([0, MINUTE, 15 * MINUTE]),
     future=st.sampled_from([10 * MINUTE, 10**12]),
     earliest=st.sampled_from([0, MINUTE]),
+    duplicates=st.sampled_from(DUPLICATES),
 )
 
 
@@ -182,17 +195,7 @@ def test_same_as_reference_however_cut(partitions, spec, cuts):
     assert settled == counts
     assert settled.read == sum(asdict(settled).values()) - settled.read
     assert steps == list(range(steps[0], steps[-1] + 1)) if steps else not expected
-    assert dead == settled.late + settled.invalid + sum_rejected(partitions, spec)
-
-
-def sum_rejected(partitions, spec):
-    """Rejected readings are dead letters even when they are duplicates as well."""
-    return sum(
-        1
-        for rows in partitions
-        for (_, _, value, _), verdict in judged(rows, spec)
-        if verdict == "used" and value is not None and not -20.0 <= value <= 100.0
-    )
+    assert dead == settled.read - settled.used
 
 
 @settings(max_examples=60, deadline=None)
@@ -362,3 +365,96 @@ def test_aggregates(how, expected):
     grid.end(0, NOW)
     ((frame, _),) = grid.closed()
     assert frame.values[0, 0] == expected
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "expected", "dropped"),
+    [
+        ("drop-same", 5.0, {"duplicate: the same value again": [2]}),
+        (
+            "first",
+            2.0,
+            {
+                "duplicate: the same value again": [2],
+                "duplicate: another value of this time counts": [3],
+            },
+        ),
+        ("last", 3.0, {"duplicate: another value of this time counts": [1, 2]}),
+        ("all", 7.0, {}),
+    ],
+)
+def test_several_readings_of_one_time(duplicates, expected, dropped):
+    spec = GridSpec(MINUTE, aggregate="sum", duplicates=duplicates, earliest=0)
+    grid = Grid(spec, ["p"], NETWORK, {})
+    grid.add(0, batch([(30, "a", 2.0, 1), (30, "a", 2.0, 2), (30, "a", 3.0, 3)]), NOW)
+    grid.end(0, NOW)
+    ((frame, unused),) = grid.closed()
+    assert frame.values[0, 0] == expected
+    letters = [row for table in unused for row in table.to_pylist()]
+    found = {}
+    for letter in letters:
+        found.setdefault(letter["reason"], []).append(letter["offset"])
+        assert (letter["partition"], letter["sensor"], letter["quantity"]) == ("p", "a", "t")
+    assert found == dropped
+    assert grid.counts.duplicate == len(letters)
+
+
+def test_very_many_readings_of_one_time():
+    rows = 300_000
+    time, offset = np.full(rows, 30), np.arange(rows)
+    value = np.random.default_rng(1).integers(0, 1000, rows).astype(float)
+    many = pa.record_batch(
+        [
+            pa.array(time).cast(READINGS.field("time").type),
+            pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["a"])),
+            pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["t"])),
+            pa.array(value),
+            pa.array(offset),
+        ],
+        schema=READINGS,
+    )
+    grid = Grid(MINUTES, ["p"], NETWORK, {})
+    grid.add(0, many, NOW)
+    grid.end(0, NOW)
+    ((frame, _),) = grid.closed()
+    assert grid.counts.used == 1000
+    assert frame.values[0, 0] == pytest.approx(499.5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0, 359.99), min_size=1, max_size=9), st.floats(0, 359))
+def test_directions_have_the_mean_of_vectors_wherever_zero_is(angles, turn):
+    def mean(of):
+        grid = Grid(
+            GridSpec(MINUTE, aggregate={"t": Circular(360.0)}, duplicates="all", earliest=0),
+            ["p"], NETWORK, {},
+        )  # fmt: skip
+        grid.add(0, batch([(k, "a", x, k) for k, x in enumerate(of)]), NOW)
+        grid.end(0, NOW)
+        ((frame, _),) = grid.closed()
+        return frame.values[0, 0]
+
+    vector = sum(np.exp(1j * np.deg2rad(x)) for x in angles) / len(angles)
+    if abs(vector) < 1e-6:
+        return
+    plain, turned = mean(angles), mean([(x + turn) % 360 for x in angles])
+    assert 0 <= plain <= 360
+    assert abs(np.exp(1j * np.deg2rad(plain)) - vector / abs(vector)) < 1e-6
+    assert abs(np.exp(1j * np.deg2rad(turned - plain - turn)) - 1) < 1e-6
+
+
+def test_each_quantity_has_its_own_aggregate():
+    network = Network.of([Series("a", "rain"), Series("a", "wind"), Series("a", "t")])
+    spec = GridSpec(MINUTE, aggregate={"rain": "sum", "wind": Circular(360.0)}, earliest=0)
+    grid = Grid(spec, ["p"], network, {})
+    rows = [("rain", 1.0), ("rain", 3.0), ("wind", 350.0), ("wind", 10.0), ("t", 1.0), ("t", 2.0)]
+    grid.add(
+        0,
+        measured([(k / 60, "a", q, x, k) for k, (q, x) in enumerate(rows)]),
+        START + MINUTE,
+    )
+    grid.end(0, NOW)
+    ((frame, _),) = grid.closed()
+    of = dict(zip((s.quantity for s in network.series), frame.values[0], strict=True))
+    assert (of["rain"], of["t"]) == (4.0, 1.5)
+    assert math.cos(math.radians(of["wind"])) == pytest.approx(1.0)

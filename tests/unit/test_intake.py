@@ -9,9 +9,10 @@ from doubles import MINUTE, START, readings
 
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.grid.grid import Grid, GridSpec
+from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.intake import Intake
 from gapcast.engine.grid.reading_order import ReadingOrder
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.network.series import Network
 from gapcast.engine.readings import DEAD_LETTERS, empty
 from gapcast.engine.source import Read

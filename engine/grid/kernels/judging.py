@@ -25,9 +25,9 @@ PATIENCE = 4
 
 UNSET = np.iinfo(np.int64).min
 
-MARK, USUAL, SENSOR, SEVERAL, AGREE, DISAGREE, HELD_SENSOR, HELD_SEVERAL, AGREED, DISAGREED = range(
-    10
-)
+(
+    MARK, USUAL, SENSOR, SEVERAL, AGREE, DISAGREE, HELD_SENSOR, HELD_SEVERAL, AGREED, DISAGREED,
+) = range(10)  # fmt: skip
 """What is known of a partition: its watermark (µs); its usual advance (µs), the greatest of late;
 the first sensor seen, and whether there are others; and of the readings that are held: how many
 records agree with them and how many do not, the sensor of the first, whether there are others, and

@@ -1,0 +1,62 @@
+"""How event time is cut into steps, and what a step holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gapcast.engine.grid.kernels import cells
+from gapcast.engine.network.series import Network
+
+AGGREGATES = ("mean", "last", "min", "max", "sum")
+DUPLICATES = ("drop-same", "first", "last", "all")
+"""In the numbers of the kernel."""
+
+AHEAD = 24
+"""Steps that a reading may be ahead of its partition's watermark, where the config does not say."""
+
+
+@dataclass(frozen=True)
+class Circular:
+    """A quantity that begins anew after `period`: 360 for directions in degrees."""
+
+    period: float
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """How event time is cut. Durations and times in microseconds (since 1970, UTC).
+
+    aggregate: what a step holds of a series with several readings in it: `AGGREGATES`, or that of
+    each quantity ("mean" where it is not named), `Circular` for directions. duplicates: which
+    readings of one series and time count, `DUPLICATES`. future: how far a reading may be ahead of
+    its partition's watermark without being held until others agree; None: `AHEAD` steps.
+    """
+
+    interval: int
+    lateness: int = 0
+    aggregate: str | Mapping[str, str | Circular] = "mean"
+    duplicates: str = "drop-same"
+    future: int | None = None
+    earliest: int = 631_152_000_000_000
+
+
+def aggregates(
+    given: str | Mapping[str, str | Circular], network: Network
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """How each series is aggregated, and its period (1 where it has none)."""
+    of = {s.quantity: given if isinstance(given, str) else given.get(s.quantity, "mean")
+          for s in network.series}  # fmt: skip
+    number = {
+        quantity: cells.CIRCULAR if isinstance(how, Circular) else AGGREGATES.index(how)
+        for quantity, how in of.items()
+    }
+    period = {q: how.period if isinstance(how, Circular) else 1.0 for q, how in of.items()}
+    quantities = [s.quantity for s in network.series]
+    return (
+        np.array([number[q] for q in quantities], np.int8),
+        np.array([period[q] for q in quantities]),
+    )
