@@ -17,3 +17,11 @@ def meant(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'url'?`` or nothing."""
     close = nearest(word, known)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def printable(text: str) -> str:
+    """`text` in one line that no terminal takes for more than text: line breaks, control characters
+    and lone surrogates as Python writes them, such as ``\\n`` and ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

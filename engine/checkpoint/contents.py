@@ -17,7 +17,7 @@ class Contents:
     job: what it must agree with (see `describe`). positions: where each of the grid's partitions
     has been read to. grid: its snapshot. shards: the joined snapshots of all shards. withheld: the
     frames of a span in progress. epoch, rows: how many were delivered. scores: what the score
-    files go on from. dead_letters: how many files of them there are.
+    files go on from. dead_letters: how many files of them there are; unused: what is in them.
     """
 
     job: dict[str, Any]
@@ -29,6 +29,7 @@ class Contents:
     rows: int
     scores: dict[str, Any]
     dead_letters: int
+    unused: list[dict[str, Any]]
 
     def read(self) -> dict[str, Position]:
         """How far each partition has been read, by its name."""
@@ -54,4 +55,4 @@ class Contents:
         )
 
 
-_PLAIN = ("job", "positions", "epoch", "rows", "scores", "dead_letters")
+_PLAIN = ("job", "positions", "epoch", "rows", "scores", "dead_letters", "unused")

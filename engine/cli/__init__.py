@@ -14,6 +14,7 @@ from gapcast.engine.cli.lazy import PLAIN, LazyGroup, stand_in
 from gapcast.engine.cli.log import configure
 from gapcast.engine.errors import ConfigError, GapcastError
 from gapcast.engine.redaction import mask
+from gapcast.engine.spelling import printable
 
 USAGE = 2
 """Exit code when the command line or the config is wrong; 1 is for all other errors."""
@@ -66,7 +67,8 @@ def main() -> None:
     try:
         app()
     except GapcastError as error:
-        typer.echo(mask(str(error)), err=True)
+        for line in mask(str(error)).split("\n"):
+            typer.echo(printable(line), err=True)
         sys.exit(USAGE if isinstance(error, ConfigError) else 1)
     except Exception:
         typer.echo(mask(traceback.format_exc()), err=True)

@@ -11,18 +11,19 @@ import logging
 import time
 
 from gapcast.engine.redaction import mask
+from gapcast.engine.spelling import printable
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 class LineFormatter(logging.Formatter):
-    """One line a record, times in UTC, line breaks and quotes escaped, secrets masked."""
+    """One line a record, times in UTC, control characters and quotes escaped, secrets masked."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of `record`; a traceback, if it has one, follows on lines of its own."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        message = record.getMessage().replace("\n", "\\n")
+        message = printable(record.getMessage())
         fields = [f"{k}={_value(v)}" for k, v in vars(record).items() if k not in _PLAIN]
         start = f"{moment}.{record.msecs:03.0f}Z {record.levelname.lower()} {record.name}:"
         line = " ".join([start, message, *fields])

@@ -10,15 +10,21 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gapcast.engine.config import load_config
 from gapcast.engine.forecaster import Floats
 from gapcast.engine.metrics import METRICS, Metric
+from gapcast.engine.output.unused import many, summary
 from gapcast.engine.redaction import mask
 from gapcast.engine.run.loop import RunResult
 from gapcast.engine.run.run import run as run_config
 
 INTERRUPTED = 130
+UNUSED = 3
+"""Exit code of ``--strict``."""
+REASONS = 5
+"""So many of the most frequent reasons are told."""
 MOST_REPORTED = 20_000_000
 """Of more forecasts no report is made unasked: reading them takes a while."""
 
@@ -38,6 +44,10 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. grid.interval=1h."),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with 3 when more than 1 % of the readings are unused."),
+    ] = False,
 ) -> None:
     """Run a config and score its models."""
     overrides = [*(settings or ()), *([f"backend.type={backend}"] if backend else ())]
@@ -57,12 +67,29 @@ def run(
     if not result.complete:
         out.print(
             f"interrupted: {result.forecasts:,} forecasts and the scores so far are whole in "
-            f"{result.run_dir}; go on with --run-dir {result.run_dir} --resume",
+            f"{result.run_dir}; go on with --run-dir {result.run_dir} --resume\n{_counts(result)}",
             soft_wrap=True,
+            highlight=False,
+            markup=False,
         )
+        _warn(out, result)
         raise typer.Exit(0 if result.stopped_by == signal.SIGTERM else INTERRUPTED)
     out.print(score_table(result))
     _tell(out, config, result)
+    if _warn(out, result) and strict:
+        raise typer.Exit(UNUSED)
+
+
+def _warn(out: Console, result: RunResult) -> bool:
+    """Say what was not used, if that is more than a run may pass over."""
+    counts = result.counts
+    if not many(counts.read, counts.used):
+        return False
+    head, *kinds = summary(counts.read, counts.used, result.unused[:REASONS])
+    out.print(
+        "\nwarning: " + "\n  ".join([head, *kinds]), soft_wrap=True, highlight=False, markup=False
+    )
+    return True
 
 
 def _report(notes: Console, result: RunResult) -> None:
@@ -84,10 +111,10 @@ def _report(notes: Console, result: RunResult) -> None:
 
 def score_table(result: RunResult) -> Table:
     """One row a model and horizon: errors averaged over its series."""
-    many = len(set(result.scores["horizon"].to_pylist())) > 1
+    several = len(set(result.scores["horizon"].to_pylist())) > 1
     table = Table("model", box=None, pad_edge=False, title_justify="left")
     shown = [metric for metric in METRICS if metric.short]
-    for name in [*(["horizon"] if many else []), *(m.title for m in shown), "n", "readings/s"]:
+    for name in [*(["horizon"] if several else []), *(m.title for m in shown), "n", "readings/s"]:
         table.add_column(name, justify="right")
     scores = {name: result.scores[name].to_numpy() for name in result.scores.column_names}
     for model, seconds in result.model_seconds.items():
@@ -96,10 +123,10 @@ def score_table(result: RunResult) -> Table:
             rows = of_model & (scores["horizon"] == horizon)
             means = [_mean(metric, scores[metric.name][rows]) for metric in shown]
             rate = f"{result.counts.read / seconds:,.0f}" if seconds else "-"
-            first = [model, str(horizon)] if many else [model]
+            first = [Text(model), str(horizon)] if several else [Text(model)]
             table.add_row(*first, *means, f"{scores['n'][rows].sum():,}", rate)
         if not of_model.any():
-            table.add_row(model, *["-"] * (len(table.columns) - 1))
+            table.add_row(Text(model), *["-"] * (len(table.columns) - 1))
     return table
 
 
@@ -109,14 +136,20 @@ def _mean(metric: Metric, scores: Floats) -> str:
     return metric.written(told.mean()) if len(told) else "-"
 
 
-def _tell(out: Console, config: Path, result: RunResult) -> None:
+def _counts(result: RunResult) -> str:
     c = result.counts
     rate = c.read / max(result.seconds, 1e-9)
-    lines = [
-        "",
+    return (
         f"{c.read:,} readings in {result.seconds:.1f} s ({rate:,.0f}/s): {c.used:,} used, "
         f"{c.late:,} late, {c.duplicate:,} duplicate, {c.rejected:,} rejected, "
-        f"{c.invalid:,} invalid",
+        f"{c.invalid:,} invalid"
+    )
+
+
+def _tell(out: Console, config: Path, result: RunResult) -> None:
+    lines = [
+        "",
+        _counts(result),
         "Scores are means over the series; CRPS judges a forecast and its interval as one.",
         "readings/s counts a model's own time.",
         "",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from gapcast.engine.output import attempts
 from gapcast.engine.output.parts import Parts
+from gapcast.engine.output.unused import Unused
 from gapcast.engine.sink import Receives, Rejected, Sink
 
 log = logging.getLogger("gapcast.delivery")
@@ -21,7 +23,8 @@ class DeadLetters:
 
     sinks: of these, the ones that receive dead letters are given each file's rows, too. files: how
     many there are to go on after; later ones, of a run that died, are removed. most: rows that may
-    gather before they are written; they also are at the end of every epoch.
+    gather before they are written; they also are at the end of every epoch. unused: the
+    `Unused.snapshot` to go on from.
     """
 
     def __init__(
@@ -31,8 +34,10 @@ class DeadLetters:
         stopping: threading.Event,
         files: int = 0,
         most: int = 200_000,
+        unused: Iterable[dict[str, Any]] = (),
     ) -> None:
         self.folder = folder
+        self.unused = Unused(unused)
         self.sinks = {n: s for n, s in sinks.items() if s.receives is Receives.DEAD_LETTERS}
         self._parts = Parts(folder, files)
         self._stopping = stopping
@@ -50,6 +55,8 @@ class DeadLetters:
         """Take a batch; it is durable after the next `flush`."""
         if len(batch):
             with self._lock:
+                if batch["offset"].null_count < len(batch):  # others are rows that a sink rejected
+                    self.unused.add(batch)
                 self._batches.append(batch)
                 self._rows += len(batch)
         if self._rows >= self._most:

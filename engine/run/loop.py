@@ -6,6 +6,7 @@ stepping and writing are beside it and tell it nothing but results.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,12 +31,15 @@ from gapcast.engine.output.epoch_log import EpochLog
 from gapcast.engine.output.epochs import Epochs
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.output.score_files import ScoreFiles
+from gapcast.engine.output.unused import Kind
 from gapcast.engine.parallel.workers import Workers
 from gapcast.engine.progress import Meter, Progress
 from gapcast.engine.run.job import Job
 from gapcast.engine.shard.results import Ending, StepResult
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.sink import JobInfo
+
+log = logging.getLogger("gapcast.run")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class RunResult:
     seconds: float
     model_seconds: dict[str, float]
     complete: bool
+    unused: list[Kind]
     stopped_by: int | None = None
 
 
@@ -92,6 +97,7 @@ def carry(job: Job, backend: Backend) -> RunResult:
             time.monotonic() - began,
             {m.name: s for m, s in zip(job.models, ending.seconds, strict=True)},
             complete,
+            stages.dead_letters.unused.kinds,
         )
 
 
@@ -132,6 +138,9 @@ def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
         if meter.due():
             job.latest = _progress(stages, meter, workers)
             job.progress(job.latest)
+            counts = stages.intake.grid.settled()
+            if warning := stages.dead_letters.unused.warning(counts.read, counts.used):
+                log.warning("%s", warning)
         act = decide(turn.paused, stages.checkpoints.due())
         if act.settle:
             stages.settle()
@@ -171,6 +180,7 @@ def _checkpoint(job: Job, stages: _Stages, workers: Workers, wait: bool = False)
         rows=stages.delivery.rows,
         scores=stages.scores.settle(),
         dead_letters=stages.dead_letters.files,
+        unused=stages.dead_letters.unused.snapshot(),
     )
     stages.checkpoints.take(contents, wait)
 
@@ -233,6 +243,7 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         job.stopping,
         resume.dead_letters if resume else 0,
         bounds.dead_letters,
+        resume.unused if resume else (),
     )
     delivered = (resume.epoch, resume.rows) if resume else (0, 0)
     delivery = SinkWriter(job.sinks, dead_letters, job.stopping, *delivered)

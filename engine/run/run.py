@@ -16,6 +16,7 @@ from types import FrameType
 from gapcast.engine.checkpoint.format import numbers
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError, ShardsLost
+from gapcast.engine.output.unused import summary
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import RunResult, carry
@@ -59,12 +60,15 @@ def run(
         warm_up(job, progress)
         progress("running")
         result = _carried_through(config, job)
+        if result.complete and not result.counts.used:
+            raise RunError(_nothing(result))
     except BaseException as error:
         manifest.end("failed", error=f"{type(error).__name__}: {error}")
         raise
     manifest.end(
         "complete" if result.complete else "interrupted",
         counts=asdict(result.counts),
+        unused=[asdict(kind) for kind in result.unused],
         forecasts=result.forecasts,
         seconds=round(result.seconds, 3),
     )
@@ -155,6 +159,13 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
 
 _FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation", "models")
 """Parts of a config that a run keeps from its beginning to its end."""
+
+
+def _nothing(result: RunResult) -> str:
+    """What to say of a run that used nothing."""
+    if not result.counts.read:
+        return "the source had no readings: see source.path, targets and network.sensors"
+    return "\n  ".join(["no reading was used", *summary(result.counts.read, 0, result.unused)])
 
 
 def new_folder(name: str) -> Path:

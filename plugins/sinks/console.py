@@ -15,6 +15,7 @@ from rich.text import Text
 
 from gapcast.engine import plugin
 from gapcast.engine.sink import STATUSES, Committed, Delivery, JobInfo, Outcome, Sink
+from gapcast.engine.spelling import printable
 
 
 class ConsoleSink(Sink):
@@ -48,7 +49,7 @@ class ConsoleSink(Sink):
                 self._live.update(self._picture(forecasts))
             elif time.monotonic() - self._shown >= self.params.every:
                 self._shown = time.monotonic()
-                self.console.print(self._line(), soft_wrap=True, highlight=False)
+                self.console.print(self._line(), soft_wrap=True, highlight=False, markup=False)
         return Committed()
 
     def close(self) -> None:
@@ -73,7 +74,7 @@ class ConsoleSink(Sink):
             f"{name} mse {squared / n:.4g}" if n else f"{name} -"
             for name, (n, squared, _) in zip(self.job.models, self.errors, strict=True)
         )
-        return f"{self.job.progress()}  {figures}"
+        return printable(f"{self.job.progress()}  {figures}")
 
     def _picture(self, forecasts: pa.Table) -> Group:
         head = Text(f"{self.job.name}   {self.job.targets} targets", style="bold")
@@ -85,7 +86,7 @@ class ConsoleSink(Sink):
             table.add_column(name, justify="right")
         for name, (n, squared, absolute) in zip(self.job.models, self.errors, strict=True):
             shown = (f"{squared / n:.4f}", f"{absolute / n:.4f}") if n else ("-", "-")
-            table.add_row(name, *shown, f"{n:,.0f}")
+            table.add_row(Text(name), *shown, f"{n:,.0f}")
         return table
 
     def _latest(self, forecasts: pa.Table) -> Table:
@@ -97,7 +98,11 @@ class ConsoleSink(Sink):
         for row in forecasts.slice(max(0, len(forecasts) - self.params.latest)).to_pylist():
             truth = "-" if row["truth"] is None else f"{row['truth']:.2f}"
             table.add_row(
-                f"{row['time']:%m-%d %H:%M}", row["sensor"], row["quantity"], row["model"],
-                f"{row['forecast']:.2f}", truth, row["status"], style=styles[row["status"]],
-            )  # fmt: skip
+                f"{row['time']:%m-%d %H:%M}",
+                *(Text(printable(row[name])) for name in ("sensor", "quantity", "model")),
+                f"{row['forecast']:.2f}",
+                truth,
+                row["status"],
+                style=styles[row["status"]],
+            )
         return table

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
+from gapcast.engine.output.unused import Unused
 from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position, Read, Source
 from gapcast.engine.units import Speed
@@ -89,10 +90,13 @@ class ReplaySource(Source):
         return list(self._files)
 
     def discover(self) -> Iterable[Series]:
-        """The series in all files. Reads everything once."""
+        """The series in all files. Reads everything once; SourceError where nothing can be read."""
         found: set[Series] = set()
+        unused = Unused()
         for file in self._files.values():
-            found |= self._reader(file).series()
+            found |= self._reader(file).series(unused)
+        if unused.kinds and not found:
+            raise SourceError("\n  ".join(["no reading can be used:", *map(str, unused.kinds[:5])]))
         return sorted(found)
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:

@@ -27,7 +27,8 @@ from gapcast.engine.config import load_config
 from gapcast.engine.config.model import Checkpoint
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.grid.counts import Counts
-from gapcast.engine.grid.kernels.cells import CONFIRM
+from gapcast.engine.grid.kernels.judging import CONFIRM
+from gapcast.engine.grid.spec import AHEAD
 from gapcast.engine.grid.kernels.screening import NEIGHBOURS
 from gapcast.engine.network.layouts import lay_out
 from gapcast.engine.network.series import Network
@@ -218,7 +219,8 @@ def container_limits():
         ("docs/design.md", r"losses in a row \((\d+)\)", str(Bounds().losses)),
         ("docs/design.md", r"at least ([\d.]+) times the statements", share_of_tests()),
         ("docs/design.md", r"in parts of (\d+) MiB", str(PART >> 20)),
-        ("docs/design.md", r"invalid until (\w+) in a row agree", NUMBERS[CONFIRM]),
+        ("docs/design.md", r"held until (\w+) records agree", NUMBERS[CONFIRM]),
+        ("docs/design.md", r"more than (\d+) steps ahead", str(AHEAD)),
         ("docs/screening.md", r"Neighbours are (\w+) sensors", NUMBERS[NEIGHBOURS]),
         ("docs/guide.md", r"more than (\d+) million forecasts", str(MOST_REPORTED // 10**6)),
         ("docs/guide.md", r"`checkpoint.keep` \((\d+)\)", str(Checkpoint().keep)),

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from gapcast.engine.forecaster import Series
+from gapcast.engine.output.unused import Unused
 from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.files import File
@@ -50,10 +51,11 @@ class Format(ABC):
         read; a record that cannot be understood is a dead letter.
         """
 
-    def series(self) -> set[Series]:
-        """The series in the file. Reads all of it."""
+    def series(self, unused: Unused) -> set[Series]:
+        """The series in the file, all of which is read. `unused` is given its dead letters."""
         found: set[Series] = set()
         for piece in self.chunks(None):
+            unused.add(piece.dead_letters)
             sensor, quantity = piece.readings["sensor"], piece.readings["quantity"]
             of = len(quantity.dictionary)
             pairs = sensor.indices.to_numpy().astype(np.int64) * of + quantity.indices.to_numpy()

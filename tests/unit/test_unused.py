@@ -1,0 +1,118 @@
+"""What a run says of readings that it did not use."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command import gapcast
+
+CONFIG = """
+name: strangers
+source: {{type: replay, path: {folder}{more}}}
+grid: {{interval: 30min}}
+targets: {{sensors: all, quantities: [temperature]}}
+models: {{p: {{type: persistence}}}}
+sinks: {{files: {{type: files}}}}
+screen: {{quantities: none}}
+"""
+
+
+def lines(days=4, sensors=("a",), wrong=lambda k, line: line):
+    """A CSV of a reading of each sensor every half hour."""
+    found = []
+    for k in range(48 * days):
+        for sensor in sensors:
+            time = f"2024-03-{1 + k // 48:02}T{k // 2 % 24:02}:{30 * (k % 2):02}:00Z"
+            found.append(wrong(k, f"{time},{sensor},temperature,{20 + k % 7}"))
+    return "\n".join(["time,sensor,quantity,value", *found]) + "\n"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the config on files of these texts: (how it ended, its manifest)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def begun(*arguments, more="", **texts):
+        (tmp_path / "data").mkdir()
+        for name, text in texts.items():
+            (tmp_path / "data" / f"{name}.csv").write_text(text)
+        config = tmp_path / "run.yaml"
+        config.write_text(CONFIG.format(folder=tmp_path / "data", more=more))
+        done = gapcast("run", config, "--run-dir", tmp_path / "run", *arguments)
+        manifest = tmp_path / "run" / "manifest.json"
+        return done, json.loads(manifest.read_text()) if manifest.exists() else None
+
+    return begun
+
+
+def late(k, line):
+    """Every tenth line is written with the time of the first."""
+    return "2024-03-01T00:01:00Z" + line[20:] if k % 10 == 9 else line
+
+
+def test_it_says_how_many_why_where_and_which_keys_help(run):
+    done, manifest = run(x=lines(wrong=late))
+    assert done.returncode == 0
+    warning = done.stdout[done.stdout.index("warning: ") :].splitlines()
+    assert warning[0] == "warning: 19 of 192 readings (9.9%) were not used:"
+    assert warning[1].split("; ") == [
+        "  19 late: its step had been closed",
+        "the first: x.csv:11 a/temperature 2024-03-01 00:01:00 22",
+        "see source.order, grid.lateness, grid.future",
+    ]
+    assert [(k["reason"], k["count"]) for k in manifest["unused"]] == [
+        ("late: its step had been closed", 19)
+    ]
+
+
+def test_strict_makes_it_an_exit_code(run):
+    done, manifest = run("--strict", x=lines(wrong=late))
+    assert (done.returncode, manifest["state"]) == (3, "complete")
+
+
+def test_a_percent_is_passed_over(run):
+    done, _ = run("--strict", x=lines(wrong=lambda k, line: late(9, line) if k == 50 else line))
+    assert done.returncode == 0
+    assert "warning" not in done.stdout
+    assert "1 late" in done.stdout
+
+
+def test_a_source_of_which_nothing_can_be_read_is_told_before_the_run(run, tmp_path):
+    done = run(more=", time_format: '%d.%m.%Y'", x=lines())[0]
+    assert done.returncode == 1
+    assert "192 malformed time; the first: x.csv:2 '2024-03-01T00:00:00Z,a,temp" in done.stderr
+    assert "source.time_format" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_used_nothing_fails(run):
+    text = lines().replace("2024-", "1984-")
+    done, manifest = run(x=text)
+    assert (done.returncode, manifest["state"]) == (1, "failed")
+    assert "no reading was used" in done.stderr
+    assert "192 time before grid.earliest; the first: x.csv:2 a/temperature 1984" in done.stderr
+
+
+def test_names_reach_the_terminal_as_text_only(run):
+    names = ("\x1b[31mred", "[/]", "line\u2028feed", "[bold]b")
+    done, _ = run(x=lines(sensors=names, wrong=late))
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert "\x1b" not in said
+    assert "\u2028" not in said
+    assert r"\x1b[31mred/temperature" in said
+
+
+def test_every_kind_is_told_and_counted(run):
+    def wrong(k, line):
+        broken = {1: late(9, line), 2: line + "x", 3: "2024-03", 4: line}
+        return broken.get(k % 6, line) + ("\n" + line if k % 6 == 4 else "")
+
+    _, manifest = run(x=lines(wrong=wrong))
+    counts = manifest["counts"]
+    assert counts["read"] == sum(counts.values()) - counts["read"]
+    assert sum(kind["count"] for kind in manifest["unused"]) == counts["read"] - counts["used"]
+    assert {kind["reason"].split(":")[0] for kind in manifest["unused"]} == {
+        "late", "malformed field", "malformed time", "duplicate",
+    }  # fmt: skip
