@@ -134,7 +134,7 @@ class SparkBackend(Backend):
         with (work.run_dir / "spark.log").open("ab") as log, _handlers_kept():
             gateway = None
             try:
-                gateway = launch_gateway(conf, {"stderr": log})
+                gateway = launch_gateway(conf, _Started(stderr=log, process_group=0))
                 return SparkSession(SparkContext(conf=conf, gateway=gateway))
             except Exception as error:
                 if gateway is not None:
@@ -154,6 +154,19 @@ class SparkBackend(Backend):
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.memory": "3g",  # the driver is the executor, too
         }
+
+
+class _Started(dict[str, Any]):
+    """How the JVM's process is started: without the function that pyspark wants to run in it first.
+
+    With one, Python forks, and has libraries tidy up in the child; some wait there for threads
+    that the child does not have (a client of HDFS that fsspec drops). A process group of its own is
+    as good for what the function does: Ctrl-C does not reach it.
+    """
+
+    def __setitem__(self, key: str, value: object) -> None:
+        if key != "preexec_fn":
+            super().__setitem__(key, value)
 
 
 class Turns:

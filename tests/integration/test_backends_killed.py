@@ -77,6 +77,33 @@ def wanted(tmp_path_factory):
     return life.left_behind(folder)
 
 
+FORKED = """
+import os
+import sys
+from pathlib import Path
+
+os.register_at_fork(after_in_child=lambda: os._exit(7))
+
+from faults import life
+from gapcast import read_config, run
+
+life.set_stage()
+run(read_config(life.config({"type": "spark", "master": "local[2]"})), Path(sys.argv[1]))
+"""
+
+
+def test_spark_starts_whatever_libraries_do_in_a_forked_child(java, wanted, tmp_path):
+    """Some wait there for ever, for threads that are not in the child."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, tmp_path / "run"],
+        env=os.environ | {"PYTHONPATH": str(LIFE.parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert life.left_behind(tmp_path / "run") == wanted
+
+
 def running(cluster):
     return {"type": "dask", "address": cluster.address, "linger": 0}
 

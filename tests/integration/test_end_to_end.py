@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import threading
 import urllib.request
@@ -188,18 +189,23 @@ def test_broker_daemon_and_data_node_die_in_one_run(
     compare(hdfs, opentsdb, mark, tmp_path / "run", expected)
 
 
+def killed_life(source, sinks, folder):
+    """A run that is killed at its third epoch."""
+    STRIKES[3] = lambda: os.kill(os.getpid(), 9)
+    striking = {"strike": {"type": "test_end_to_end:Striking"}} | sinks
+    run(config(source, striking, {"type": "local", "batch": 500}), folder, bounds=OFTEN)
+
+
 def test_a_run_killed_on_one_backend_is_finished_on_another(
     kafka, hdfs, opentsdb, topic, expected, tmp_path
 ):
     mark, source, sinks = places(kafka, hdfs, opentsdb, topic)
-    child = os.fork()
-    if child == 0:
-        STRIKES[3] = lambda: os.kill(os.getpid(), 9)
-        striking = {"strike": {"type": "test_end_to_end:Striking"}} | sinks
-        often = {"type": "local", "batch": 500}
-        run(config(source, striking, often), tmp_path / "run", bounds=OFTEN)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    killed = multiprocessing.get_context("spawn").Process(  # not forked: clients have threads
+        target=killed_life, args=(source, sinks, tmp_path / "run")
+    )
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -9
     spark = {"type": "spark", "master": "local[2]"}
     run(config(source, sinks, spark), tmp_path / "run", resume=True)
     compare(hdfs, opentsdb, mark, tmp_path / "run", expected)
