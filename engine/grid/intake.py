@@ -67,6 +67,7 @@ class Intake:
         self._waiting = waiting
         self._stopping = stopping
         self._order = ReadingOrder()
+        self._there = 0  # partitions that the source had when it was last asked
 
     def turns(self) -> Iterator[Turn]:
         """One turn a batch, until all partitions have ended or the job is stopping. What small
@@ -117,7 +118,12 @@ class Intake:
 
     def _grow(self) -> None:
         """Take in the partitions that the source has gained."""
-        new = [name for name in self.source.partitions() if name not in self.grid.partitions]
+        there = self.source.partitions()
+        if len(there) == self._there:
+            return
+        self._there = len(there)
+        known = set(self.grid.partitions)
+        new = [name for name in there if name not in known]
         if new:
             log.info("new partitions of the source: %s", ", ".join(new))
             self.grid.watermarks.grow(new)

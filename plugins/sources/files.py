@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,17 +16,23 @@ import pyarrow as pa
 from gapcast.engine.errors import SourceError
 from gapcast.engine.storage import check_url
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+log = logging.getLogger("gapcast.files")
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class File:
-    """A file under the name it has as a partition, on any file system fsspec knows."""
+    """A file under the name it has as a partition, on any file system fsspec knows.
+
+    said: what its path says of its readings, ``sensor`` and ``quantity``, by placeholders.
+    """
 
     name: str
     path: str
     system: Any
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def open(self) -> Any:
         """The file as it is, for reading bytes. Raises SourceError."""
@@ -34,7 +42,7 @@ class File:
             raise self.unreadable(error) from error
 
     def stream(self, byte: int = 0) -> Any:
-        """What is in the file from `byte` on, decompressed if it is gzip or zstd.
+        """What is in the file from `byte` on, decompressed if it is gzip, zstd or bzip2.
 
         Which of them is told by how the file begins, not by its name. A place within compressed
         data is reached by decompressing all that stands before it.
@@ -66,15 +74,15 @@ class File:
 def find(paths: Iterable[str]) -> list[File]:
     """The files that `paths` mean: files, folders (all within, but hidden ones) or globs.
 
-    A file's name is its path relative to the folder or to the fixed part of the glob; where two
-    would have the same name, the whole path. Sorted by name, numbers by their value. Raises
-    SourceError when a path leads to no file.
+    In a glob, ``{sensor}`` and ``{quantity}`` stand for a part of a name that says the sensor or
+    the quantity of all readings in the file. A file's name is its path relative to the folder or
+    to the fixed part of the glob; where two would have the same name, the whole path. Sorted by
+    name, numbers by their value. Raises SourceError when a path leads to no file.
     """
     found = {file.path: file for path in paths for file in _expanded(path)}
     times = Counter(file.name for file in found.values())
     files = [
-        file if times[file.name] == 1 else File(file.path, file.path, file.system)
-        for file in found.values()
+        file if times[file.name] == 1 else replace(file, name=file.path) for file in found.values()
     ]
     return sorted(files, key=lambda file: _natural(file.name))
 
@@ -85,19 +93,70 @@ def _expanded(path: str) -> list[File]:
     try:
         check_url(path)
         system, root = fsspec.core.url_to_fs(path)
-        if re.search(r"[*?\[]", root):
-            found = [p for p in system.glob(root) if system.isfile(p)]
-            fixed = re.split(r"[^/]*[*?\[]", root, maxsplit=1)[0].rstrip("/")
-        elif system.isdir(root):
-            found, fixed = system.find(root), root
+        if system.isdir(root):
+            files = [File(_relative(p, root), p, system) for p in _within(system, root)]
+            files = _shown(path, files)
+        elif system.exists(root):
+            files = [File(PurePosixPath(root).name, root, system)]
         else:
-            found, fixed = [root] if system.exists(root) else [], str(PurePosixPath(root).parent)
+            files = _matching(path, root, system)
     except (OSError, ImportError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
-    named = [File(_relative(p, fixed), p, system) for p in found]
-    shown = [file for file in named if not re.search(r"(^|/)[._]", file.name)] or named[:1]
-    if not shown:
+    if not files:
         raise SourceError(f"{path}: no such file; give a file, a folder or a glob such as '*.csv'")
+    return files
+
+
+def _within(system: Any, root: str) -> list[str]:
+    """All files below a folder; on this machine also those behind symbolic links, each once."""
+    if "file" not in system.protocol:
+        return list(system.find(root))
+    found, seen = [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [f"{folder}/{name}" for name in names]
+    return found
+
+
+def _matching(path: str, root: str, system: Any) -> list[File]:
+    """The files that a glob with placeholders means; hidden ones if its last part says so."""
+    whole = re.compile("".join(_pattern(piece) for piece in _GLOB.split(root)))
+    fixed = re.split(r"[^/]*(?:[*?\[]|\{sensor\}|\{quantity\})", root, maxsplit=1)[0].rstrip("/")
+    files = []
+    for found in system.glob(_PLACEHOLDER.sub("*", root)):
+        matched = whole.fullmatch(found)
+        if matched and system.isfile(found):
+            files.append(File(_relative(found, fixed), found, system, matched.groupdict()))
+    return files if PurePosixPath(root).name[:1] in "._" else _shown(path, files)
+
+
+_PLACEHOLDER = re.compile(r"\{(?:sensor|quantity)\}")
+_GLOB = re.compile(r"(\{sensor\}|\{quantity\}|\*\*/|\*\*|\*|\?|\[[^\]]*\])")
+_PATTERNS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def _pattern(piece: str) -> str:
+    """A piece of a glob as a regular expression."""
+    if _PLACEHOLDER.fullmatch(piece):
+        return f"(?P<{piece[1:-1]}>[^/]+)"
+    if piece.startswith("["):
+        return "[^" + piece[2:] if piece.startswith("[!") else piece
+    return _PATTERNS.get(piece) or re.escape(piece)
+
+
+def _shown(path: str, files: list[File]) -> list[File]:
+    """Those that are not hidden; which are is said."""
+    shown = [file for file in files if not re.search(r"(^|/)[._]", file.name)]
+    if len(shown) < len(files):
+        hidden = next(file.name for file in files if file not in shown)
+        log.warning(
+            "%s: %d hidden files are not read, %s the first; a path that names them is read",
+            path, len(files) - len(shown), hidden,
+        )  # fmt: skip
     return shown
 
 

@@ -23,7 +23,7 @@ from gapcast.plugins.kafka.reader import Reader
 from gapcast.plugins.kafka.records import NO_TIME, NOTHING, Records
 from gapcast.plugins.sources.files import File
 from gapcast.plugins.sources.formats import load
-from gapcast.plugins.sources.formats.csv import Csv, CsvOptions
+from gapcast.plugins.sources.formats.csv import Csv, CsvOptions, LineOptions
 from gapcast.plugins.sources.formats.format import TextFormat
 
 log = logging.getLogger("gapcast.kafka")
@@ -35,7 +35,7 @@ _ROW = 24
 """Bytes of a reading in an Arrow IPC stream, about."""
 
 
-class KafkaParams(CsvOptions, Connection):
+class KafkaParams(LineOptions, Connection):
     """Parameters of the source ``kafka``; the keys of tables are those of ``replay``."""
 
     format: str = Field(
@@ -43,6 +43,7 @@ class KafkaParams(CsvOptions, Connection):
         description="What a record's value is: json (an object), arrow (an IPC stream of many "
         "readings), csv, intel-lab, intel-lab-conv (a line or several) or my.module:MyFormat.",
     )
+    time: str = Field(default="time", description="Column of the time.")
     columns: tuple[str, ...] = Field(
         default=("time", "sensor", "quantity", "value"),
         min_length=1,
@@ -97,7 +98,7 @@ class KafkaParams(CsvOptions, Connection):
     @property
     def table(self) -> CsvOptions:
         """The keys of tables alone."""
-        own = {name: getattr(self, name) for name in CsvOptions.model_fields}
+        own = {name: getattr(self, name) for name in LineOptions.model_fields}
         if self.timestamp_is_time:
             own["time_format"] = "ms"
         return CsvOptions(**own)
@@ -235,14 +236,16 @@ class KafkaSource(Source):
             return JsonObjects(columns, topic)
         if params.format == "arrow":
             return ArrowStreams(columns)
-        options = params.table if load(params.format) is Csv else load(params.format).Options()
+        own = [params.sensor] * params.key_is_sensor + [*params.times] * params.timestamp_is_time
+        names = [*own, *(name for name in params.columns if name not in own)]
+        delimiter = params.delimiter or ","
+        options: Any = load(params.format).Options()
+        if load(params.format) is Csv:
+            options = params.table.model_copy(update={"columns": names, "delimiter": delimiter})
         reader: Any = load(params.format)(File(topic, topic, None), options, wanted, _AT_ONCE)
         if not isinstance(reader, Csv):
             return Lines(reader)
-        own = [params.sensor] * params.key_is_sensor + [params.time] * params.timestamp_is_time
-        names = [*own, *(name for name in params.columns if name not in own)]
-        delimiter = params.delimiter or ","
-        reader.header(delimiter.join(names).encode())
+        reader.start([])
         if not own:
             return Lines(reader)
         return Beside(reader, delimiter, params.key_is_sensor, params.timestamp_is_time)

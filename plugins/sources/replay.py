@@ -22,6 +22,8 @@ from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.pace import Pace
 
 _BYTES = 1 << 26
+_OPEN = 256
+"""So many files are open at most; that which has not been read for longest is closed."""
 _LEAST, _MOST = 1 << 16, 1 << 20
 """Bytes held of all open files together, and the bounds of what is read of each at once."""
 
@@ -30,8 +32,9 @@ class ReplayParams(CsvOptions):
     """Parameters of the source ``replay``; the keys of the built-in formats are among them."""
 
     path: str | list[str] = Field(
-        description="Files, folders or globs, local or of any file system fsspec knows; plain, "
-        "gzip or zstd. Each file is a partition."
+        description="Files, folders or globs, local or of any file system fsspec knows; plain, or "
+        "compressed by gzip, zstd or bzip2. Each file is a partition. `{sensor}` and `{quantity}` "
+        "in a path stand for the name of what is in the file: `data/{sensor}.csv`."
     )
     format: str | None = Field(
         default=None,
@@ -81,9 +84,24 @@ class ReplaySource(Source):
         """See `Source.open`. Raises SourceError when there is no file or its format is unknown."""
         self._quantities = None if quantities is None else frozenset(quantities)
         self._files = {file.name: file for file in find(self.params.paths)}
-        self._size = min(_MOST, max(_LEAST, _BYTES // len(self._files)))
+        self._size = min(_MOST, max(_LEAST, _BYTES // min(_OPEN, len(self._files))))
         self._pace = None if math.isinf(self.params.speed) else Pace(self.params.speed)
         self._cursors: dict[str, Cursor] = {}
+        self._check_sensors()
+
+    def _check_sensors(self) -> None:
+        """Files whose sensors only the names of columns say must not share them."""
+        first: dict[str, str] = {}
+        for file in self._files.values() if len(self._files) > 1 else ():
+            for sensor in self._reader(file).implicit():
+                if sensor in first:
+                    raise SourceError(
+                        f"{first[sensor]} and {file.path} have a column {sensor!r}, and neither "
+                        "says of which sensor: where each file is a sensor's, say so in the path, "
+                        "as 'data/{sensor}.csv'; where all are of one sensor, name it: "
+                        f"wide: {{{sensor}: {{sensor: name}}}}"
+                    )
+                first[sensor] = file.path
 
     def partitions(self) -> list[str]:
         """See `Source.partitions`."""
@@ -101,10 +119,13 @@ class ReplaySource(Source):
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""
-        if partition not in self._cursors:
-            reader = self._reader(self._files[partition])
-            self._cursors[partition] = Cursor(reader, self._pace)
-        read = self._cursors[partition].read(position, limit)
+        cursor = self._cursors.pop(partition, None)
+        if cursor is None:
+            cursor = Cursor(self._reader(self._files[partition]), self._pace)
+        self._cursors[partition] = cursor  # now the last one used
+        if len(self._cursors) > _OPEN:
+            self._cursors.pop(next(iter(self._cursors))).close()
+        read = cursor.read(position, limit)
         if read.ended:
             self._cursors.pop(partition).close()
         return read

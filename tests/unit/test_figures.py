@@ -28,8 +28,8 @@ from gapcast.engine.config.model import Checkpoint
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.grid.counts import Counts
 from gapcast.engine.grid.kernels.judging import CONFIRM
-from gapcast.engine.grid.spec import AHEAD
 from gapcast.engine.grid.kernels.screening import NEIGHBOURS
+from gapcast.engine.grid.spec import AHEAD
 from gapcast.engine.network.layouts import lay_out
 from gapcast.engine.network.series import Network
 from gapcast.engine.registry import Kind, Registry

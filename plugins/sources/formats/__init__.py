@@ -43,5 +43,5 @@ def load(name: str) -> type[Format]:
 
 def guess(path: str) -> str | None:
     """The name of the format that a file's name gives away, if it does."""
-    plain = re.sub(r"\.(gz|zst|zstd)$", "", path)
+    plain = re.sub(r"\.(gz|zst|zstd|bz2)$", "", path)
     return next((name for end, name in _ENDINGS.items() if re.search(end + "$", plain)), None)

@@ -37,6 +37,8 @@ def rows(
 
     Raises SourceError, naming `where`, if a column is of a type that cannot be read.
     """
+    if len(found.times) > 1:
+        raise SourceError(f"{where}: time: one column, found {', '.join(options.times)}")
     time, good = _times(column[found.time], options, where)
     state = np.zeros(len(time), np.int8)
     state[~good] = BAD_TIME
@@ -63,7 +65,7 @@ def _times(column: pa.Array, options: TableOptions, where: str) -> Times:
         unit, zone = UNITS[options.time_format], "UTC"
     else:
         raise SourceError(
-            f"{where}: column {options.time!r} is of type {kind}; expected times,"
+            f"{where}: column {options.times[0]!r} is of type {kind}; expected times,"
             " text, or numbers with time_format: s, ms, us or ns"
         )
     numbers = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()

@@ -6,7 +6,7 @@ is several readings of one time, one in each column that `wide` names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -57,7 +57,10 @@ def _time_format(value: str) -> str:
 class TableOptions(Params):
     """Keys that name a table's columns."""
 
-    time: str = Field(default="time", description="Column of the time.")
+    time: str | list[str] = Field(
+        default="time",
+        description="Column of the time; or several, such as [Date, Time], joined by a space.",
+    )
     sensor: str = Field(default="sensor", description="Column of the sensor.")
     quantity: str = Field(default="quantity", description="Column of the quantity (long tables).")
     value: str = Field(default="value", description="Column of the value (long tables).")
@@ -71,11 +74,17 @@ class TableOptions(Params):
     )
     time_format: Annotated[str, AfterValidator(_time_format)] = Field(
         default="iso",
-        description="How times are written: iso, s, ms, us, ns (since 1970) or %Y-%m-%d and so on.",
+        description="How times are written: iso, s, ms, us, ns (since 1970), excel (days since "
+        "1900) or as for strptime, %d.%m.%Y %H:%M.",
     )
     timezone: Annotated[str, AfterValidator(_zone)] = Field(
         default="UTC", description="Zone of times that do not say theirs."
     )
+
+    @property
+    def times(self) -> list[str]:
+        """The columns of the time."""
+        return [self.time] if isinstance(self.time, str) else self.time
 
 
 class Names(NamedTuple):
@@ -96,55 +105,104 @@ class Table:
 
     sensor: -1 if no column of values needs it. quantity: -1 if the table is wide. values: columns
     of values; sensors, quantities: of each, its sensor and quantity, or ``None`` for the row's.
+    implicit: sensors that nothing but the names of columns says.
     """
 
-    time: int
+    times: tuple[int, ...]
     sensor: int
     quantity: int
     values: tuple[int, ...]
     sensors: tuple[str | None, ...]
     quantities: tuple[str | None, ...]
+    implicit: frozenset[str]
+
+    @property
+    def time(self) -> int:
+        """The column of the time, of a table that has one only."""
+        (time,) = self.times
+        return time
 
 
 def table(
-    options: TableOptions, columns: Sequence[str], wanted: frozenset[str] | None, where: str
+    options: TableOptions,
+    columns: Sequence[str],
+    wanted: frozenset[str] | None,
+    where: str,
+    said: Mapping[str, str] | None = None,
 ) -> Table:
-    """Find the columns that `options` name. Raises SourceError naming those that are not there."""
-    roles = [options.time]
-    if options.wide is None:
-        roles += [options.sensor, options.quantity, options.value]
-        _check(roles, columns, where)
-        time, sensor, quantity, value = (columns.index(name) for name in roles)
-        return Table(time, sensor, quantity, (value,), (None,), (None,))
+    """Find the columns that `options` name; said: the sensor and quantity of all rows, where the
+    file's path says them, ``None`` where there is no file. A file without the columns of a long
+    table is a wide one. Raises SourceError naming the columns that are not there."""
+    wide = options.wide
+    in_file = said is not None
+    said = said or {}
+    if in_file and wide is None and not ({options.value, options.quantity} & {*columns}):
+        wide = {REST: Column()}
+    if wide is None:
+        return _long(options, columns, where, said)
+    roles = [*options.times]
     if options.sensor != TableOptions.model_fields["sensor"].default:
         roles.append(options.sensor)
-    _check([*roles, *(name for name in options.wide if name != REST)], columns, where)
-    by_row = options.sensor in columns and options.sensor not in options.wide
+    _check([*roles, *(name for name in wide if name != REST)], columns, where)
+    by_row = options.sensor in columns and options.sensor not in wide and "sensor" not in said
     chosen = []
     for number, name in enumerate(columns):
-        own = name == options.time or (by_row and name == options.sensor)
-        column = options.wide.get(name, None if own else options.wide.get(REST))
+        own = name in options.times or (by_row and name == options.sensor)
+        column = wide.get(name, None if own else wide.get(REST))
         if column is None:
             continue
-        quantity_name = column.quantity or name
-        sensor_name = column.sensor or (None if by_row else name)
+        quantity_name = column.quantity or said.get("quantity") or name
+        sensor_name = column.sensor or said.get("sensor") or (None if by_row else name)
         if wanted is None or quantity_name in wanted:
             chosen.append((number, sensor_name, quantity_name))
+    if not chosen and options.wide is None:
+        asked = ", ".join(map(repr, sorted(wanted or ())))
+        raise SourceError(f"{where}: no column of values {asked} {_found(columns)}")
     return Table(
-        time=columns.index(options.time),
+        times=tuple(columns.index(name) for name in options.times),
         sensor=columns.index(options.sensor) if any(s is None for _, s, _ in chosen) else -1,
         quantity=-1,
         values=tuple(number for number, _, _ in chosen),
         sensors=tuple(name for _, name, _ in chosen),
         quantities=tuple(name for _, _, name in chosen),
+        implicit=frozenset(
+            s for n, s, _ in chosen if s == columns[n] and not (by_row or said or _named(wide, s))
+        ),
+    )
+
+
+def _named(wide: Mapping[str, Column], column: str) -> bool:
+    """Whether the config says the sensor of a column."""
+    return bool((wide.get(column) or Column()).sensor)
+
+
+def _long(
+    options: TableOptions, columns: Sequence[str], where: str, said: Mapping[str, str]
+) -> Table:
+    names = {role: getattr(options, role) for role in ("sensor", "quantity") if role not in said}
+    _check([*options.times, *names.values(), options.value], columns, where)
+    at = {role: columns.index(name) for role, name in names.items()}
+    return Table(
+        times=tuple(columns.index(name) for name in options.times),
+        sensor=at.get("sensor", -1),
+        quantity=at.get("quantity", -1),
+        values=(columns.index(options.value),),
+        sensors=(said.get("sensor"),),
+        quantities=(said.get("quantity"),),
+        implicit=frozenset(),
     )
 
 
 def _check(names: Iterable[str], columns: Sequence[str], where: str) -> None:
     for name in names:
         if name not in columns:
-            found = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
-            raise SourceError(f"{where}: no column {name!r}{meant(name, columns)} (found: {found})")
+            raise SourceError(
+                f"{where}: no column {name!r}{meant(name, columns)} {_found(columns)}"
+            )
+
+
+def _found(columns: Sequence[str]) -> str:
+    return f"(found: {', '.join(columns[:20])}{', …' if len(columns) > 20 else ''})"
 
 
 def labels(table: Table, sensor: Names, quantity: Names, wanted: Callable[[str], bool]) -> Labels:

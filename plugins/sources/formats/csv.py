@@ -2,12 +2,15 @@
 
 Fields may stand in double quotes, within which the delimiter is itself and a quote is doubled; a
 line break always ends a row. A row of more fields than the header is malformed; a row of fewer
-lacks its last cells. An empty cell, nan, NA or null is a value reported as missing.
+lacks its last cells. A line that is the header again is passed over. How cells are read that are
+no plain numbers is said in `cells`.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+from collections.abc import Set
 from typing import Annotated
 
 import numpy as np
@@ -25,8 +28,8 @@ from gapcast.plugins.sources.formats.rows import (
     SKIPPED,
     Rows,
 )
-from gapcast.plugins.sources.text.decimals import decimals
-from gapcast.plugins.sources.text.names import names, unquoted
+from gapcast.plugins.sources.text.cells import Cells
+from gapcast.plugins.sources.text.names import joined, names, unquoted
 from gapcast.plugins.sources.text.patterns import reader
 from gapcast.plugins.sources.text.split import Fields, fields
 
@@ -37,12 +40,57 @@ def _delimiter(value: str | None) -> str | None:
     return value
 
 
-class CsvOptions(TableOptions):
-    """Keys of the format ``csv``."""
+_BOM = "\ufeff"
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+def _mark(value: str | None) -> str | None:
+    if value is not None and (len(value) != 1 or not value.isascii() or value.isalnum()):
+        raise expecting("one ASCII character that is neither a letter nor a digit")
+    return value
+
+
+def _encoding(value: str | None) -> str | None:
+    try:
+        return None if value is None else codecs.lookup(value).name
+    except LookupError:
+        raise expecting("an encoding such as utf-8, utf-16 or latin-1") from None
+
+
+class LineOptions(TableOptions):
+    """Keys of lines of fields, wherever they come from."""
 
     delimiter: Annotated[str | None, AfterValidator(_delimiter)] = Field(
         default=None,
-        description="What stands between two fields. Default: a comma; in files .tsv a tab.",
+        description="What stands between two fields. Default: that of , ; tab and | under which "
+        "the header has the columns that are asked for; without a header a comma.",
+    )
+    decimal: Annotated[str, AfterValidator(_mark)] = Field(
+        default=".", description="The decimal mark: ',' in much of Europe."
+    )
+    thousands: Annotated[str | None, AfterValidator(_mark)] = Field(
+        default=None, description="The mark between thousands: '.', ',' or ' '."
+    )
+    missing: list[str | float] | None = Field(
+        default=None,
+        description="Texts and numbers that say that a value is missing, besides an empty cell, "
+        "nan, NA and null. Default: what many loggers write, such as ---, M and -9999.",
+    )
+
+
+class CsvOptions(LineOptions):
+    """Keys of the format ``csv``."""
+
+    columns: list[str] | None = Field(
+        default=None, min_length=1, description="Names of the columns, where no line says them."
+    )
+    skip: int = Field(default=0, ge=0, description="Lines before the header.")
+    skip_after: int = Field(default=0, ge=0, description="Lines after it, such as one of units.")
+    comment: Annotated[str | None, AfterValidator(_mark)] = Field(
+        default=None, description="Lines that begin with it are passed over: '#'."
+    )
+    encoding: Annotated[str | None, AfterValidator(_encoding)] = Field(
+        default=None, description="Such as latin-1. Default: UTF-8, or what the file looks like."
     )
 
 
@@ -50,50 +98,104 @@ class Csv(TextFormat):
     """Rows of text under a header."""
 
     Options = CsvOptions
-    HEADER = True
 
     options: CsvOptions
     _table: Table
     _width: int
     _delimiter: str
 
-    def header(self, line: bytes) -> None:
+    @property
+    def encoding(self) -> str | None:
+        """See `TextFormat.encoding`."""
+        return self.options.encoding
+
+    def start(self, head: list[bytes]) -> int:
         """Find the columns by their names. Raises SourceError if one is not there."""
-        text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-        tabs = self.file.path.endswith((".tsv", ".tsv.gz", ".tsv.zst"))
-        self._delimiter = self.options.delimiter or ("\t" if tabs else ",")
-        columns = [c.strip() for c in next(csv.reader([text], delimiter=self._delimiter))]
-        self._table = table(self.options, columns, self.quantities, self.file.path)
-        self._width = len(columns)
-        self._parse_times = reader(self.options.time_format, self.options.timezone)
+        options = self.options
+        lines = [line.decode(errors="replace") for line in head]
+        at = options.skip
+        while options.comment and at < len(lines) and lines[at].startswith(options.comment):
+            at += 1
+        columns, self._header = options.columns, b""
+        sample = lines[at : at + 1] or [""]
+        self._delimiter = options.delimiter or self._sniffed(sample[0].lstrip(_BOM))
+        if columns is None and at < len(lines):
+            self._header = head[at]
+            text = sample[0].lstrip(_BOM)
+            columns = [c.strip() for c in next(csv.reader([text], delimiter=self._delimiter))]
+            at += 1
+        self._columns = columns or []
+        self._width = len(self._columns)
+        if self._columns:
+            self._table = table(
+                options, self._columns, self.quantities, self.file.path, self.file.said
+            )
+        self._parse_times = reader(options.time_format, options.timezone)
+        missing = None if options.missing is None else [str(text) for text in options.missing]
+        self._cells = Cells(options.decimal, options.thousands, missing)
+        return min(at + options.skip_after, len(lines))
+
+    def _sniffed(self, line: str) -> str:
+        """The delimiter under which a header has a column of the time, else the most columns."""
+        if self.file.path.endswith((".tsv", ".tsv.gz", ".tsv.zst")):
+            return "\t"
+        times = {*self.options.times}
+
+        def fits(delimiter: str) -> tuple[bool, int]:
+            columns = [c.strip() for c in next(csv.reader([line], delimiter=delimiter), [])]
+            return times <= {*columns}, len(columns)
+
+        return max(_DELIMITERS, key=fits)
+
+    def implicit(self) -> Set[str]:
+        """See `Format.implicit`."""
+        self.begin()
+        return self._table.implicit if self._columns else frozenset()
 
     def parse(self, text: NDArray[np.uint8]) -> Parsed:
         """See `TextFormat.parse`."""
         found = self._table
-        columns = [found.time, found.sensor, found.quantity, *found.values]
+        columns = [*found.times, found.sensor, found.quantity, *found.values]
         used = sorted({c for c in columns if c >= 0})
         split = fields(text, self._delimiter, used, quoted=True)
         slots = [used.index(c) for c in found.values]
-        state, time = self._states(split, used.index(found.time))
+        state, time = self._states(split, [used.index(c) for c in found.times])
         if found.quantity >= 0:
             state[(state == GOOD) & (split.starts[:, slots[0]] < 0)] = BAD_LINE
         sensor = self._names(split, used, found.sensor, state)
         quantity = self._names(split, used, found.quantity, state)
         of = labels(found, sensor, quantity, self.wanted)
-        values, cells = decimals(
+        values, cells = self._cells.read(
             split, slots, np.where(of.unwanted, SKIPPED, state).astype(np.int8)
         )
         return Parsed(Rows(state, time, values, cells, of), split, slots)
 
-    def _states(self, split: Fields, slot: int) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+    def _states(
+        self, split: Fields, slots: list[int]
+    ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
         state = np.zeros(len(split.counts), np.int8)
-        starts, ends = split.starts[:, slot].copy(), split.ends[:, slot].copy()
-        state[(split.counts < 0) | (split.counts > self._width) | (starts < 0)] = BAD_LINE
+        absent = (split.starts[:, slots] < 0).any(axis=1)
+        state[(split.counts < 0) | (split.counts > self._width) | absent] = BAD_LINE
         state[split.counts == 0] = SKIPPED
+        self._pass_over(split, state)
+        text, starts, ends = joined(split, slots)
         starts[state != GOOD] = ends[state != GOOD] = 0
-        time, good = self._parse_times(split.text, starts, ends)
-        state[(state == GOOD) & ~good] = BAD_TIME
+        time, good = self._parse_times(text, starts, ends)
+        bad = (state == GOOD) & ~good
+        if bad.any():
+            state[bad] = BAD_TIME
+            self._pass_over(split, state, again=True)
         return state, time
+
+    def _pass_over(self, split: Fields, state: NDArray[np.int8], again: bool = False) -> None:
+        """Skip comments; and, of lines that hold no time, those that are the header again."""
+        first = split.text[np.minimum(split.lines[:-1], len(split.text) - 1)]
+        if self.options.comment:
+            state[first == ord(self.options.comment)] = SKIPPED
+        for i in np.flatnonzero(state == BAD_TIME) if again and self._header else ():
+            line = split.text[split.lines[i] : split.lines[i + 1]].tobytes()
+            if line.rstrip(b"\r\n") == self._header:
+                state[i] = SKIPPED
 
     def _names(self, split: Fields, used: list[int], column: int, state: NDArray[np.int8]) -> Names:
         """The names in a column, -1 where there is none; a row without its name is not read."""

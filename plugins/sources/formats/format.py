@@ -7,9 +7,10 @@ and a line in ``formats/__init__.py``.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator, Set
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,10 @@ from gapcast.plugins.sources.files import File
 from gapcast.plugins.sources.formats.chunk import Chunk
 from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, too_long
 from gapcast.plugins.sources.text.blocks import Block, Blocks
+from gapcast.plugins.sources.text.encodings import Transcoded, old_line_ends, sniffed
 from gapcast.plugins.sources.text.split import Bytes, Fields
+
+log = logging.getLogger("gapcast.files")
 
 
 class Format(ABC):
@@ -64,6 +68,10 @@ class Format(ABC):
                 found.add(Series(sensors[pair // of], quantities[pair % of]))
         return found
 
+    def implicit(self) -> Set[str]:
+        """Sensors that nothing but the names of the file's columns says. Default: none."""
+        return frozenset()
+
     def wanted(self, quantity: str) -> bool:
         """Whether readings of `quantity` are asked for."""
         return self.quantities is None or quantity in self.quantities
@@ -78,26 +86,34 @@ class Parsed(NamedTuple):
 
 
 class TextFormat(Format):
-    """A format whose every record is a line. Positions hold the byte and the number of a line."""
+    """A format whose every record is a line. Positions hold the byte and the number of a line.
 
-    HEADER: ClassVar[bool] = False
-    """Whether the first line is not a record: it goes to `header`."""
+    Lines are read as UTF-8, whatever the file's encoding is; bytes are counted as in UTF-8.
+    """
 
     @abstractmethod
     def parse(self, text: Bytes) -> Parsed:
         """Rows of whole lines, one for each line. What a line gives depends on it alone."""
 
-    def header(self, line: bytes) -> None:
-        """Take note of the first line, before any `parse`. Raises SourceError if it is wrong."""
+    def start(self, head: list[bytes]) -> int:
+        """How many lines stand before the first record, such as a header; called before `parse`.
+
+        head: the first lines, without their ends. Raises SourceError if they are wrong.
+        """
+        return 0
+
+    @property
+    def encoding(self) -> str | None:
+        """How the file is encoded; ``None``: see `sniffed`."""
+        return None
 
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
-        """See `Format.chunks`. Place in a compressed file costs the decompression up to it."""
-        byte, line = (position["byte"], position["line"]) if position else (0, 1)
-        if self.HEADER and (header := self._header()):
-            self.header(header)
-            if byte == 0:
-                byte, line = len(header), 2
-        with self.file.stream(byte) as stream:
+        """See `Format.chunks`. A place in a file that is compressed, or not UTF-8, costs the
+        reading of all before it."""
+        byte, line = self.begin()
+        if position and position["byte"] >= byte:
+            byte, line = position["byte"], position["line"]
+        with self._stream(byte) as stream:
             try:
                 for block in Blocks(stream, self.size):
                     piece = self._chunk(block, byte, line)
@@ -105,6 +121,44 @@ class TextFormat(Format):
                     yield piece
             except OSError as error:
                 raise self.file.unreadable(error) from error
+
+    def begin(self) -> tuple[int, int]:
+        """Byte and number of the line of the first record. Looks at the file's first lines."""
+        self._look()
+        lines = self._lines(Blocks(self._stream(0), _HEAD))
+        before = self.start([line.rstrip(b"\r\n") for line in lines])
+        return sum(map(len, lines[:before])), 1 + before
+
+    def _lines(self, blocks: Blocks) -> list[bytes]:
+        try:
+            for block in blocks:
+                return block.text.tobytes().splitlines(keepends=True)
+        except OSError as error:
+            raise self.file.unreadable(error) from error
+        return []
+
+    def _look(self) -> None:
+        """Find out how the file is encoded."""
+        with self.file.stream() as stream:
+            try:
+                head = stream.read(_HEAD)
+            except OSError as error:
+                raise self.file.unreadable(error) from error
+        self._encoding = self.encoding or sniffed(head)
+        self._old = old_line_ends(head) and self._encoding in ("utf-8", "cp1252")
+        if self.encoding is None and self._encoding != "utf-8":
+            log.warning(
+                "%s is not UTF-8: read as %s (source.encoding)", self.file.path, self._encoding
+            )
+
+    def _stream(self, byte: int) -> Any:
+        """What is in the file, as UTF-8, from `byte` of that on."""
+        if self._encoding == "utf-8" and not self._old:
+            return self.file.stream(byte)
+        stream = Transcoded(self.file.stream(), self._encoding, self._old)
+        while byte > 0 and (passed := len(stream.read(min(byte, _HEAD)))):
+            byte -= passed
+        return stream
 
     def _chunk(self, block: Block, byte: int, line: int) -> Chunk:
         name, end = self.file.name, byte + block.length
@@ -115,11 +169,6 @@ class TextFormat(Format):
         starts[-1] = end  # the last line of a file may lack its newline
         return chunk(parsed.rows, name, line, Raw(parsed.fields, parsed.slots, starts))
 
-    def _header(self) -> bytes:
-        with self.file.stream() as stream:
-            try:
-                for block in Blocks(stream, 1 << 16):
-                    return block.text.tobytes().split(b"\n", 1)[0] + b"\n"
-            except OSError as error:
-                raise self.file.unreadable(error) from error
-        return b""
+
+_HEAD = 1 << 16
+"""Bytes of which a file's encoding and its first lines are learnt."""

@@ -5,7 +5,7 @@ How the columns are read is said in `batches`. A reading's offset is the number 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow as pa
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.formats.batches import rows
 from gapcast.plugins.sources.formats.chunk import Chunk
-from gapcast.plugins.sources.formats.columns import TableOptions, table
+from gapcast.plugins.sources.formats.columns import Table, TableOptions, table
 from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.formats.rows import Rows, chunk
 
@@ -36,13 +36,27 @@ class Parquet(Format):
         except (OSError, pa.ArrowException) as error:
             raise self.file.unreadable(error) from error
 
+    def implicit(self) -> Set[str]:
+        """See `Format.implicit`."""
+        import pyarrow.parquet as pq
+
+        try:
+            with self.file.open() as raw:
+                names = pq.read_schema(raw).names
+        except (OSError, pa.ArrowException) as error:
+            raise self.file.unreadable(error) from error
+        return self._table(names).implicit
+
+    def _table(self, names: list[str]) -> Table:
+        return table(self.options, names, self.quantities, self.file.path, self.file.said)
+
     def _batches(self, raw: Any, start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Record batches of the columns needed, from that with row `start` on; their first row."""
         import pyarrow.parquet as pq
 
         schema = pq.read_schema(raw)
-        found = self._found = table(self.options, schema.names, self.quantities, self.file.path)
-        numbers = sorted({found.time, found.sensor, found.quantity, *found.values} - {-1})
+        found = self._found = self._table(schema.names)
+        numbers = sorted({*found.times, found.sensor, found.quantity, *found.values} - {-1})
         names = [schema.names[k] for k in (found.sensor, found.quantity) if k >= 0]
         text = [name for name in names if pa.types.is_string(schema.field(name).type)]
         file = pq.ParquetFile(raw, read_dictionary=text)
@@ -60,6 +74,6 @@ class Parquet(Format):
 
     def _rows(self, batch: pa.RecordBatch) -> Rows:
         found = self._found
-        numbers = sorted({found.time, found.sensor, found.quantity, *found.values} - {-1})
+        numbers = sorted({*found.times, found.sensor, found.quantity, *found.values} - {-1})
         column = {number: batch.column(k) for k, number in enumerate(numbers)}
         return rows(found, column, self.options, self.wanted, self.file.path)

@@ -60,6 +60,21 @@ def gather(text: Bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> p
     return pa.Array.from_buffers(pa.binary(), len(starts), buffers)
 
 
+def joined(fields: Fields, slots: list[int]) -> tuple[Bytes, NDArray[np.int32], NDArray[np.int32]]:
+    """Text in which fields of a line, if they are several, stand together with a space between
+    them: it, and where each line's begin and end."""
+    if len(slots) == 1:
+        return fields.text, fields.starts[:, slots[0]].copy(), fields.ends[:, slots[0]].copy()
+    pieces = []
+    for slot in slots:
+        starts = np.maximum(fields.starts[:, slot], 0)
+        pieces.append(gather(fields.text, starts, np.maximum(fields.ends[:, slot], starts)))
+    _, offsets, data = pc.binary_join_element_wise(*pieces, b" ").buffers()
+    places = np.frombuffer(offsets, np.int32)[: len(fields.counts) + 1]
+    text = np.frombuffer(data, np.uint8) if data else np.zeros(1, np.uint8)
+    return text, places[:-1].copy(), places[1:].copy()
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gather(text, starts, offsets, data):
     for i in range(starts.size):

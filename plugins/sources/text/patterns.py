@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
 from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.plugins.sources.text.decimals import FINE, decimal
+from gapcast.plugins.sources.text.names import gather
 from gapcast.plugins.sources.text.split import Bytes
 from gapcast.plugins.sources.text.times import (
     DAY,
     DAY_LIMIT,
     LOCAL,
     NONE,
+    PLACED,
+    Ints,
     Parse,
     Times,
     days,
     iso,
     micros,
+    placed,
     to_utc,
 )
+
+EXCEL = "excel"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXCEL = -25_569 * DAY  # day 0 is 1899-12-30
+_HOUR_24 = r"([ T])24(:00(?::00(?:[.,]0+)?)?)"
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0}
 """Numbers since 1970 UTC, in microseconds each; a nanosecond is less than one."""
@@ -36,15 +52,101 @@ _HIGHEST = np.array([9999, 12, 31, 23, 59, 59, 99, 12], np.int64)
 
 
 def reader(written: str, zone: str = "UTC") -> Parse:
-    """The parser of times `written` as ``iso``, as a number (s, ms, us, ns) or by a pattern.
+    """The parser of times `written` as ``iso``, as a number (s, ms, us, ns), as Excel's days, or by
+    a pattern as for ``strptime``. Hour 24 is hour 0 of the next day.
 
     Raises ValueError if the pattern is none.
     """
-    if written == "iso":
-        return iso(zone)
     if written in UNITS:
         return _number(UNITS[written])
-    return _pattern(compiled(written), zone)
+    if written == EXCEL:
+        return _placed_in(zone, _excel)
+    if written == "iso":
+        return _with_hour_24(iso(zone), iso(), zone)
+    if _is_ours(written):
+        steps = compiled(written)
+        return _with_hour_24(_pattern(steps, zone), _pattern(steps, "UTC"), zone)
+    _check_strptime(written)
+    return _placed_in(zone, _strptime(written))
+
+
+def _is_ours(pattern: str) -> bool:
+    """Whether the kernel knows all that a pattern asks for."""
+    return {*re.findall(r"%(.)", pattern.replace("%%", ""))} <= {*DIRECTIVES}
+
+
+def _check_strptime(pattern: str) -> None:
+    moment = datetime(2024, 12, 31, 23, 58, 59, tzinfo=UTC)
+    try:
+        found = datetime.strptime(moment.strftime(pattern), pattern)
+    except (ValueError, re.error) as error:
+        raise ValueError(f"is no pattern that strptime knows: {error}") from None
+    if (found.year, found.month, found.day) != (2024, 12, 31):
+        raise ValueError("must be iso, s, ms, us, ns, excel or a pattern with year, month and day")
+
+
+Local = Callable[[pa.Array], tuple[Ints, NDArray[np.int8]]]
+"""Different texts to microseconds since 1970 and what kind of time they are."""
+
+
+def _placed_in(zone: str, read: Local) -> Parse:
+    """A parser that reads each different text once."""
+
+    def parse(text: Bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Times:
+        texts = gather(text, starts, ends).dictionary_encode()
+        times, kinds = read(texts.dictionary)
+        which = texts.indices.to_numpy()
+        return placed(times[which], kinds[which], zone)
+
+    return parse
+
+
+def _strptime(pattern: str) -> Local:
+    def read(texts: pa.Array) -> tuple[Ints, NDArray[np.int8]]:
+        times, kinds = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int8)
+        for i, text in enumerate(texts.to_pylist()):
+            with suppress(ValueError, OverflowError):
+                moment = datetime.strptime(text.decode(), pattern)
+                kinds[i] = LOCAL if moment.tzinfo is None else PLACED
+                since = moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH
+                times[i] = since // timedelta(microseconds=1)
+        return times, kinds
+
+    return read
+
+
+def _excel(texts: pa.Array) -> tuple[Ints, NDArray[np.int8]]:
+    times, kinds = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int8)
+    for i, text in enumerate(texts.to_pylist()):
+        with suppress(ValueError):
+            days = float(text)
+            if 0 < days < 2_958_466:  # the year 10000
+                times[i] = _EXCEL + round(days * 86_400_000) * 1000  # Excel shows milliseconds
+                kinds[i] = LOCAL
+    return times, kinds
+
+
+def _with_hour_24(parse: Parse, local: Parse, zone: str) -> Parse:
+    """`parse`, and for what it cannot read because of hour 24, the day after; `local`: the same in
+    UTC."""
+
+    def both(text: Bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Times:
+        times, good = parse(text, starts, ends)
+        bad = np.flatnonzero(~good & (ends > starts))
+        if len(bad):
+            texts = gather(text, starts[bad], ends[bad])
+            late = pc.match_substring_regex(texts, _HOUR_24).to_numpy(zero_copy_only=False)
+            if late.any():
+                bad, texts = bad[late], texts.filter(pa.array(late))
+                midnight = pc.replace_substring_regex(texts, _HOUR_24, r"\1" + "00" + r"\2")
+                _, offsets, data = midnight.buffers()
+                places = np.frombuffer(offsets, np.int32)[: len(midnight) + 1]
+                found, right = local(np.frombuffer(data, np.uint8), places[:-1], places[1:])
+                times[bad] = to_utc(found + DAY, zone) if zone != "UTC" else found + DAY
+                good[bad] = right
+        return times, good
+
+    return both
 
 
 def compiled(pattern: str) -> NDArray[np.int64]:

@@ -41,12 +41,12 @@ def iso(zone: str = "UTC") -> Parse:
         times = np.empty(len(starts), np.int64)
         kinds = np.empty(len(starts), np.int8)
         _iso(text, starts, ends, times, kinds)
-        return _placed(times, kinds, zone)
+        return placed(times, kinds, zone)
 
     return parse
 
 
-def _placed(times: Ints, kinds: NDArray[np.int8], zone: str) -> Times:
+def placed(times: Ints, kinds: NDArray[np.int8], zone: str) -> Times:
     """Turn the local times among `times` into UTC."""
     if zone != "UTC":
         local = kinds == LOCAL

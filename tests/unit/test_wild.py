@@ -1,0 +1,225 @@
+"""Files as people have them, and what is read of them with few keys."""
+
+from __future__ import annotations
+
+import bz2
+import logging
+import os
+
+import pytest
+
+from gapcast.engine.errors import SourceError
+from gapcast.plugins.sources.replay import ReplaySource
+
+
+def read(path, quantities=None, at_once=1000, **params):
+    """All readings as (time, sensor, quantity, value) and the dead letters, of all files."""
+    source = ReplaySource(ReplaySource.Params(path=str(path), **params))
+    source.open(quantities)
+    rows, letters = [], []
+    for name in source.partitions():
+        position, ended = None, False
+        while not ended:
+            piece = source.read(name, position, at_once)
+            position, ended = piece.position, piece.ended
+            rows += piece.readings.to_pylist()
+            letters += piece.dead_letters.to_pylist()
+    source.close()
+    return [
+        (f"{r['time']:%m-%d %H:%M}", r["sensor"], r["quantity"], r["value"]) for r in rows
+    ], letters
+
+
+def one(tmp_path, text, name="x.csv", **params):
+    """The rows of one file; none of it may be a dead letter."""
+    data = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / name).write_bytes(data)
+    rows, letters = read(tmp_path / name, **params)
+    assert letters == []
+    # However it is cut, and wherever reading goes on, the rows are the same.
+    assert read(tmp_path / name, at_once=1, **params) == (rows, [])
+    return rows
+
+
+TWO = [("03-01 00:00", "s", "t", 1.5), ("03-01 00:30", "s", "t", 2.5)]
+PLAIN = "time,sensor,quantity,value\n2024-03-01T00:00Z,s,t,1.5\n2024-03-01T00:30Z,s,t,2.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        (PLAIN, {}),
+        (PLAIN.replace(",", ";"), {}),
+        (PLAIN.replace(",", "\t"), {}),
+        (PLAIN.replace(",", "|"), {}),
+        (PLAIN.replace(",", ";").replace(".", ","), {"decimal": ","}),
+        (PLAIN.replace("\n", "\r\n"), {}),
+        (PLAIN.replace("\n", "\r"), {}),
+        ("\ufeff" + PLAIN, {}),
+        (PLAIN.encode("utf-16"), {}),
+        (PLAIN.encode("utf-16-le"), {}),
+        (PLAIN.encode("utf-16-be"), {}),
+        (bz2.compress(PLAIN.encode()), {}),
+        ("logger 7\nfirmware 1.2\n" + PLAIN, {"skip": 2}),
+        ("# a comment\n" + PLAIN.replace("\n2024", "\n# so\n2024"), {"comment": "#"}),
+        (PLAIN.replace("value\n", "value\n-,-,-,°C\n"), {"skip_after": 1}),
+        (PLAIN.split("\n", 1)[1], {"columns": ["time", "sensor", "quantity", "value"]}),
+        (PLAIN.replace("1.5", "1.5 °C").replace("2.5", "2.5°C"), {}),
+        (PLAIN.replace("1.5", "<1.5"), {}),
+        (PLAIN + PLAIN.split("\n", 1)[0] + "\n", {}),  # the header again
+        (PLAIN.replace("2024-03-01T00:00Z", "2024-02-29 24:00"), {}),
+        (PLAIN.replace("T", ",").replace("Z", "").replace("time", "d,t"), {"time": ["d", "t"]}),
+        (
+            PLAIN.replace("2024-03-01T00:00Z", "01-Mar-24 00:00").replace(
+                "2024-03-01T00:30Z", "01-Mar-24 00:30"
+            ),
+            {"time_format": "%d-%b-%y %H:%M"},
+        ),
+        (
+            PLAIN.replace("2024-03-01T00:00Z", "45352").replace(
+                "2024-03-01T00:30Z", "45352.0208333333"
+            ),
+            {"time_format": "excel"},
+        ),
+        (
+            PLAIN.replace("2024-03-01T00:00Z", "03/01/2024 12:00 AM").replace(
+                "2024-03-01T00:30Z", "03/01/2024 12:30 AM"
+            ),
+            {"time_format": "%m/%d/%Y %I:%M %p"},
+        ),
+        (
+            PLAIN.replace("00:00Z", "01:00:00.123+0100").replace("00:30Z", "00:30"),
+            {},
+        ),
+    ],
+)
+def test_the_same_two_readings_however_they_are_written(tmp_path, text, params):
+    rows = one(tmp_path, text, **params)
+    assert rows == TWO
+
+
+def test_thousands_and_decimal_commas(tmp_path):
+    text = "time;s\n2024-03-01;1.234.567,25\n2024-03-02;-1.000\n2024-03-03;0,5\n"
+    rows = one(tmp_path, text, decimal=",", thousands=".", wide=["s"])
+    assert [r[3] for r in rows] == [1234567.25, -1000.0, 0.5]
+
+
+def test_words_for_what_is_missing_are_told(tmp_path, caplog):
+    words = ["", "nan", "NA", "null", "---", "M", "unavailable", "-9999", "-9999.0", "N/A", "?"]
+    text = "time,s\n" + "".join(f"2024-03-{k + 1:02},{w}\n" for k, w in enumerate(words))
+    rows = one(tmp_path, text, wide=["s"])
+    assert [r[3] for r in rows] == [None] * len(words)
+    assert "'unavailable' is read as missing (source.missing)" in caplog.text
+    assert "'-9999' is read as missing" in caplog.text
+
+
+def test_the_words_can_be_said(tmp_path):
+    text = "time,s\n2024-03-01,gone\n2024-03-02,-1\n2024-03-03,-9999\n2024-03-04,---\n"
+    (tmp_path / "x.csv").write_text(text)
+    rows, letters = read(tmp_path / "x.csv", wide=["s"], missing=["gone", -1])
+    assert [r[3] for r in rows] == [None, None, -9999.0]
+    assert [(d["reason"], d["offset"]) for d in letters] == [("malformed field", 5)]
+
+
+@pytest.mark.parametrize("garbage", ["12x", "1.2.3", "ERR", "1,5", "0x10", "1 2", "5 10 m"])
+def test_garbage_is_no_unit(tmp_path, garbage):
+    (tmp_path / "x.csv").write_text(f'time;s\n2024-03-01;"{garbage}"\n')
+    rows, letters = read(tmp_path / "x.csv", wide=["s"])
+    assert rows == []
+    assert [d["raw"] for d in letters] == [garbage.encode()]
+
+
+def test_latin_1_is_told(tmp_path, caplog):
+    text = "time,Küche\n2024-03-01,20\n".encode("latin-1")
+    assert one(tmp_path, text, wide=["Küche"]) == [("03-01 00:00", "Küche", "Küche", 20.0)]
+    assert "x.csv is not UTF-8: read as cp1252 (source.encoding)" in caplog.text
+
+
+def test_a_table_without_the_columns_of_a_long_one_is_a_wide_one(tmp_path):
+    text = "time,t,rh\n2024-03-01,20,50\n"
+    assert one(tmp_path, text, name="roof.csv", quantities=["t"]) == [
+        ("03-01 00:00", "t", "t", 20.0)
+    ]
+
+
+def files(folder, **texts):
+    for name, text in texts.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".csv").write_text(text)
+
+
+def sensors(rows):
+    return sorted({r[1:3] for r in rows})
+
+
+SIMPLE = "time,temperature\n2024-03-01,20\n"
+
+
+def test_one_file_a_sensor(tmp_path):
+    files(tmp_path, cellar=SIMPLE, kitchen=SIMPLE, roof=SIMPLE)
+    rows, letters = read(tmp_path / "{sensor}.csv")
+    assert sensors(rows) == [(s, "temperature") for s in ("cellar", "kitchen", "roof")]
+    assert letters == []
+
+
+@pytest.mark.parametrize(
+    ("path", "folders"),
+    [
+        ("station={sensor}/**", {"station=A__x": SIMPLE, "station=B__y": SIMPLE}),
+        ("2024/{sensor}/*.csv", {"2024__A__x": SIMPLE, "2024__B__x": SIMPLE}),
+        ("{quantity}/{sensor}/*.csv", {"t__A__x": SIMPLE, "t__B__x": SIMPLE}),
+        ("**/{sensor}-[0-9].csv", {"t__A-1": SIMPLE, "u__v__B-2": SIMPLE}),
+    ],
+)
+def test_folders_say_sensors_and_quantities(tmp_path, path, folders):
+    files(tmp_path, **folders)
+    rows, _ = read(tmp_path / path)
+    quantity = "t" if "{quantity}" in path else "temperature"
+    assert sensors(rows) == [("A", quantity), ("B", quantity)]
+
+
+def test_files_of_whose_sensor_nothing_is_said_are_refused(tmp_path):
+    files(tmp_path, cellar=SIMPLE, roof=SIMPLE)
+    with pytest.raises(SourceError, match=r"have a column 'temperature'.*'data/\{sensor\}.csv'"):
+        read(tmp_path)
+    rows, _ = read(tmp_path, wide={"temperature": {"sensor": "house"}})
+    assert sensors(rows) == [("house", "temperature")]
+
+
+def test_what_is_named_is_read_and_what_is_passed_over_is_said(tmp_path, caplog):
+    files(tmp_path / "in", _a=PLAIN, b=PLAIN)
+    assert len(read(tmp_path / "in")[0]) == 2
+    assert "1 hidden files are not read, _a.csv the first" in caplog.text
+    caplog.clear()
+    assert len(read(tmp_path / "in" / "_*.csv")[0]) == 2
+    assert len(read(tmp_path / "in" / "_a.csv")[0]) == 2
+    assert caplog.text == ""
+
+
+def test_links_and_names_like_globs_are_read(tmp_path):
+    files(tmp_path / "real", **{"log [1]": PLAIN})
+    (tmp_path / "data").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "data" / "linked")
+    os.symlink(tmp_path / "data", tmp_path / "real" / "round")
+    assert len(read(tmp_path / "data")[0]) == 2
+    assert len(read(tmp_path / "real" / "log [1].csv")[0]) == 2
+
+
+def test_two_thousand_files_need_few_handles(tmp_path):
+    for k in range(2000):
+        (tmp_path / f"{k}.csv").write_text(PLAIN.replace("s,", f"{k},"))
+    before = len(os.listdir("/proc/self/fd"))
+    source = ReplaySource(ReplaySource.Params(path=str(tmp_path)))
+    source.open(None)
+    first = [source.read(name, None, 1) for name in source.partitions()]
+    assert len(os.listdir("/proc/self/fd")) - before < 300
+    for name, read in zip(source.partitions(), first, strict=True):
+        (row,) = source.read(name, read.position, 1).readings.to_pylist()
+        assert row["value"] == 2.5
+    source.close()
+
+
+@pytest.fixture(autouse=True)
+def _logged(caplog):
+    caplog.set_level(logging.WARNING, "gapcast")
