@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection, Iterable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,13 +19,19 @@ from gapcast.engine.units import Speed
 from gapcast.plugins.sources.cursor import Cursor
 from gapcast.plugins.sources.files import File, find
 from gapcast.plugins.sources.formats import guess, load
+from gapcast.plugins.sources.formats.chunk import Order
 from gapcast.plugins.sources.formats.csv import CsvOptions
 from gapcast.plugins.sources.formats.format import Format
+from gapcast.plugins.sources.formats.ordered import Ordered
 from gapcast.plugins.sources.pace import Pace
+
+log = logging.getLogger("gapcast.files")
 
 _BYTES = 1 << 26
 _OPEN = 256
 """So many files are open at most; that which has not been read for longest is closed."""
+_LOOK = 200_000
+"""Readings of a file that are looked at to see whether it is in order of time."""
 _LEAST, _MOST = 1 << 16, 1 << 20
 """Bytes held of all open files together, and the bounds of what is read of each at once."""
 
@@ -38,10 +46,15 @@ class ReplayParams(CsvOptions):
     )
     format: str | None = Field(
         default=None,
-        description="csv, intel-lab, intel-lab-conv, parquet or my.module:MyFormat. Default: told "
-        "by the file's name, where it can be.",
+        description="csv, influx-csv, intel-lab, intel-lab-conv, parquet, toa5 or "
+        "my.module:MyFormat. Default: told by the file's name, where it can be.",
     )
     speed: Speed = Field(default=math.inf, description="max, or 60x: sixty times as recorded.")
+    order: Literal["time", "as-is"] | None = Field(
+        default=None,
+        description="time: each file is sorted by time before it is read; as-is: none is. Default: "
+        "those are in which more than 1 % of the readings are earlier than one before them.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Keys of a format that is not built in."
     )
@@ -73,7 +86,8 @@ class ReplaySource(Source):
     """Files, each a partition under its name, sorted by name with numbers by their value.
 
     A position is ``{line, skip}``, and for text ``byte``: the decompressed bytes before that line.
-    Going on from one in a gzip or zstd file decompresses all before it again.
+    Going on from one in a compressed file decompresses all before it again. In a file that is
+    sorted by time, `line` counts readings; going on sorts it again.
     """
 
     Params = ReplayParams
@@ -87,6 +101,7 @@ class ReplaySource(Source):
         self._size = min(_MOST, max(_LEAST, _BYTES // min(_OPEN, len(self._files))))
         self._pace = None if math.isinf(self.params.speed) else Pace(self.params.speed)
         self._cursors: dict[str, Cursor] = {}
+        self._in_order: dict[str, bool] = {}
         self._check_sensors()
 
     def _check_sensors(self) -> None:
@@ -112,7 +127,9 @@ class ReplaySource(Source):
         found: set[Series] = set()
         unused = Unused()
         for file in self._files.values():
-            found |= self._reader(file).series(unused)
+            order = Order()
+            found |= self._reader(file).series(unused, order)
+            self._note(file, order)
         if unused.kinds and not found:
             raise SourceError("\n  ".join(["no reading can be used:", *map(str, unused.kinds[:5])]))
         return sorted(found)
@@ -121,7 +138,7 @@ class ReplaySource(Source):
         """See `Source.read`."""
         cursor = self._cursors.pop(partition, None)
         if cursor is None:
-            cursor = Cursor(self._reader(self._files[partition]), self._pace)
+            cursor = Cursor(self._ordered(self._files[partition]), self._pace)
         self._cursors[partition] = cursor  # now the last one used
         if len(self._cursors) > _OPEN:
             self._cursors.pop(next(iter(self._cursors))).close()
@@ -135,6 +152,29 @@ class ReplaySource(Source):
         for cursor in self._cursors.values():
             cursor.close()
         self._cursors.clear()
+
+    def _ordered(self, file: File) -> Format:
+        """The reader of a file, in order of time if that is asked for, or seems to be needed."""
+        reader = self._reader(file)
+        if self.params.order is None and file.name not in self._in_order:
+            order = Order()
+            with suppress(SourceError):  # what is damaged later is met when it is read
+                for piece in reader.chunks(None):
+                    order.add(piece.readings)
+                    if order.seen >= _LOOK:
+                        break
+            self._note(file, order)
+        as_is = self.params.order == "as-is" or self._in_order.get(file.name, False)
+        return reader if as_is else Ordered(reader)
+
+    def _note(self, file: File, order: Order) -> None:
+        """Remember, and say, whether a file has been found to be in order."""
+        self._in_order[file.name] = order.kept
+        if not order.kept and self.params.order is None:
+            log.warning(
+                "%s is not in order of time: it is sorted before it is read (source.order: as-is "
+                "leaves it)", file.path,
+            )  # fmt: skip
 
     def _reader(self, file: File) -> Format:
         name = self.params.format or guess(file.path)

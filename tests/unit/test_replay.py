@@ -220,7 +220,7 @@ def test_blocks_cut_anywhere_give_the_same(tmp_path_factory, lines, limit, size)
     while not pieces or not pieces[-1].ended:
         pieces.append(cursor.read(position, limit))
         position = pieces[-1].position
-    assert content(pieces) == content(reads(opened(str(path)), "data"))
+    assert content(pieces) == content(reads(opened(str(path), order="as-is"), "data"))
 
 
 # --- damage ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import bz2
 import logging
 import os
 
+import numpy as np
 import pytest
 
 from gapcast.engine.errors import SourceError
@@ -223,3 +224,107 @@ def test_two_thousand_files_need_few_handles(tmp_path):
 @pytest.fixture(autouse=True)
 def _logged(caplog):
     caplog.set_level(logging.WARNING, "gapcast")
+
+
+def shuffled(days, by):
+    """Lines of two sensors' half-hourly readings in some order, and the readings in order."""
+    rows = [(k, s) for k in range(48 * days) for s in "ab"]
+    time = "2024-03-{:02}T{:02}:{:02}Z".format
+    lines = [f"{time(1 + k // 48, k // 2 % 24, 30 * (k % 2))},{s},t,{k}" for k, s in rows]
+    text = "time,sensor,quantity,value\n" + "\n".join(lines[i] for i in by(rows)) + "\n"
+    return text, rows
+
+
+def by_sensor(rows):
+    return sorted(range(len(rows)), key=lambda i: (rows[i][1], rows[i][0]))
+
+
+def newest_first(rows):
+    return range(len(rows) - 1, -1, -1)
+
+
+def at_random(rows):
+    return np.random.default_rng(1).permutation(len(rows))
+
+
+def month_after_month_upside_down(rows):
+    half = len(rows) // 2
+    return [*range(half - 1, -1, -1), *range(len(rows) - 1, half - 1, -1)]
+
+
+@pytest.mark.parametrize("by", [by_sensor, newest_first, at_random, month_after_month_upside_down])
+@pytest.mark.parametrize("piece", [50, 1000])
+def test_a_file_in_another_order_is_sorted_and_told(tmp_path, caplog, monkeypatch, by, piece):
+    monkeypatch.setattr("gapcast.plugins.sources.formats.ordered.PIECE", piece)
+    monkeypatch.setattr("gapcast.plugins.sources.formats.ordered._BATCH", 7)
+    text, rows = shuffled(4, by)
+    found = one(tmp_path, text)
+    assert [(r[1], r[3]) for r in found if r[1] == "a"] == [("a", k) for k, s in rows if s == "a"]
+    times = [r[0] for r in found]
+    assert times == sorted(times)
+    assert "x.csv is not in order of time: it is sorted" in caplog.text
+    caplog.clear()
+    assert one(tmp_path, text, order="time") == found
+    unsorted = one(tmp_path, text, order="as-is")
+    assert unsorted != found
+    assert sorted(unsorted) == sorted(found)
+    assert caplog.text == ""
+
+
+def test_a_sorted_file_keeps_its_dead_letters_and_its_lines(tmp_path):
+    text, _ = shuffled(4, newest_first)
+    lines = text.splitlines()
+    lines[100:100] = ["oops,a,t,1", "2024-03-01T00:00Z,a,t,x"]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    for at_once in (1, 10, 1000):
+        rows, letters = read(tmp_path / "x.csv", at_once=at_once)
+        assert len(rows) == 2 * 48 * 4
+        assert [(d["reason"], d["offset"]) for d in letters] == [
+            ("malformed time", 101),
+            ("malformed field", 102),
+        ]
+
+
+def test_a_file_in_order_but_for_a_few_readings_is_left(tmp_path, caplog):
+    text, rows = shuffled(4, lambda rows: [1, 0, *range(2, len(rows))])
+    assert len(one(tmp_path, text)) == len(rows)
+    assert caplog.text == ""
+
+
+TOA5 = """"TOA5","Ridge","CR1000","12345","CR1000.Std.32","CPU:ridge.CR1","1234","Hourly"
+"TIMESTAMP","RECORD","AirTC_Avg","RH"
+"TS","RN","Deg C","%"
+"","","Avg","Smp"
+"2024-03-01 00:00:00",1,1.5,80.1
+"2024-03-01 00:30:00",2,2.5,"NAN"
+"""
+
+
+def test_toa5_needs_no_key_but_its_name(tmp_path):
+    rows = one(tmp_path, TOA5, "Ridge.dat", format="toa5", quantities=["AirTC_Avg", "RH"])
+    assert rows == [
+        ("03-01 00:00", "Ridge", "AirTC_Avg", 1.5),
+        ("03-01 00:00", "Ridge", "RH", 80.1),
+        ("03-01 00:30", "Ridge", "AirTC_Avg", 2.5),
+        ("03-01 00:30", "Ridge", "RH", None),
+    ]
+
+
+INFLUX = """#group,false,false,false,false,true,true,true
+#datatype,string,long,dateTime:RFC3339,double,string,string,string
+#default,_result,,,,,,
+,result,table,_time,_value,_field,_measurement,room
+,,0,2024-03-01T00:00:00Z,1.5,t,climate,s
+,,0,2024-03-01T00:30:00Z,2.5,t,climate,s
+
+#group,false,false,false,false,true,true,true
+#datatype,string,long,dateTime:RFC3339,double,string,string,string
+#default,_result,,,,,,
+,result,table,_time,_value,_field,_measurement,room
+,,1,2024-03-01T01:00:00Z,3.5,t,climate,r
+"""
+
+
+def test_annotated_csv_of_influxdb(tmp_path):
+    rows = one(tmp_path, INFLUX, format="influx-csv", sensor="room")
+    assert rows == [*TWO, ("03-01 01:00", "r", "t", 3.5)]

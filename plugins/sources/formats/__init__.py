@@ -10,9 +10,11 @@ from gapcast.plugins.sources.formats.format import Format
 
 FORMATS = {
     "csv": "gapcast.plugins.sources.formats.csv:Csv",
+    "influx-csv": "gapcast.plugins.sources.formats.influx_csv:InfluxCsv",
     "intel-lab": "gapcast.plugins.sources.formats.intel_lab:IntelLab",
     "intel-lab-conv": "gapcast.plugins.sources.formats.intel_lab_conv:IntelLabConv",
     "parquet": "gapcast.plugins.sources.formats.parquet:Parquet",
+    "toa5": "gapcast.plugins.sources.formats.toa5:Toa5",
 }
 
 _ENDINGS = {

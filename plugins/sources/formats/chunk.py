@@ -81,3 +81,34 @@ class Chunk:
             dead_letters=self.dead_letters.slice(c, d - c),
             position=self.position(stop),
         )
+
+
+DISORDER = 0.01
+"""A file is out of order when more than this share of its readings are earlier than one before."""
+
+
+class Order:
+    """Sees readings pass by, and how many are earlier than one before them."""
+
+    def __init__(self) -> None:
+        self._latest = np.iinfo(np.int64).min
+        self._seen = self._behind = 0
+
+    def add(self, readings: pa.RecordBatch) -> None:
+        """Look at the next readings."""
+        times = readings["time"].cast(pa.int64()).to_numpy()
+        if len(times):
+            latest = np.maximum(np.maximum.accumulate(times), self._latest)
+            self._behind += int((times < latest).sum())
+            self._seen += len(times)
+            self._latest = int(latest[-1])
+
+    @property
+    def seen(self) -> int:
+        """How many readings there were."""
+        return self._seen
+
+    @property
+    def kept(self) -> bool:
+        """Whether they come in order of time, but for a few."""
+        return self._behind <= DISORDER * self._seen

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import Annotated
 
 import numpy as np
@@ -127,13 +127,16 @@ class Csv(TextFormat):
         self._columns = columns or []
         self._width = len(self._columns)
         if self._columns:
-            self._table = table(
-                options, self._columns, self.quantities, self.file.path, self.file.said
-            )
+            said = self.said(head)
+            self._table = table(options, self._columns, self.quantities, self.file.path, said)
         self._parse_times = reader(options.time_format, options.timezone)
         missing = None if options.missing is None else [str(text) for text in options.missing]
         self._cells = Cells(options.decimal, options.thousands, missing)
         return min(at + options.skip_after, len(lines))
+
+    def said(self, head: list[bytes]) -> Mapping[str, str]:
+        """The sensor and the quantity of all rows, where they are known. Default: by the path."""
+        return self.file.said
 
     def _sniffed(self, line: str) -> str:
         """The delimiter under which a header has a column of the time, else the most columns."""

@@ -19,7 +19,7 @@ from gapcast.engine.output.unused import Unused
 from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.files import File
-from gapcast.plugins.sources.formats.chunk import Chunk
+from gapcast.plugins.sources.formats.chunk import Chunk, Order
 from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, too_long
 from gapcast.plugins.sources.text.blocks import Block, Blocks
 from gapcast.plugins.sources.text.encodings import Transcoded, old_line_ends, sniffed
@@ -55,11 +55,12 @@ class Format(ABC):
         read; a record that cannot be understood is a dead letter.
         """
 
-    def series(self, unused: Unused) -> set[Series]:
-        """The series in the file, all of which is read. `unused` is given its dead letters."""
+    def series(self, unused: Unused, order: Order) -> set[Series]:
+        """The series in the file, all of which is read; `unused` and `order` see it pass by."""
         found: set[Series] = set()
         for piece in self.chunks(None):
             unused.add(piece.dead_letters)
+            order.add(piece.readings)
             sensor, quantity = piece.readings["sensor"], piece.readings["quantity"]
             of = len(quantity.dictionary)
             pairs = sensor.indices.to_numpy().astype(np.int64) * of + quantity.indices.to_numpy()
