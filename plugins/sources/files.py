@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ log = logging.getLogger("gapcast.files")
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _PIECE = 1 << 20
+_HEAD = 4096
+"""Bytes by which a file is known again."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,31 @@ class File:
             raise self.unreadable(error) from error
         return stream
 
+    def fingerprint(self) -> dict[str, int]:
+        """What shows later whether it still is the file that it is now: how it begins."""
+        with self.open() as raw:
+            return _fingerprint(raw, _HEAD)
+
+    def check(self, fingerprint: Mapping[str, int], line: int) -> None:
+        """Raise SourceError if it is not the file of which this is the `fingerprint`."""
+        with self.open() as raw:
+            now = _fingerprint(raw, fingerprint["head"])
+        if now["crc"] != fingerprint["crc"] or now["size"] < fingerprint["size"]:
+            how = "begins differently" if now["crc"] != fingerprint["crc"] else "is shorter"
+            raise SourceError(
+                f"{self.path}: is not the file any more that was read up to line {line}, it {how}: "
+                "bring that one back, or begin a new run"
+            )
+
     def unreadable(self, error: Exception) -> SourceError:
         """The error to raise when the file cannot be read, or not to its end."""
         cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return SourceError(f"{self.path}: cannot be read: {cause}")
+
+
+def _fingerprint(raw: Any, length: int) -> dict[str, int]:
+    head = raw.read(length)
+    return {"head": len(head), "crc": zlib.crc32(head), "size": raw.seek(0, os.SEEK_END)}
 
 
 def find(paths: Iterable[str]) -> list[File]:

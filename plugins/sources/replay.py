@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -85,9 +86,10 @@ class ReplayParams(CsvOptions):
 class ReplaySource(Source):
     """Files, each a partition under its name, sorted by name with numbers by their value.
 
-    A position is ``{line, skip}``, and for text ``byte``: the decompressed bytes before that line.
-    Going on from one in a compressed file decompresses all before it again. In a file that is
-    sorted by time, `line` counts readings; going on sorts it again.
+    A position is ``{line, skip, file}``, and for text ``byte``: the decompressed bytes before that
+    line. `file` is how the file begins: one that is another by then is not read on (SourceError).
+    Going on in a compressed file decompresses all before it again. In a file that is sorted by
+    time, `line` counts readings; going on sorts it again.
     """
 
     Params = ReplayParams
@@ -136,16 +138,21 @@ class ReplaySource(Source):
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""
+        file = self._files[partition]
+        known = position["file"] if position else file.fingerprint()
         cursor = self._cursors.pop(partition, None)
         if cursor is None:
-            cursor = Cursor(self._ordered(self._files[partition]), self._pace)
+            if position:
+                file.check(known, position["line"])
+            cursor = Cursor(self._ordered(file), self._pace)
         self._cursors[partition] = cursor  # now the last one used
         if len(self._cursors) > _OPEN:
             self._cursors.pop(next(iter(self._cursors))).close()
-        read = cursor.read(position, limit)
+        place = None if position is None else {k: v for k, v in position.items() if k != "file"}
+        read = cursor.read(place, limit)
         if read.ended:
             self._cursors.pop(partition).close()
-        return read
+        return replace(read, position=read.position | {"file": known})
 
     def close(self) -> None:
         """See `Source.close`."""

@@ -328,3 +328,44 @@ INFLUX = """#group,false,false,false,false,true,true,true
 def test_annotated_csv_of_influxdb(tmp_path):
     rows = one(tmp_path, INFLUX, format="influx-csv", sensor="room")
     assert rows == [*TWO, ("03-01 01:00", "r", "t", 3.5)]
+
+
+def begun(tmp_path, text):
+    """The position after the first reading of a file."""
+    (tmp_path / "x.csv").write_text(text)
+    source = ReplaySource(ReplaySource.Params(path=str(tmp_path / "x.csv")))
+    source.open(None)
+    position = source.read("x.csv", None, 1).position
+    source.close()
+    return position
+
+
+def gone_on(tmp_path, position):
+    source = ReplaySource(ReplaySource.Params(path=str(tmp_path / "x.csv")))
+    source.open(None)
+    return source.read("x.csv", position, 1000).readings.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("later", "how"),
+    [(PLAIN.replace("1.5", "1.6"), "begins differently"), (PLAIN[:-20], "begins differently")],
+)
+def test_a_file_rewritten_meanwhile_is_not_read_on(tmp_path, later, how):
+    position = begun(tmp_path, PLAIN)
+    (tmp_path / "x.csv").write_text(later)
+    with pytest.raises(SourceError, match=f"x.csv: is not the file any more .* line 3, it {how}"):
+        gone_on(tmp_path, position)
+
+
+def test_a_long_file_that_is_cut_is_not_read_on(tmp_path):
+    long = PLAIN + PLAIN.split("\n", 1)[1] * 200
+    position = begun(tmp_path, long)
+    (tmp_path / "x.csv").write_text(long[:5000])
+    with pytest.raises(SourceError, match="it is shorter"):
+        gone_on(tmp_path, position)
+
+
+def test_a_file_that_has_grown_is_read_on(tmp_path):
+    position = begun(tmp_path, PLAIN)
+    (tmp_path / "x.csv").write_text(PLAIN + "2024-03-01T01:00Z,s,t,3.5\n")
+    assert [r["value"] for r in gone_on(tmp_path, position)] == [2.5, 3.5]
