@@ -30,7 +30,6 @@ _WAIT = 0.2
 _KEEPALIVE = 60
 _DENIED = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
 """Reasons that calling again does not mend: version, client id, password, rights, banned, method"""
-_TAKEN_OVER = 0x8E
 
 
 class _Lost(Exception):
@@ -57,11 +56,11 @@ class Session:
         self._topic, self._retained = topic, retained
         self._journal, self._room = journal, room
         self._expected = journal.end > 0
+        self._id = connection.client or "made for the spool"
         self._held: list[tuple[int, int, Message]] = []  # message id, QoS
         self._bytes = 0
         self._answer: Any = None
         self._reason = ""
-        self._taken_over = False
         self._well = time.monotonic()
         self._up = threading.Event()
         self._stopping = threading.Event()
@@ -118,19 +117,25 @@ class Session:
         patience = self._connection.patience / MICROSECONDS["s"]
         pause, longest = PAUSES
         while not self._stopping.is_set():
+            stood = None
             try:
                 self._call()
-                pause = PAUSES[0]
+                stood = time.monotonic()
                 self._serve()
-                continue
+                return
             except _Lost as lost:
                 self._reason = str(lost)
-            away = time.monotonic() - self._well
-            if away > patience:
+            now = time.monotonic()
+            if now - self._well > patience:
                 raise SourceError(
-                    f"{self._connection.broker} has been away for {away:.0f} s: {self._reason}; "
-                    "go on with --resume when it is back"
+                    f"{self._connection.broker} has been away for {now - self._well:.0f} s: "
+                    f"{self._reason}; go on with --resume when it is back"
                 )
+            if stood is not None and now - stood > longest:
+                pause = PAUSES[0]
+            elif stood is not None:
+                self._reason += f" {now - stood:.1f} s after it was made; is there another client "
+                self._reason += f"of the id {self._id!r}?"
             log.warning("%s: %s; calling again in %g s",
                         self._connection.broker, self._reason, pause)  # fmt: skip
             self._stopping.wait(pause)
@@ -141,14 +146,17 @@ class Session:
         # What was not acknowledged comes again; QoS 0 is never acknowledged.
         self._held = [one for one in self._held if one[1] == 0]
         self._bytes = sum(len(m.payload) for *_, m in self._held)
+        self._answer, self._reason = None, ""
+        problem: Exception | None = None
         try:
-            self._answer, self._reason = None, ""
             self._client.connect(*self._connection.address, _KEEPALIVE, clean_start=False,
                                  properties=self._properties())  # fmt: skip
         except ssl.SSLError as error:
-            raise SourceError(f"{self._connection.broker}: {error.strerror or error}") from None
+            problem = SourceError(f"{self._connection.broker}: {error.strerror or error}")
         except OSError as error:
-            raise _Lost(error.strerror or str(error)) from None
+            problem = _Lost(error.strerror or str(error))
+        if problem:  # here, where nothing holds on to the client's socket any more
+            raise problem
         self._await("connect")
         self._answer = None
         self._client.subscribe(self._topic, options=self._options())
@@ -163,7 +171,11 @@ class Session:
         while self._answer is None:
             if self._stopping.is_set() or time.monotonic() > until:
                 raise _Lost(f"no answer to our request to {what}")
-            self._turn(_WAIT)
+            try:
+                self._turn(_WAIT)
+            except _Lost:
+                if self._answer is None:  # a broker that says no hangs up
+                    raise
         if self._answer.is_failure:
             words = f"the broker does not let us {what}: {self._answer}"
             if self._answer.value in _DENIED or "subscribe" in what:
@@ -175,12 +187,7 @@ class Session:
         if code := self._client.loop(seconds):
             from paho.mqtt.client import error_string
 
-            if self._taken_over:
-                raise SourceError(
-                    f"{self._connection.broker}: another client has taken over our session; give "
-                    "each run a `client` and a `spool` of its own"
-                )
-            raise _Lost(self._reason or error_string(code))
+            raise _Lost(self._reason or error_string(code).rstrip("."))
 
     def _serve(self) -> None:
         """Take what comes, until the connection is lost or we are to stop."""
@@ -240,8 +247,7 @@ class Session:
 
     def _disconnected(self, _: Any, __: Any, flags: Any, code: Any, ___: Any) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._reason = f"the broker ended the connection: {code}"
-            self._taken_over = code.value == _TAKEN_OVER
+            self._reason = f"the broker ended the connection ({code})"
 
     def _received(self, _: Any, __: Any, message: Any) -> None:
         if message.retain and not self._retained:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from zlib import crc32
 
 import paho.mqtt.client as paho
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from gapcast.plugins.sources.mqtt import MqttSource
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = itertools.count()
+GAPCAST = Path(sys.executable).with_name("gapcast")
 PASSWORD = "s3cret-of-the-test"
 MADE: list[MqttSource] = []
 HERE: list[Mosquitto] = []
@@ -141,13 +141,12 @@ def soon(request, monkeypatch):
 
 def spooled(folder, topic, lots, **params):
     """A source, not opened, in whose spool these (topic, payload) are."""
-    root = f"kit-{crc32(str(folder).encode())}"
-    where = {"broker": HERE[0].address, "spool": folder / "spool", "topic": f"{root}/{topic}"}
+    where = {"broker": HERE[0].address, "spool": folder / "spool", "topic": f"kit/{topic}"}
     made = Closed.Params(**where, **params)
     if not (folder / "spool").exists():
         source = Closed(made)
         source.open(None)
-        publish(HERE[0], [(f"{root}/{t}", p) for t, p in lots])
+        publish(HERE[0], [(f"kit/{t}", p) for t, p in lots])
         stored, position = 0, None
         while stored < len(lots):
             read = source.read(source.partitions()[0], position, 1)
@@ -339,12 +338,11 @@ def test_a_spool_that_was_replaced(broker, tmp_path):
         topic.source().read(topic.params["topic"], position, 1)
 
 
-def test_two_clients_of_one_name(broker, tmp_path):
+def test_two_clients_of_one_name_call_ever_less_often(broker, tmp_path, caplog):
     topic = Topic(broker, tmp_path, client="gapcast-of-the-test")
-    first = topic.source()
+    topic.source()
     topic.source(spool=tmp_path / "other")
-    with pytest.raises(SourceError, match="another client has taken over our session"):
-        take(first, 1)
+    until(lambda: "another client of the id 'gapcast-of-the-test'?; calling again in 2 s" in caplog.text)
 
 
 # Who is let in
@@ -401,6 +399,8 @@ def encrypted(folder, files, name, *settings):
     return Mosquitto(folder / name, f"cafile {files}/ca.pem", *keys, *settings)
 
 
+# paho leaves a connection to be collected whose handshake fails.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_encryption(authorities, tmp_path):
     ca, stranger = {"ca": authorities / "ca.pem"}, {"ca": authorities / "stranger.pem"}
     with encrypted(tmp_path, authorities, "good") as good:
@@ -432,8 +432,8 @@ START = 1_078_099_200
 def config(topic, spool):
     return {
         "name": "mqtt",
-        "source": topic.params | {"spool": str(spool), "format": "json", "time": "ts",
-                                  "time_format": "s"},
+        "source": topic.params
+        | {"type": "mqtt", "spool": str(spool), "format": "json", "time": "ts", "time_format": "s"},
         "network": {"sensors": ["a", "b"]},
         "grid": {"interval": "1min"},
         "targets": {"sensors": "all", "quantities": ["temperature"]},
@@ -446,7 +446,7 @@ class Life:
     """A process that runs a config."""
 
     def __init__(self, path, run_dir, *more):
-        command = [sys.executable, "-m", "gapcast.engine.cli", "run", path, "--run-dir", run_dir]
+        command = [GAPCAST, "run", path, "--run-dir", run_dir]
         self.run_dir = run_dir
         self.process = subprocess.Popen([*map(str, command), *more], cwd=ROOT)
 
