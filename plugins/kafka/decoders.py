@@ -104,9 +104,7 @@ class Columns:
         self.options = options
         self.quantities = quantities
         self.key, self.time, self.quantity = key, time, quantity
-        self.beside = (
-            [options.sensor] * key + [options.quantity] * quantity + [options.time] * time
-        )
+        self.beside = [options.sensor] * key + [options.quantity] * quantity + [options.time] * time
 
     def found(self, columns: Sequence[str], where: str) -> tuple[list[str], Table]:
         """All the columns that there are, and those that are read. Raises SourceError."""

@@ -18,6 +18,7 @@ import struct
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 from uuid import uuid4
@@ -157,7 +158,7 @@ class Journal:
             file.seek(start - part)
             found = self._records(file, most)
             if part != parts[-1]:
-                if not found.records and start < part + size:
+                if not found.records:
                     raise self._damaged(part, start - part)
                 return [(start + p, m) for p, m in found.records], start + found.end
             if not found.whole:
@@ -180,8 +181,9 @@ class Journal:
         where = f"spool {self.folder}"
         if parts and start < parts[0]:
             return SourceError(
-                f"{where} begins at {parts[0]} now: the messages from {start} on were removed after "
-                "`retain`, so the run cannot go on from there; start a new run in another --run-dir"
+                f"{where} begins at {parts[0]} now: the messages from {start} on were removed "
+                "after `retain`, so the run cannot go on from there; start a new run in another "
+                "--run-dir"
             )
         return SourceError(
             f"{where} ends at {end}, before {start}: some of it was lost or removed by hand; "
@@ -191,14 +193,15 @@ class Journal:
     def _damaged(self, part: int, byte: int) -> SourceError:
         path = self.path(part)
         return SourceError(
-            f"{path} is damaged at byte {byte}: restore it from a copy; or give up what follows in "
-            f"it with `truncate -s {byte} {path}` if it is the last part, and start a new run"
+            f"{path} is damaged at byte {byte}, or the part after it is missing: restore it from a "
+            f"copy; or, if it is the last part, give up what follows with `truncate -s {byte} "
+            f"{path}`, and start a new run"
         )
 
     def forget(self, before: int, age: float) -> None:
         """Remove parts that end at or before an address and have not changed for `age` seconds."""
         parts = self.parts()
-        for part, after in zip(parts, parts[1:], strict=False):
+        for part, after in pairwise(parts):
             path = self.path(part)
             if after > before or time.time() - path.stat().st_mtime < age:
                 return

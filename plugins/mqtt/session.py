@@ -191,8 +191,12 @@ class Session:
 
     def _serve(self) -> None:
         """Take what comes, until the connection is lost or we are to stop."""
+        waiting = False
         while not self._stopping.is_set():
             before, room = len(self._held), self._room()
+            if not room and not waiting:
+                log.info("the run is behind: no more is taken from the broker for now")
+            waiting = not room
             if self._full:
                 self._stopping.wait(0 if room else _WAIT)
             else:
@@ -234,8 +238,8 @@ class Session:
         if not code.is_failure:
             if self._expected and not flags.session_present:
                 log.warning(
-                    "%s: the broker does not know us any more: what was published while nobody "
-                    "was connected is lost (see the key `session`)", self._connection.broker,
+                    "%s: the broker does not know us any more: what was published while we "
+                    "were away is lost (see the key `session`)", self._connection.broker,
                 )  # fmt: skip
             self._expected = True
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.source import Position, Read, Source
-from gapcast.engine.units import MICROSECONDS, Duration, Size, expecting
+from gapcast.engine.units import MICROSECONDS, Duration, Size
 from gapcast.plugins.kafka.decoders import Columns
 from gapcast.plugins.kafka.json_values import JsonObjects
 from gapcast.plugins.mqtt.connection import Connection

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -233,7 +235,7 @@ def test_a_broker_that_is_killed_and_forgets_us(own, tmp_path, caplog):
     topic = Topic(own, tmp_path)
     source = topic.source()
     topic.send(range(5))
-    values, _, position = take(source, 5)
+    position = take(source, 5)[2]
     own.kill()
     own.start()
     until(lambda: "the broker does not know us any more" in caplog.text)
@@ -280,8 +282,31 @@ def test_poison_is_a_dead_letter_with_its_place(broker, tmp_path):
     assert values == [1.0, 2.0, 3.0]
     assert [d["reason"] for d in dead] == ["not a number"] * 2
     first = dead[0]
-    assert (first["partition"], first["sensor"], first["raw"]) == (topic.params["topic"], "a", b"on")
+    assert (first["partition"], first["sensor"], first["raw"]) == (
+        topic.params["topic"],
+        "a",
+        b"on",
+    )
     assert source.read(source.partitions()[0], None, 1).position["offset"] == first["offset"]
+
+
+def test_what_cannot_be_stored_is_not_acknowledged(broker, tmp_path, monkeypatch):
+    topic = Topic(broker, tmp_path)
+    source = topic.source()
+
+    spool = Path(topic.params["spool"])
+
+    def full(_):
+        os.truncate(spool / f"{0:020d}.part", 0)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", full)
+        topic.send(range(5))
+        with pytest.raises(SourceError, match="No space left on device"):
+            take(source, 6)
+        source.close()
+    assert take(topic.source(), 5)[0] == list(map(float, range(5)))
 
 
 def test_no_more_is_taken_than_may_wait(broker, tmp_path):
@@ -342,7 +367,11 @@ def test_two_clients_of_one_name_call_ever_less_often(broker, tmp_path, caplog):
     topic = Topic(broker, tmp_path, client="gapcast-of-the-test")
     topic.source()
     topic.source(spool=tmp_path / "other")
-    until(lambda: "another client of the id 'gapcast-of-the-test'?; calling again in 2 s" in caplog.text)
+    until(
+        lambda: (
+            "another client of the id 'gapcast-of-the-test'?; calling again in 2 s" in caplog.text
+        )
+    )
 
 
 # Who is let in
@@ -366,9 +395,7 @@ def test_what_does_not_answer(tmp_path):
 def test_only_who_is_known_is_let_in(tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     (tmp_path / "users").touch(0o600)
-    subprocess.run(
-        ["mosquitto_passwd", "-b", tmp_path / "users", "gapcast", PASSWORD], check=True
-    )
+    subprocess.run(["mosquitto_passwd", "-b", tmp_path / "users", "gapcast", PASSWORD], check=True)
     users = f"password_file {tmp_path}/users"
     with Mosquitto(tmp_path / "mosquitto", users, anonymous=False) as guarded:
         topic = Topic(guarded, tmp_path)
@@ -395,7 +422,9 @@ def authorities(tmp_path_factory):
 
 
 def encrypted(folder, files, name, *settings):
-    keys = (f"{what} {files}/{name}.{end}" for what, end in (("certfile", "pem"), ("keyfile", "key")))
+    keys = (
+        f"{what} {files}/{name}.{end}" for what, end in (("certfile", "pem"), ("keyfile", "key"))
+    )
     return Mosquitto(folder / name, f"cafile {files}/ca.pem", *keys, *settings)
 
 

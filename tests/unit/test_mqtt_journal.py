@@ -125,6 +125,10 @@ def test_damage_in_a_part_that_others_follow(tmp_path, small_parts):
     os.truncate(first, first.stat().st_size - 1)
     with pytest.raises(SourceError, match=f"{first} is damaged"):
         everything(journal)
+    again = written(tmp_path / "again", SOME)
+    again.path(again.parts()[1]).unlink()
+    with pytest.raises(SourceError, match="or the part after it is missing"):
+        everything(again)
 
 
 def test_positions_that_are_not_there(tmp_path, small_parts):
@@ -204,6 +208,6 @@ def test_a_folder_that_is_something_else(tmp_path):
     with pytest.raises(SourceError, match="version 9 instead of 1"):
         Journal(tmp_path / "a", "home/+")
     (tmp_path / "file").write_text("")
-    with pytest.raises(SourceError, match="spool .*file: "):
+    with pytest.raises(SourceError, match=r"spool .*file: "):
         Journal(tmp_path / "file", "home/+")
     assert Journal(tmp_path / "b", "home/+").id != Journal(tmp_path / "c", "home/+").id

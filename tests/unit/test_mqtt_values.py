@@ -64,7 +64,7 @@ def test_a_pattern(text, filtered, topic, names):
     "text", ["a#", "a/#/b", "x{sensor}", "{sensor}/{sensor}", "{room}", "a+/b", "$share/g/a", "a\0"]
 )
 def test_what_is_no_pattern(text):
-    with pytest.raises(ValidationError, match="levels such as|topic that is|topic with"):
+    with pytest.raises(ValidationError, match=r"levels such as|topic that is|topic with"):
         params(topic=text)
 
 
