@@ -94,8 +94,8 @@ class Connection(Params):
             manual_ack=True,
         )
         if self.username is not None:
-            secret = self.password
-            made.username_pw_set(self.username, secret and secret.get_secret_value())
+            secret = self.password.get_secret_value() if self.password else None
+            made.username_pw_set(self.username, secret)
             if secret and not self.tls:
                 log.warning("%s: the password is sent unencrypted; set `tls` too", self.broker)
         if self.tls:

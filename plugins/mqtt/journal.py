@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 from uuid import uuid4
 from zlib import crc32
 
@@ -92,7 +92,7 @@ def torn(rest: bytes) -> bool:
     written = len(rest.rstrip(b"\0"))
     if written <= _HEAD.size:
         return True
-    size, _, own = _HEAD.unpack_from(rest)
+    size, _, own = map(int, _HEAD.unpack_from(rest))
     return crc32(rest[: _HEAD.size - 4]) == own and written <= _HEAD.size + size
 
 
@@ -277,7 +277,7 @@ class Writer:
         self._lock.close()
 
 
-def _identity(folder: Path, topic: str) -> dict[str, str]:
+def _identity(folder: Path, topic: str) -> dict[str, Any]:
     """What says which journal is in `folder`; two processes at once make one and the same."""
     folder.mkdir(parents=True, exist_ok=True)
     path, handle = folder / _IDENTITY, os.open(folder, os.O_RDONLY)

@@ -226,8 +226,10 @@ def test_a_broker_that_is_stopped_and_started_again(own, tmp_path, caplog):
     assert pauses[:2] == [0.5, 1.0]
     own.start()
     topic.send(range(50, 90))
-    values += take(source, 40, position)[0]
-    assert values == list(map(float, range(90)))
+    while 89.0 not in values:  # what was acknowledged just before may come again
+        more, _, position = take(source, 1, position)
+        values += more
+    assert list(dict.fromkeys(values)) == list(map(float, range(90)))
     assert "does not know us" not in caplog.text
 
 
