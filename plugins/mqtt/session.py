@@ -151,7 +151,7 @@ class Session:
         try:
             self._client.connect(*self._connection.address, _KEEPALIVE, clean_start=False,
                                  properties=self._properties())  # fmt: skip
-        except ssl.SSLError as error:
+        except ssl.SSLCertVerificationError as error:
             problem = SourceError(f"{self._connection.broker}: {error.strerror or error}")
         except OSError as error:
             problem = _Lost(error.strerror or str(error))
@@ -204,6 +204,8 @@ class Session:
             self._well = time.monotonic()
             if self._held and room and (len(self._held) == before or self._full):
                 self._store()
+        if self._held:
+            self._store()
 
     @property
     def _full(self) -> bool:
