@@ -82,7 +82,8 @@ class Source(Plugin):
     def checkpointed(self, positions: Mapping[str, Position]) -> None:
         """A checkpoint with these positions is durable: nothing before them is read again.
 
-        Only for telling others how far the job is; a source never goes on from what it notes here.
+        For telling others how far the job is, and for removing what a source has stored itself; it
+        never goes on from what it notes here.
         Called from a thread of the engine's, also while others read; must return at once. Default:
         does nothing.
         """

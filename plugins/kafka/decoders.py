@@ -90,19 +90,25 @@ class Beside(Decoder):
 
 
 class Columns:
-    """Which columns of records are readings; the key and the time of a record can be columns."""
+    """Which columns of records are readings; the key, the time and the quantity of a record can be
+    columns. beside: the names of those that are."""
 
     def __init__(
-        self, options: TableOptions, quantities: frozenset[str] | None, key: bool, time: bool
+        self,
+        options: TableOptions,
+        quantities: frozenset[str] | None,
+        key: bool,
+        time: bool,
+        quantity: bool = False,
     ) -> None:
         self.options = options
         self.quantities = quantities
-        self.key, self.time = key, time
+        self.key, self.time, self.quantity = key, time, quantity
+        self.beside = [options.sensor] * key + [options.quantity] * quantity + [options.time] * time
 
     def found(self, columns: Sequence[str], where: str) -> tuple[list[str], Table]:
         """All the columns that there are, and those that are read. Raises SourceError."""
-        own = [self.options.sensor] * self.key + [self.options.time] * self.time
-        known = [*(name for name in columns if name not in own), *own]
+        known = [*(name for name in columns if name not in self.beside), *self.beside]
         return known, table(self.options, known, self.quantities, where)
 
     def wanted(self, quantity: str) -> bool:
@@ -122,6 +128,8 @@ class Columns:
         """One column, from `batch` or from the records themselves."""
         if self.key and name == self.options.sensor:
             return names(records.keys).dictionary_encode().take(pa.array(of_row))
+        if self.quantity and name == self.options.quantity:
+            return names(records.quantities).dictionary_encode().take(pa.array(of_row))
         if self.time and name == self.options.time:
             return moments(records.times[of_row])
         return batch.column(name)

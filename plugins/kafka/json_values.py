@@ -51,8 +51,7 @@ class JsonObjects(Decoder):
                 - {-1}
             )
         ]  # fmt: skip
-        taken = [options.sensor] * columns.key + [options.time] * columns.time
-        self._asked = [name for name in self._fields if name not in taken]
+        self._asked = [name for name in self._fields if name not in columns.beside]
         self._schemas = self._possible()
 
     def decode(self, records: Records) -> Decoded:

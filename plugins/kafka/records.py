@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ class Records:
     """Records that have a value, in the order of their offsets.
 
     partition: its name, ``topic-0``. keys: of each record, ``None`` for none. times: of each
-    record, ms since 1970, `NO_TIME` for none.
+    record, ms since 1970, `NO_TIME` for none. quantities: of each record, where its value does not
+    say them.
     """
 
     partition: str
@@ -30,6 +31,7 @@ class Records:
     offsets: Ints
     keys: list[bytes | None]
     times: Ints
+    quantities: list[bytes | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -39,7 +41,7 @@ class Records:
         if isinstance(places, slice):
             return Records(
                 self.partition, self.values[places], self.offsets[places], self.keys[places],
-                self.times[places],
+                self.times[places], self.quantities[places],
             )  # fmt: skip
         chosen = places.tolist()
         return Records(
@@ -48,6 +50,7 @@ class Records:
             self.offsets[places],
             [self.keys[i] for i in chosen] if self.keys else [],
             self.times[places] if len(self.times) else self.times,
+            [self.quantities[i] for i in chosen] if self.quantities else [],
         )
 
 
@@ -90,6 +93,8 @@ def poison(records: Records, reasons: Mapping[int, str]) -> Decoded:
         [reasons[i] for i in places],
         records.partition,
         records.offsets[places],
+        sensor=names([records.keys[i] for i in places]) if records.keys else None,
+        quantity=names([records.quantities[i] for i in places]) if records.quantities else None,
         raw=[records.values[i][:RAW_LIMIT] for i in places],
     )
     return Decoded(empty(READINGS), letters)

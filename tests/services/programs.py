@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGES = {
     "java": "a Java 17 development kit (Debian: openjdk-17-jdk-headless)",
     "javac": "a Java 17 development kit (Debian: openjdk-17-jdk-headless)",
+    "mosquitto": "an MQTT broker (Debian: mosquitto)",
     "mvn": "Maven 3.8 or later (Debian: maven)",
 }
 

@@ -1,0 +1,1 @@
+"""What the MQTT source is made of: the connection, the session, the journal, topics, payloads."""
