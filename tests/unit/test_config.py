@@ -85,7 +85,7 @@ def test_the_least_config_and_its_defaults():
     assert (config.name, config.source.type_name) == ("least", "http")
     assert config.grid.interval == 30 * MINUTE
     assert (config.grid.lateness, config.grid.idle) == (0, 5 * MINUTE)
-    assert (config.grid.aggregate, config.grid.future) == ("mean", 30 * 1440 * MINUTE)
+    assert (config.grid.aggregate, config.grid.future) == ("mean", None)
     assert config.grid.earliest == 631_152_000_000_000
     assert config.targets.sensors is None
     assert config.network.sensors is config.network.positions is None
@@ -148,7 +148,7 @@ def test_what_is_written_down_has_every_default_and_no_secret():
     assert plain["sinks"]["s"]["url"] == "http://${GAPCAST_USER}:${GAPCAST_PASS}@db"
     assert plain["grid"] == {
         "interval": "1h", "lateness": "10min", "aggregate": "last", "idle": "1min",
-        "future": "2d", "earliest": "2001-01-01T00:00:00Z",
+        "future": "2d", "duplicates": "drop-same", "earliest": "2001-01-01T00:00:00Z",
     }  # fmt: skip
     assert plain["models"]["b"] == {
         "type": "level", "alpha": 0.5, "neighbours": "all", "horizons": [0], "level": 0.9,

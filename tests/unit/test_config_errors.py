@@ -190,7 +190,8 @@ ONE = {
     ),
     "one of our words": (
         "  interval: 30min", "  interval: 30min\n  aggregate: mode",
-        "c.yaml:5:3  grid.aggregate: must be 'mean', 'last', 'min', 'max' or 'sum', got 'mode'",
+        "c.yaml:5:3  grid.aggregate: must be 'mean', 'last', 'min', 'max' or 'sum' "
+        "or a section of keys, got 'mode'",
     ),
     "one of our words, nearly": (
         "targets: {", "evaluation: {mode: blakout}\ntargets: {",

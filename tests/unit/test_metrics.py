@@ -265,7 +265,7 @@ def test_the_table_that_ends_a_run_shows_the_short_ones():
         scores=pa.Table.from_pylist([row | more for row in rows], SCORES),
         counts=SimpleNamespace(read=100), model_seconds={"m": 0.5, "silent": 0.0},
     )  # fmt: skip
-    columns = {c.header: list(c.cells) for c in score_table(result).columns}
+    columns = {c.header: list(map(str, c.cells)) for c in score_table(result).columns}
     assert columns == {
         "model": ["m", "silent"], "MSE": ["2.5000", "-"], "MAE": ["1.5000", "-"],
         "bias": ["-0.5000", "-"], "CRPS": ["0.5000", "-"], "n": ["4", "-"],

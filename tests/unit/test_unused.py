@@ -9,7 +9,7 @@ from command import gapcast
 
 CONFIG = """
 name: strangers
-source: {{type: replay, path: {folder}{more}}}
+source: {{type: replay, order: as-is, path: {folder}{more}}}
 grid: {{interval: 30min}}
 targets: {{sensors: all, quantities: [temperature]}}
 models: {{p: {{type: persistence}}}}

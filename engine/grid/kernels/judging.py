@@ -62,21 +62,10 @@ def judge(
         if i < held:
             verdict[i] = HELD
             continue
-        s = series[i]
-        if s < 0:
-            verdict[i] = UNKNOWN
-        elif time[i] < earliest:
-            verdict[i] = EARLY
-        elif abs(value[i]) > LARGEST:
-            verdict[i] = ABSURD
-        elif time[i] > now:
-            verdict[i] = FUTURE
-        else:
-            who = sensor[s]
-            if mark[SENSOR] < 0:
-                mark[SENSOR] = who
-            elif who != mark[SENSOR]:
-                mark[SEVERAL] = 1
+        verdict[i] = _alone(time[i], value[i], series[i], earliest, now)
+        if verdict[i] == USED:
+            who = sensor[series[i]]
+            _see(mark, who)
             if mark[MARK] == UNSET or time[i] - mark[MARK] > _limit(mark, future):
                 verdict[i] = HELD
                 if mark[AGREE] == 0:
@@ -106,6 +95,27 @@ def judge(
         if verdict[i] == USED and (value[i] < lowest[s] or value[i] > highest[s]):
             verdict[i] = REJECTED
         counts[verdict[i]] += 1
+
+
+@njit_part
+def _alone(time, value, series, earliest, now):
+    """What a reading is by itself."""
+    if series < 0:
+        return UNKNOWN
+    if time < earliest:
+        return EARLY
+    if abs(value) > LARGEST:
+        return ABSURD
+    return FUTURE if time > now else USED
+
+
+@njit_part
+def _see(mark, who):
+    """Note whose reading it is."""
+    if mark[SENSOR] < 0:
+        mark[SENSOR] = who
+    elif who != mark[SENSOR]:
+        mark[SEVERAL] = 1
 
 
 @njit_part
