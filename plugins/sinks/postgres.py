@@ -54,16 +54,20 @@ class PostgresSink(Sink):
     params: Params
     delivery = Delivery.TRANSACTIONAL
 
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._table = Table(params.table, FORECASTS, KEY)
+        self._runs = Runs(f"{params.table}_runs")
+        self._transactions = Transactions(params, f"{self._table.name} and {self._runs.name}")
+
     def init(self) -> list[str]:
         """Make both tables, unless they are there."""
-        table, runs, transactions = self._tables()
-        return _made(transactions, table, runs)
+        return _made(self._transactions, self._table, self._runs)
 
     def open(self, job: JobInfo, generation: str) -> None:
         """Become the one that writes for this job; look at tables, key and rights."""
-        self._table, self._runs, self._transactions = self._tables()
-        self._job, self._writer = job.name, uuid4().hex
-        _at_once(self._transactions, partial(self._claim, generation))
+        self._job, self._generation, self._writer = job.name, generation, uuid4().hex
+        _at_once(self._transactions, self._claim)
 
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Merge one epoch and note it. After a failure the next try asks first whether the epoch
@@ -74,21 +78,14 @@ class PostgresSink(Sink):
         """Let go of the connection."""
         self._transactions.close()
 
-    def _tables(self) -> tuple[Table, Runs, Transactions]:
-        name = self.params.table
-        runs = f"{name}_runs"
-        transactions = Transactions(self.params, f"{name} and {runs}")
-        return Table(name, FORECASTS, KEY), Runs(runs), transactions
-
-    def _claim(self, generation: str, connection: Any) -> Outcome:
-        connection.execute(self._runs.claim(), [self._job, generation, self._writer])
+    def _claim(self, connection: Any) -> Outcome:
+        connection.execute(self._runs.claim(), [self._job, self._generation, self._writer])
         connection.execute(self._table.staging())
         connection.execute(f"EXPLAIN {self._table.merge()}")
         return Committed()
 
     def _write(self, epoch: int, forecasts: pa.Table, connection: Any) -> Outcome:
-        last = self._lock(connection)
-        if last is not None and epoch <= last:
+        if self._lock(connection, epoch):
             return AlreadyCommitted()
         connection.execute(self._table.staging())
         merge = partial(self._merge, connection)
@@ -98,19 +95,21 @@ class PostgresSink(Sink):
         connection.execute(self._runs.advance(), [epoch, self._job])
         return Committed()
 
-    def _lock(self, connection: Any) -> int | None:
-        """The last epoch that is durable. Raises SinkError unless this object may write."""
+    def _lock(self, connection: Any, epoch: int) -> bool:
+        """Whether the run's epoch is durable. Raises SinkError if it is not and another process
+        is the one to write it."""
         row = connection.execute(self._runs.lock(), [self._job]).fetchone()
         if row is None:
             raise SinkError(f"sink postgres: {self._runs.name} has lost the row of {self._job!r}")
-        writer, since, last = row
+        writer, since, generation, last = row
+        if generation == self._generation and last is not None and epoch <= last:
+            return True
         if writer != self._writer:
             raise SinkError(
-                f"sink postgres: another process has written {self.params.table} for the job "
+                f"sink postgres: another process has written {self._table.name} for the job "
                 f"{self._job!r} since {since:%Y-%m-%d %H:%M:%S%z}; this one stops"
             )
-        found: int | None = last
-        return found
+        return False
 
     def _merge(self, connection: Any, rows: pa.Table) -> None:
         _copy(connection, self._table.copy(STAGING), rows)
@@ -129,13 +128,17 @@ class PostgresDeadLettersSink(Sink):
     delivery = Delivery.AT_LEAST_ONCE
     receives = Receives.DEAD_LETTERS
 
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._table = Table(params.table, DEAD_LETTERS)
+        self._transactions = Transactions(params, params.table)
+
     def init(self) -> list[str]:
         """Make the table, unless it is there."""
-        return _made(Transactions(self.params, self.params.table), self._table())
+        return _made(self._transactions, self._table)
 
     def open(self, job: JobInfo, generation: str) -> None:
         """See `Sink.open`; looks at the table."""
-        self._transactions = Transactions(self.params, self.params.table)
         _at_once(self._transactions, partial(self._place, DEAD_LETTERS.empty_table()))
 
     def write(self, epoch: int, letters: pa.Table) -> Outcome:
@@ -146,11 +149,8 @@ class PostgresDeadLettersSink(Sink):
         """Let go of the connection."""
         self._transactions.close()
 
-    def _table(self) -> Table:
-        return Table(self.params.table, DEAD_LETTERS)
-
     def _place(self, letters: pa.Table, connection: Any) -> Outcome:
-        copy = partial(_copy, connection, self._table().copy())
+        copy = partial(_copy, connection, self._table.copy())
         rejected = _placed(self._transactions, connection, letters, copy)
         if rejected:
             return Rejected(list(rejected), list(rejected.values()))

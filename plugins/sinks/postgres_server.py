@@ -100,14 +100,18 @@ class Server(Params):
         return {**_VANISHED, **{name: value for name, value in given.items() if value is not None}}
 
 
+def psycopg() -> Any:
+    """The module of that name, or RunError saying what to install."""
+    with extra("postgres"):
+        import psycopg
+    return psycopg
+
+
 class Transactions:
     """Transactions on one connection, which is made anew after any error."""
 
     def __init__(self, params: Server, tables: str) -> None:
         """tables: what their user needs rights on, for errors."""
-        with extra("postgres"):
-            import psycopg
-        self._psycopg = psycopg
         self._params = params
         self._tables = tables
         self._connection: Any = None
@@ -122,8 +126,8 @@ class Transactions:
                 connection.execute(SETTINGS)
                 outcome = work(connection)
                 if isinstance(outcome, Rejected):
-                    raise self._psycopg.Rollback
-        except self._psycopg.Error as error:
+                    raise psycopg().Rollback
+        except psycopg().Error as error:
             self.close()
             if _passing(error):
                 return Retry(words(error))
@@ -136,7 +140,7 @@ class Transactions:
         try:
             with connection.transaction():
                 work()
-        except self._psycopg.Error as error:
+        except psycopg().Error as error:
             if (error.sqlstate or "").startswith(_ROWS):
                 return f"PostgreSQL rejects it: {words(error)}"
             raise
@@ -151,7 +155,7 @@ class Transactions:
     def _connected(self) -> Any:
         if self._connection is None:
             # no prepared statements, so that a pooler may stand between
-            self._connection = self._psycopg.connect(
+            self._connection = psycopg().connect(
                 **self._params.settings(), autocommit=True, prepare_threshold=None
             )
         return self._connection

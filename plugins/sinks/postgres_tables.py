@@ -97,8 +97,11 @@ class Runs:
         )
 
     def lock(self) -> str:
-        """Lock the row of a job: its writer, since when, and the last epoch or null."""
-        return f"SELECT writer, since, epoch FROM {quoted(self.name)} WHERE job = %s FOR UPDATE"
+        """Lock the row of a job: its writer, since when, the run and its last epoch or null."""
+        return (
+            f"SELECT writer, since, generation, epoch FROM {quoted(self.name)} "
+            "WHERE job = %s FOR UPDATE"
+        )
 
     def advance(self) -> str:
         """Note an epoch. Takes epoch and job."""

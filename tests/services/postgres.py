@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import psycopg
-
 from services.jvm import HOST, Process, Service, free_ports
 from services.programs import program
 
