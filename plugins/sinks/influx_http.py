@@ -93,4 +93,5 @@ def _said(answer: Response) -> str:
         text = str(read.get("error") if "error" in read else read["message"])
     except (ValueError, KeyError, TypeError, AttributeError):
         text = answer.text
-    return " ".join(text.split())[:300] or answer.reason
+    line = " ".join(text.split()) or answer.reason
+    return line if len(line) <= 400 else f"{line[:200]} ... {line[-200:]}"

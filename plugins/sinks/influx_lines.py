@@ -1,6 +1,6 @@
 """Forecasts as lines of InfluxDB's line protocol: no Python object is made for a row.
 
-    forecasts,sensor=1,quantity=temperature,model=rls,horizon=0 forecast=19.5,status="missing",... TIME
+    forecasts,sensor=1,quantity=light,model=rls,horizon=0 forecast=19.5,status="missing",... TIME
 
 A name that a server could read in another way than it was meant is not written at all.
 """
