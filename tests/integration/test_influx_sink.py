@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command import gapcast
 from lineprotocol import parse
 from services.influx import Influx
 
@@ -206,6 +207,17 @@ def test_a_run_outlives_a_killed_server(server, tmp_path, monkeypatch):
     run(read_config(config(database)), tmp_path / "run", bounds=often)
     assert isinstance(outcomes[0], Retry)
     assert forecasts(database).equals(in_files(tmp_path / "run"))
+
+
+def test_the_config_that_ships_runs(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(SAMPLE.parents[1])
+    monkeypatch.setenv("INFLUX", server.url)
+    server.query("CREATE DATABASE gapcast")
+    done = gapcast("run", "configs/to-influx.yaml", "--run-dir", tmp_path / "r")
+    assert done.returncode == 0, done.stderr
+    counted = json.loads((tmp_path / "r/manifest.json").read_text())["forecasts"]
+    (found,) = server.query("SELECT count(forecast) FROM forecasts", "gapcast")
+    assert found["values"][0][1] == counted
 
 
 RUN = """

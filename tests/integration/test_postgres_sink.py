@@ -533,6 +533,22 @@ def test_a_run_outlives_a_killed_server(server, tmp_path, caplog):
     assert forecasts(table).equals(in_files(tmp_path / "run"))
 
 
+def test_the_config_that_ships_runs_with_what_libpq_finds_in_the_environment(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(SAMPLE.parents[1])
+    monkeypatch.setenv("PGUSER", "gapcast")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    ports = ["--set", f"sinks.db.port={server.port}", "--set", f"sinks.letters.port={server.port}"]
+    path = "configs/to-postgres.yaml"
+    assert gapcast("sink", "init", path, *ports).returncode == 0
+    done = gapcast("run", path, *ports, "--run-dir", tmp_path / "r")
+    assert done.returncode == 0, done.stderr
+    assert PASSWORD not in done.stderr + (tmp_path / "r/manifest.json").read_text()
+    counted = json.loads((tmp_path / "r/manifest.json").read_text())["forecasts"]
+    assert sql("SELECT count(*) FROM forecasts") == [(counted,)]
+
+
 RUN = """
 import sys
 from pathlib import Path
