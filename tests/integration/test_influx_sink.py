@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
+import proxy
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -131,6 +132,27 @@ def test_points_that_the_server_rejects_are_told_from_those_it_stores():
     rest = table.filter(pa.array([i not in outcome.rows for i in range(40)]))
     assert isinstance(sink.write(0, rest), Committed)
     assert forecasts(database).equals(plain(rest))
+
+
+def test_no_point_is_lost_where_connections_break(monkeypatch):
+    monkeypatch.setattr(proxy, "FAULTS", ("none", "delay", "cut", "reset"))
+    struck = []
+    for seed in range(10):
+        database = new_database()
+        with proxy.Proxy(_server[0].port, seed, faults=0.7, within=2000) as between:
+            url = f"http://127.0.0.1:{between.port}"
+            sink = InfluxSink(InfluxSink.Params(url=url, database=database, bytes=2048))
+            sink.open(JOB, "g")
+            for e in range(3):
+                outcomes = [sink.write(e, epoch(e))]
+                while isinstance(outcomes[-1], Retry) and len(outcomes) < 200:
+                    outcomes.append(sink.write(e, epoch(e)))
+                assert isinstance(outcomes[-1], Committed)
+            sink.close()
+        struck += between.struck
+        whole = pa.concat_tables([epoch(e) for e in range(3)])
+        assert forecasts(database).equals(plain(whole))
+    assert len(struck) > 10
 
 
 def test_a_field_of_another_type_rejects_all_rows_at_once():

@@ -49,6 +49,7 @@ class Postgres(Service):
         return psycopg.connect(**keys, autocommit=True)
 
     def begin(self) -> None:
+        initdb, postgres = program("initdb"), program("postgres")
         self._data = Path(tempfile.mkdtemp(prefix="gapcast-postgres-"))
         password = self._data / "password"
         password.write_text(PASSWORD)
@@ -57,12 +58,12 @@ class Postgres(Service):
             for path in (self._data, password):
                 shutil.chown(path, "postgres", "postgres")
             drop = [program("setpriv"), "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        initdb = [
-            *drop, program("initdb"), "-D", self._data / "db", "-U", "gapcast", "-A",
+        make = [
+            *drop, initdb, "-D", self._data / "db", "-U", "gapcast", "-A",
             "scram-sha-256", f"--pwfile={password}", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
         ]  # fmt: skip
         with (self.folder / "initdb.log").open("wb") as log:
-            subprocess.run(initdb, cwd=self._data, stdout=log, stderr=log, check=True)
+            subprocess.run(make, cwd=self._data, stdout=log, stderr=log, check=True)
         settings = [
             word
             for key, value in {
@@ -70,7 +71,7 @@ class Postgres(Service):
             }.items()
             for word in ("-c", f"{key}={value}")
         ]  # fmt: skip
-        server = [*drop, program("postgres"), "-D", self._data / "db", *settings]
+        server = [*drop, postgres, "-D", self._data / "db", *settings]
         self.nodes = [Process("postgres", self.folder, server)]
         self.launch(self.nodes[0])
 
