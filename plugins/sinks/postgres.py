@@ -167,7 +167,7 @@ def _placed(
     reason = transactions.try_rows(connection, partial(place, rows))
     if not reason:
         return {}
-    if len(rows) == 1:
+    if len(rows) <= 1:
         return {first: reason}
     middle = len(rows) // 2
     return {

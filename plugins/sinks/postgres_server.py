@@ -15,13 +15,15 @@ from gapcast.engine.sink import Outcome, Rejected, Retry
 from gapcast.engine.units import MICROSECONDS, Duration, expecting
 
 SETTINGS = """
+SET CONSTRAINTS ALL IMMEDIATE;
 SELECT set_config('lock_timeout', '30s', true),
        set_config('idle_in_transaction_session_timeout', '60s', true),
        set_config('synchronous_commit', CASE current_setting('synchronous_commit')
            WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)
 """
-"""Of each transaction: it waits for no lock for ever, lets go of its own when this process is
-stopped, and is durable when it has been committed, whatever the server's default."""
+"""Of each transaction: constraints reject rows at once, not at its end; it waits for no lock for
+ever, lets go of its own when this process is stopped, and is durable when it has been committed,
+whatever the server's default."""
 
 _VANISHED = {
     "keepalives_idle": 10,

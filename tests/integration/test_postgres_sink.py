@@ -209,10 +209,11 @@ def test_rejected_rows_are_named_and_the_rest_is_stored(name, reason):
     assert forecasts(table).equals(rest.cast(PLAIN).sort_by(ORDER))
 
 
-def test_constraints_of_the_table_hold_also_between_rows():
+@pytest.mark.parametrize("when", ["", "DEFERRABLE INITIALLY DEFERRED"])
+def test_constraints_of_the_table_hold_also_between_rows(when):
     table = table_name()
     sink = opened(table)
-    sql(f"ALTER TABLE {table} ADD CHECK (gap_age < 5), ADD UNIQUE (regressors)")
+    sql(f"ALTER TABLE {table} ADD CHECK (gap_age < 5), ADD UNIQUE (regressors) {when}")
     ages = epoch(0)["gap_age"].to_pylist()
     outcome = sink.write(0, epoch(0))
     assert isinstance(outcome, Rejected)
