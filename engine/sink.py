@@ -139,6 +139,12 @@ class Sink(Plugin):
     READINGS: what `gapcast produce` reads, schema `READINGS`, numbered from 0.
     """
 
+    def init(self) -> list[str]:
+        """Make what must be there before a first run, such as tables; ``gapcast sink init`` calls
+        it, a run never does. The sink is not open. Made twice is as made once: what is there stays
+        as it is. A line for each thing, made or found. Default: nothing is needed."""
+        return []
+
     @abstractmethod
     def open(self, job: JobInfo, generation: str) -> None:
         """Get ready, and undo what a crash left half-done in this generation."""

@@ -28,6 +28,7 @@ for _name, _help, _target in (
     ("produce", "Replay a source into a Kafka topic.", "produce:produce"),
     ("check", "Check a config without running it.", "check:check"),
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),
+    ("sink", "Make what a config's sinks need before a first run, such as tables.", "sink:app"),
     ("new", "Write the package of a new plugin: forecaster, source or sink.", "new:new"),
     ("checkpoint", "List, show, verify and save checkpoints.", "checkpoint:app"),
     (

@@ -10,7 +10,6 @@ seconds and lets NaN and bad tags pass.
 
 from __future__ import annotations
 
-import base64
 import logging
 import time
 from collections import deque
@@ -19,7 +18,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import chain
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +25,6 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gapcast.engine import plugin
 from gapcast.engine.errors import SinkError
-from gapcast.engine.redaction import remember
 from gapcast.engine.sink import (
     AlreadyCommitted,
     Committed,
@@ -39,10 +36,11 @@ from gapcast.engine.sink import (
     Sink,
 )
 from gapcast.engine.units import Duration
-from gapcast.plugins.sinks.opentsdb_http import Connections, Sent
+from gapcast.plugins.sinks.bodies import Body
+from gapcast.plugins.sinks.http import Sent, Url, login
+from gapcast.plugins.sinks.opentsdb_http import Connections
 from gapcast.plugins.sinks.opentsdb_points import (
     SHARED,
-    Body,
     Layout,
     Template,
     alike,
@@ -61,7 +59,7 @@ _MOST_TAGS = 8
 class OpenTsdbParams(plugin.Params):
     """Parameters of the sink ``opentsdb``."""
 
-    url: str = Field(description="http:// or https:// with host, port and perhaps a path.")
+    url: Url = Field(description="http:// or https:// with host, port and perhaps a path.")
     metric: str = Field(
         default="{quantity}.{series}",
         description="Name of a metric. May hold {quantity}, {series} and {run}.",
@@ -105,16 +103,6 @@ class OpenTsdbParams(plugin.Params):
         description="How often gapcast.rate, gapcast.lag (seconds), gapcast.readings and "
         "gapcast.rows are written, with the tag run.",
     )
-
-    @field_validator("url")
-    @classmethod
-    def _plain_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must begin with http:// or https:// and name a host")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must hold no user, password or query; use user and password")
-        return url.rstrip("/")
 
     @field_validator("metric")
     @classmethod
@@ -175,10 +163,7 @@ class OpenTsdbSink(Sink):
         p = self.params
         headers = {name: value.get_secret_value() for name, value in p.headers.items()}
         if p.user is not None and p.password is not None:
-            login = f"{p.user}:{p.password.get_secret_value()}"
-            token = base64.b64encode(login.encode()).decode()
-            remember(token, "user:password")
-            headers["Authorization"] = f"Basic {token}"
+            headers["Authorization"] = login(p.user, p.password)
         self._job = job
         self._layout = Layout(
             job.name,

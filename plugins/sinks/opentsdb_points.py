@@ -13,12 +13,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gapcast.engine.sink import STATUSES
+from gapcast.plugins.sinks.bodies import Body, cut
 
 OF_SENSOR = ("truth", "status")
 """Series that know neither model nor horizon; all others do."""
 
 SHARED = 1 << 32
-"""More than the rows of an epoch."""
+"""More than the rows of an epoch. Added to the row of a point that speaks for all rows that `alike`
+counts as one; the row of a figure of the run itself is -1."""
 
 OF_MODEL = {"model", "horizon"}
 FIELDS = {"sensor", "quantity", "series", "run", *OF_MODEL}
@@ -65,45 +67,6 @@ class Template:
             for literal, field in self.parts
             for piece in (literal, *(() if field is None else (values[field],)))
         ]
-
-
-@dataclass(frozen=True)
-class Body:
-    """Points to be posted together.
-
-    text: each point with a comma behind. ends: where in `text` each point ends. rows: the row of
-    the epoch that each was made of, plus `SHARED` if it speaks for all rows that `alike` counts as
-    one; -1 for a figure of the run itself.
-    """
-
-    text: memoryview
-    ends: NDArray[np.int64]
-    rows: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def json(self) -> bytes:
-        """A JSON array."""
-        return b"[" + self.text[:-1] + b"]"
-
-    def part(self, start: int, end: int) -> Body:
-        """Points `start` to `end`."""
-        begin = int(self.ends[start - 1]) if start else 0
-        text = self.text[begin : int(self.ends[end - 1])]
-        return Body(text, self.ends[start:end] - begin, self.rows[start:end])
-
-    def pick(self, points: Sequence[int]) -> Body:
-        """Some of the points; there must be one at least."""
-        starts = np.concatenate([[0], self.ends[:-1]])
-        texts = [self.text[starts[i] : self.ends[i]] for i in points]
-        ends = np.cumsum([len(t) for t in texts])
-        return Body(memoryview(b"".join(texts)), ends, self.rows[list(points)])
-
-    def halves(self) -> tuple[Body, Body]:
-        """The same points in two bodies; there must be two or more."""
-        middle = len(self) // 2
-        return self.part(0, middle), self.part(middle, len(self))
 
 
 def figures(values: Mapping[str, float], run: str, second: int) -> Body:
@@ -174,7 +137,7 @@ def bodies(layout: Layout, forecasts: pa.Table, skip: Sequence[int], size: int) 
     first[np.unique(alike(table), return_index=True)[1]] = True
     for start in range(0, len(rows), _BLOCK):
         here = slice(start, start + _BLOCK)
-        yield from _cut(*_texts(layout, table.slice(start, _BLOCK), first[here], rows[here]), size)
+        yield from cut(*_texts(layout, table.slice(start, _BLOCK), first[here], rows[here]), size)
 
 
 def _escaped(table: pa.Table) -> pa.Table:
@@ -253,23 +216,6 @@ def _numbers(values: pa.Array) -> pa.Array:
 
 def _join(*pieces: str | pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(*pieces, "")
-
-
-def _cut(points: pa.Array, rows: NDArray[np.int64], size: int) -> Iterator[Body]:
-    """Neighbouring points in bodies of up to `size` bytes."""
-    if not len(points):
-        return
-    _, offsets, data = points.buffers()
-    ends = np.frombuffer(offsets, np.int32)[points.offset : points.offset + len(points) + 1]
-    ends = ends.astype(np.int64)
-    begin, ends = int(ends[0]), ends[1:] - ends[0]
-    whole = Body(memoryview(data)[begin : begin + int(ends[-1])], ends, rows)
-    start = 0
-    while start < len(whole):
-        before = int(ends[start - 1]) if start else 0
-        end = max(int(np.searchsorted(ends, before + size, "right")), start + 1)
-        yield whole.part(start, end)
-        start = end
 
 
 def _date(value: int, unit: int) -> str:

@@ -1,4 +1,5 @@
-"""Java processes on loopback: started, watched, killed by process id, started again."""
+"""Processes on loopback, most of them Java: started, watched, killed by process id, started
+again."""
 
 from __future__ import annotations
 
@@ -46,32 +47,15 @@ def _hold(held: contextlib.ExitStack) -> int:
             return int(probe.getsockname()[1])
 
 
-class Jvm:
-    """One Java process in a process group of its own; its output goes to `log`."""
+class Process:
+    """One process in a process group of its own; its output goes to `log`."""
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        classpath: str,
-        command: Sequence[str],
-        options: Sequence[str] = (),
-        heap: int = 256,
-    ) -> None:
-        """`command` is the main class and its arguments, `heap` the most MiB it may use."""
+    def __init__(self, name: str, folder: Path, command: Sequence[str | Path]) -> None:
+        """`command` is run in `folder`."""
         self.name = name
         self.log = folder / f"{name}.log"
         self._folder = folder
-        self._arguments = [
-            f"-Xmx{heap}m",
-            *QUICK,
-            f"-Djava.io.tmpdir={folder}",
-            f"-XX:ErrorFile={folder}/{name}.crash",
-            *options,
-            "-cp",
-            classpath,
-            *command,
-        ]
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0
 
@@ -89,12 +73,10 @@ class Jvm:
 
     def start(self) -> None:
         """Returns at once, long before the service answers; appends to the log."""
-        words = self._folder / f"{self.name}.args"
-        words.write_text("".join(f"{_quoted(word)}\n" for word in self._arguments))
         with self.log.open("ab") as log:
             self._said_before = log.tell()
             self._process = subprocess.Popen(
-                [program("java"), f"@{words}"],
+                self._command,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -125,13 +107,41 @@ class Jvm:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
+class Jvm(Process):
+    """One Java process."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        classpath: str,
+        command: Sequence[str],
+        options: Sequence[str] = (),
+        heap: int = 256,
+    ) -> None:
+        """`command` is the main class and its arguments, `heap` the most MiB it may use."""
+        words = folder / f"{name}.args"
+        super().__init__(name, folder, [program("java"), f"@{words}"])
+        arguments = [
+            f"-Xmx{heap}m",
+            *QUICK,
+            f"-Djava.io.tmpdir={folder}",
+            f"-XX:ErrorFile={folder}/{name}.crash",
+            *options,
+            "-cp",
+            classpath,
+            *command,
+        ]
+        words.write_text("".join(f"{_quoted(word)}\n" for word in arguments))
+
+
 def _quoted(word: str) -> str:
     """A word of a Java argument file."""
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def wait(
-    condition: Callable[[], bool], seconds: float, what: str, processes: Sequence[Jvm]
+    condition: Callable[[], bool], seconds: float, what: str, processes: Sequence[Process]
 ) -> None:
     """Polls `condition` until it holds.
 
@@ -149,7 +159,7 @@ def wait(
 
 
 class Service:
-    """Some Java processes that serve together, up between ``with`` and its end.
+    """Some processes that serve together, up between ``with`` and its end.
 
     Also gone when the process that started them is. Made anew each time: whatever `folder` held
     stays, but is not read.
@@ -162,7 +172,7 @@ class Service:
         """Data, settings and logs go below `folder`, which is made."""
         self.folder = folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.nodes: list[Jvm] = []
+        self.nodes: list[Process] = []
         self._watcher: subprocess.Popen[str] | None = None
 
     def begin(self) -> None:
@@ -199,7 +209,7 @@ class Service:
         """Log files, one a node."""
         return [node.log for node in self.nodes]
 
-    def launch(self, node: Jvm) -> None:
+    def launch(self, node: Process) -> None:
         """Starts `node` so that it dies with this process at the latest."""
         assert self._watcher is not None
         assert self._watcher.stdin is not None

@@ -11,6 +11,10 @@ PACKAGES = {
     "javac": "a Java 17 development kit (Debian: openjdk-17-jdk-headless)",
     "mosquitto": "an MQTT broker (Debian: mosquitto)",
     "mvn": "Maven 3.8 or later (Debian: maven)",
+    "initdb": "PostgreSQL (Debian: postgresql)",
+    "postgres": "PostgreSQL (Debian: postgresql)",
+    "setpriv": "util-linux",
+    "influxd": "InfluxDB 1 (Debian: influxdb)",
 }
 
 
@@ -26,7 +30,13 @@ def program(name: str) -> str:
     """Path of `name`, below ``$JAVA_HOME`` first; raises `Missing` saying what to install."""
     home = os.environ.get("JAVA_HOME")
     beside = Path(home) / "bin" / name if home else None
-    found = str(beside) if beside and beside.is_file() else shutil.which(name)
+    found = str(beside) if beside and beside.is_file() else shutil.which(name, path=_path())
     if found is None:
         raise Missing(f"{name} not found: install {PACKAGES[name]}")
     return found
+
+
+def _path() -> str:
+    """Where programs are: also where Debian puts those of PostgreSQL, the newest first."""
+    apart = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, apart)])

@@ -193,6 +193,18 @@ def test_a_class_in_the_working_directory_can_be_named(folder):
     assert gapcast("check", "c.yaml", "--set", "models.one.type=my_model:Level").returncode == 0
 
 
+def test_a_sink_that_needs_nothing_says_so(folder):
+    (folder / "s.yaml").write_text(
+        (folder / "c.yaml").read_text() + "sinks: {out: {type: files}, console: {type: console}}\n"
+    )
+    done = gapcast("sink", "init", "s.yaml")
+    assert done.stdout == "out: nothing is needed\nconsole: nothing is needed\n", done.stderr
+    assert gapcast("sink", "init", "s.yaml", "out").stdout == "out: nothing is needed\n"
+    wrong = gapcast("sink", "init", "s.yaml", "consol")
+    assert wrong.returncode == 2
+    assert "has no sink 'consol'; did you mean 'console'?" in " ".join(wrong.stderr.split())
+
+
 RAISES = """
 from gapcast.engine.errors import SourceError
 def boom(url): raise {0}

@@ -229,6 +229,7 @@ SHIPPED = sorted(p for p in (ROOT / "configs").glob("*.yaml") if p.name != "prod
 ADDRESSES = {
     "KAFKA": "127.0.0.1:9092",
     "HDFS": "hdfs://127.0.0.1:9000",
+    "INFLUX": "http://127.0.0.1:8086",
     "OPENTSDB": "http://127.0.0.1:4242",
 }
 
