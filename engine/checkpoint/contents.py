@@ -18,6 +18,7 @@ class Contents:
     has been read to. grid: its snapshot. shards: the joined snapshots of all shards. withheld: the
     frames of a span in progress. epoch, rows: how many were delivered. scores: what the score
     files go on from. dead_letters: how many files of them there are; unused: what is in them.
+    silence: when there was nothing.
     """
 
     job: dict[str, Any]
@@ -30,6 +31,7 @@ class Contents:
     scores: dict[str, Any]
     dead_letters: int
     unused: list[dict[str, Any]]
+    silence: dict[str, Any]
 
     def read(self) -> dict[str, Position]:
         """How far each partition has been read, by its name."""
@@ -55,4 +57,4 @@ class Contents:
         )
 
 
-_PLAIN = ("job", "positions", "epoch", "rows", "scores", "dead_letters", "unused")
+_PLAIN = ("job", "positions", "epoch", "rows", "scores", "dead_letters", "unused", "silence")

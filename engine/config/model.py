@@ -116,6 +116,12 @@ class Grid(Section):
         description="How far a reading may be ahead of those before it in its partition without "
         "being held until ten agree with it. Default: 24 steps.",
     )
+    max_gap: Duration | None = Field(
+        default=None,
+        ge=0,
+        description="For how long after the last reading of any series there are forecasts though "
+        "nothing arrives, such as while a logger is away for the winter. Default: 1000 steps.",
+    )
     earliest: Time = Field(
         default=631_152_000_000_000,
         description="Readings from before are invalid: a clock not set.",

@@ -33,7 +33,8 @@ class GridSpec:
     aggregate: what a step holds of a series with several readings in it: `AGGREGATES`, or that of
     each quantity ("mean" where it is not named), `Circular` for directions. duplicates: which
     readings of one series and time count, `DUPLICATES`. future: how far a reading may be ahead of
-    its partition's watermark without being held until others agree; None: `AHEAD` steps.
+    its partition's watermark without being held until others agree; None: `AHEAD` steps. max_gap:
+    steps after the last that holds a value for which there are rows though nothing arrives.
     """
 
     interval: int
@@ -41,6 +42,7 @@ class GridSpec:
     aggregate: str | Mapping[str, str | Circular] = "mean"
     duplicates: str = "drop-same"
     future: int | None = None
+    max_gap: int = 1000
     earliest: int = 631_152_000_000_000
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.grid.silence import Silence
 from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
 from gapcast.engine.sink import FORECASTS, STATUSES
@@ -17,11 +18,19 @@ from gapcast.engine.sink import FORECASTS, STATUSES
 class Rows:
     """Makes tables of schema `FORECASTS`: by model, horizon, time and target, in this order.
 
-    The order depends on nothing but the steps, so that a repeated epoch repeats its rows.
+    The order depends on nothing but the steps, so that a repeated epoch repeats its rows. Steps
+    that `silence` says are silent have none.
     """
 
-    def __init__(self, targets: Sequence[Series], models: Sequence[Model], interval: int) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Series],
+        models: Sequence[Model],
+        interval: int,
+        silence: Silence | None = None,
+    ) -> None:
         self.interval = interval
+        self._silence = silence
         self.models = [(m.name, m.horizons) for m in models]
         self._sensor = _encode([t.sensor for t in targets])
         self._quantity = _encode([t.quantity for t in targets])
@@ -34,6 +43,7 @@ class Rows:
         """All models' rows of the steps of a result; a forecast of NaN makes no row."""
         T, N = result.steps.truth.shape
         first = result.first
+        heard = {lag: self._heard(first - lag, T, N) for lag in (0, *self._lags)}
         shared = {0: self._shared(first, result.steps)}
         for lag, steps in zip(self._lags, result.lagged, strict=True):
             shared[lag] = self._shared(first - lag, steps)
@@ -44,8 +54,15 @@ class Rows:
             for i, horizon in enumerate(horizons):
                 names["horizon"] = pa.array(np.full(T * N, horizon, np.int32))
                 columns = shared[horizon.lag] | names
-                pieces.append(_rows(columns, result.rows[m], i, self._experts[m]))
+                rows = _rows(columns, result.rows[m], i, self._experts[m], heard[horizon.lag])
+                pieces.append(rows)
         return pa.concat_tables(pieces)
+
+    def _heard(self, first: int, T: int, N: int) -> NDArray[np.bool_]:
+        """(T x N,) whether a step may have rows."""
+        if self._silence is None:
+            return np.ones(T * N, bool)
+        return np.repeat(~self._silence.of(first, T), N)
 
     def _shared(self, first: int, steps: Steps) -> dict[str, pa.Array]:
         """The columns that are the same for all models."""
@@ -64,7 +81,11 @@ class Rows:
 
 
 def _rows(
-    shared: dict[str, pa.Array], rows: ModelRows, i: int, experts: pa.Array | None
+    shared: dict[str, pa.Array],
+    rows: ModelRows,
+    i: int,
+    experts: pa.Array | None,
+    heard: NDArray[np.bool_],
 ) -> pa.Table:
     mean = rows.mean[..., i].ravel()
     own = {
@@ -79,7 +100,7 @@ def _rows(
         own["experts"] = pa.DictionaryArray.from_arrays(codes, experts)
     columns = shared | own
     table = pa.table([columns[f.name] for f in FORECASTS], schema=FORECASTS)
-    known = ~np.isnan(mean)
+    known = heard & ~np.isnan(mean)
     return table if known.all() else table.filter(pa.array(known))
 
 

@@ -25,6 +25,7 @@ from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.intake import Intake
 from gapcast.engine.grid.screening import Screener
+from gapcast.engine.grid.silence import Silence
 from gapcast.engine.output.dead_letters import DeadLetters
 from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.output.epoch_log import EpochLog
@@ -107,6 +108,7 @@ class _Stages:
 
     intake: Intake
     withheld: Withheld
+    silence: Silence
     scores: ScoreFiles
     epochs: Epochs
     delivery: SinkWriter
@@ -158,6 +160,7 @@ def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
 def _send(frame: GridFrame, stages: _Stages, workers: Workers) -> None:
     """Send a frame to the workers; take the oldest result while they step it."""
     stages.withheld.add(frame)
+    stages.silence.add(frame)
     waiting = stages.on_their_way
     done = waiting.popleft()() if len(waiting) >= workers.ahead else None
     waiting.append(workers.step(frame))
@@ -181,6 +184,7 @@ def _checkpoint(job: Job, stages: _Stages, workers: Workers, wait: bool = False)
         scores=stages.scores.settle(),
         dead_letters=stages.dead_letters.files,
         unused=stages.dead_letters.unused.snapshot(),
+        silence=stages.silence.snapshot(),
     )
     stages.checkpoints.take(contents, wait)
 
@@ -260,9 +264,14 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         resume.scores if resume else None,
         bounds.scores,
     )
-    rows = Rows(job.targets, job.models, job.grid.interval)
+    silence = Silence(job.grid.max_gap)
+    if resume:
+        silence.restore(resume.silence)
+    rows = Rows(job.targets, job.models, job.grid.interval, silence)
     epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
-    return _Stages(taken, job.withheld(), scores, epochs, delivery, dead_letters, checkpoints)
+    return _Stages(
+        taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints
+    )
 
 
 def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:

@@ -107,6 +107,7 @@ def _grid(config: RunConfig) -> GridSpec:
         },
         duplicates=grid.duplicates,
         future=grid.future,
+        **({} if grid.max_gap is None else {"max_gap": grid.max_gap // grid.interval}),
         earliest=grid.earliest,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from command import gapcast
 
@@ -116,3 +117,14 @@ def test_every_kind_is_told_and_counted(run):
     assert {kind["reason"].split(":")[0] for kind in manifest["unused"]} == {
         "late", "malformed field", "malformed time", "duplicate",
     }  # fmt: skip
+
+
+def test_a_logger_that_is_away_for_months_loses_and_invents_nothing(run, tmp_path):
+    winter = lines(days=20).replace("2024-03-", "2024-11-").split("\n", 1)[1]
+    done, manifest = run("--set", "grid.max_gap=2d", x=lines(days=20) + winter)
+    assert done.returncode == 0, done.stderr
+    assert manifest["counts"]["used"] == 2 * 20 * 48
+    rows = pq.read_table(tmp_path / "run" / "forecasts")
+    status = rows["status"].cast("string").to_pylist()
+    assert status.count("observed") == 2 * 20 * 48 - 1
+    assert status.count("missing") == 2 * 48
