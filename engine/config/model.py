@@ -91,6 +91,17 @@ class Grid(Section):
     """How event time is cut into steps, and when a step is closed."""
 
     interval: Duration = Field(gt=0, description="Length of a step.")
+    offset: Duration = Field(
+        default=0,
+        ge=0,
+        description="When steps begin, after midnight UTC: `1110min` makes days of 1d begin at "
+        "midnight in India. Less than the interval.",
+    )
+    align: Literal["within", "nearest"] = Field(
+        default="within",
+        description="within: a reading belongs to the step in which it lies. nearest: to the step "
+        "whose beginning is nearest, for sensors that report on the half hour, give or take.",
+    )
     lateness: Duration = Field(
         default=0,
         description="How long past a step's end its readings are waited for, in event time.",
@@ -126,6 +137,12 @@ class Grid(Section):
         default=631_152_000_000_000,
         description="Readings from before are invalid: a clock not set.",
     )
+
+    @model_validator(mode="after")
+    def _within_a_step(self) -> Self:
+        if self.offset >= self.interval:
+            raise expecting("an offset below the interval")
+        return self
 
 
 class Sites(Section):

@@ -110,7 +110,7 @@ class Grid:
         counts = np.zeros(kernel.HELD + 1, np.int64)
         kernel.judge(
             time, value, series, offset, self._sensor, self._lowest, self._highest, spec.interval,
-            spec.lateness, spec.earliest, now + CLOCK_SKEW, self._future,
+            spec.shift, spec.lateness, spec.earliest, now + CLOCK_SKEW, self._future,
             kernel.UNSET if self._open.next is None else self._open.next, held, ended, marks,
             counts, step, verdict,
         )  # fmt: skip
@@ -136,7 +136,8 @@ class Grid:
         if not self.watermarks.ended:
             until = kernel.UNSET
             if mark is not None:
-                until = (mark - self.spec.lateness) // self.spec.interval
+                spec = self.spec
+                until = (mark - spec.shift - spec.lateness) // spec.interval
         closed = self._open.close(until)
         if closed is not None:
             first, until, readings = closed

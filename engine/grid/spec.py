@@ -30,7 +30,9 @@ class Circular:
 class GridSpec:
     """How event time is cut. Durations and times in microseconds (since 1970, UTC).
 
-    aggregate: what a step holds of a series with several readings in it: `AGGREGATES`, or that of
+    offset: how long after 1970 a step begins that is number 0; below `interval`. nearest: a reading
+    belongs to the step whose beginning it is nearest to, not to that in which it lies. aggregate:
+    what a step holds of a series with several readings in it: `AGGREGATES`, or that of
     each quantity ("mean" where it is not named), `Circular` for directions. duplicates: which
     readings of one series and time count, `DUPLICATES`. future: how far a reading may be ahead of
     its partition's watermark without being held until others agree; None: `AHEAD` steps. max_gap:
@@ -38,11 +40,19 @@ class GridSpec:
     """
 
     interval: int
+    offset: int = 0
+    nearest: bool = False
     lateness: int = 0
     aggregate: str | Mapping[str, str | Circular] = "mean"
     duplicates: str = "drop-same"
     future: int | None = None
     max_gap: int = 1000
+
+    @property
+    def shift(self) -> int:
+        """When the readings of step 0 begin, µs since 1970."""
+        return self.offset - self.interval // 2 if self.nearest else self.offset
+
     earliest: int = 631_152_000_000_000
 
 

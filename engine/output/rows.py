@@ -28,8 +28,10 @@ class Rows:
         models: Sequence[Model],
         interval: int,
         silence: Silence | None = None,
+        offset: int = 0,
     ) -> None:
         self.interval = interval
+        self.offset = offset
         self._silence = silence
         self.models = [(m.name, m.horizons) for m in models]
         self._sensor = _encode([t.sensor for t in targets])
@@ -67,7 +69,7 @@ class Rows:
     def _shared(self, first: int, steps: Steps) -> dict[str, pa.Array]:
         """The columns that are the same for all models."""
         T, N = steps.truth.shape
-        times = (first + np.arange(T)) * self.interval
+        times = (first + np.arange(T)) * self.interval + self.offset
         return {
             "time": pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type),
             "sensor": _tile(self._sensor, T),

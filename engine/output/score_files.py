@@ -30,12 +30,14 @@ class ScoreFiles:
         folder: Path,
         before: Mapping[str, Any] | None = None,
         most: int = 100_000,
+        offset: int = 0,
     ) -> None:
         """before: what `settle` gave, to go on from. most: scores of finished windows that may
-        gather before they are written."""
+        gather before they are written. offset: when step 0 begins."""
         self.targets = scoring.names(targets)
         self.models = models
         self.interval = interval
+        self._offset = offset
         self.window = window
         self.folder = folder
         self._span: tuple[int, int] | None = None
@@ -63,7 +65,10 @@ class ScoreFiles:
     def write_whole(self, totals: Sequence[Floats], by_gap: Sequence[Floats]) -> pa.Table:
         """Write the scores of the whole run, one array of sums a model; returns `SCORES`."""
         first, last = self._span or (0, 0)
-        bounds = {"start": first * self.interval, "end": last * self.interval}
+        bounds = {
+            "start": first * self.interval + self._offset,
+            "end": last * self.interval + self._offset,
+        }
         gaps = {"gap": pa.array(list(scoring.GAP_AGES))}
         whole = [self._table(m, s, bounds, scoring.SCORES) for m, s in enumerate(totals)]
         gap = [self._table(m, s, gaps, scoring.GAP_SCORES) for m, s in enumerate(by_gap)]

@@ -263,11 +263,12 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         job.run_dir,
         resume.scores if resume else None,
         bounds.scores,
+        job.grid.offset,
     )
     silence = Silence(job.grid.max_gap)
     if resume:
         silence.restore(resume.silence)
-    rows = Rows(job.targets, job.models, job.grid.interval, silence)
+    rows = Rows(job.targets, job.models, job.grid.interval, silence, job.grid.offset)
     epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints

@@ -75,7 +75,10 @@ def prepare(
         evaluation=Evaluation(
             config.evaluation.hide,
             config.evaluation.release == "end",
-            spans_of([(s.start, s.end, s.sensors) for s in config.evaluation.spans], interval),
+            spans_of(
+                [(s.start, s.end, s.sensors) for s in config.evaluation.spans], interval,
+                config.grid.offset,
+            ),
             config.evaluation.sensors,
             _gaps(config),
         ),
@@ -98,6 +101,8 @@ def _grid(config: RunConfig) -> GridSpec:
     aggregate = grid.aggregate
     return GridSpec(
         interval=grid.interval,
+        offset=grid.offset,
+        nearest=grid.align == "nearest",
         lateness=grid.lateness,
         aggregate=aggregate
         if isinstance(aggregate, str)

@@ -109,12 +109,16 @@ class Evaluation:
 
 
 def spans_of(
-    bounds: Sequence[tuple[int, int] | tuple[int, int, tuple[str, ...] | None]], interval: int
+    bounds: Sequence[tuple[int, int] | tuple[int, int, tuple[str, ...] | None]],
+    interval: int,
+    offset: int = 0,
 ) -> tuple[Span, ...]:
     """Spans of steps whose start lies in [from, to), perhaps of some sensors only; times in
-    microseconds. Touching spans stay apart, so that each is released at its own end; overlapping
-    ones raise ValueError."""
-    spans = sorted(Span(-(-a // interval), -(-b // interval), *of) for a, b, *of in bounds)
+    microseconds, step 0 begins at `offset`. Touching spans stay apart, so that each is released at
+    its own end; overlapping ones raise ValueError."""
+    spans = sorted(
+        Span(-((offset - a) // interval), -((offset - b) // interval), *of) for a, b, *of in bounds
+    )
     for one, other in pairwise(spans):
         if other.start < one.stop:
             raise ValueError("spans overlap")

@@ -46,6 +46,7 @@ def batch(rows):
 
 def judged(readings, spec):
     """(reading, verdict) of one partition, one at a time: used, late or invalid."""
+    shift = spec.offset - spec.interval // 2 * spec.nearest
     future = 24 * spec.interval if spec.future is None else spec.future
     watermark, usual, held, against, sensors = None, 0, [], [], set()
     fate = {}
@@ -54,7 +55,8 @@ def judged(readings, spec):
         nonlocal watermark, usual
         time = reading[0]
         if watermark is not None:
-            if (time // spec.interval + 1) * spec.interval + spec.lateness <= watermark:
+            step = (time - shift) // spec.interval
+            if (step + 1) * spec.interval + shift + spec.lateness <= watermark:
                 return "late"
             if time > watermark:
                 usual = max(time - watermark, usual - usual // 16)
@@ -111,9 +113,9 @@ def reference(partitions, spec, limits):
                 setattr(counts, verdict, getattr(counts, verdict) + 1)
                 continue
             bad = value is not None and not low <= value <= high
-            cells.setdefault((time // spec.interval, sensor), []).append(
-                (time, p, offset, value, bad)
-            )
+            shift = spec.offset - spec.interval // 2 * spec.nearest
+            key = (time - shift) // spec.interval, sensor
+            cells.setdefault(key, []).append((time, p, offset, value, bad))
     frames = {}
     for key, readings in cells.items():
         readings.sort(key=lambda r: r[:3])
@@ -183,6 +185,8 @@ specs = st.builds(
     future=st.sampled_from([10 * MINUTE, 10**12]),
     earliest=st.sampled_from([0, MINUTE]),
     duplicates=st.sampled_from(DUPLICATES),
+    offset=st.integers(0, MINUTE - 1),
+    nearest=st.booleans(),
 )
 
 

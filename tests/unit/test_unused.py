@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
 import pytest
@@ -128,3 +129,33 @@ def test_a_logger_that_is_away_for_months_loses_and_invents_nothing(run, tmp_pat
     status = rows["status"].cast("string").to_pylist()
     assert status.count("observed") == 2 * 20 * 48 - 1
     assert status.count("missing") == 2 * 48
+
+
+def rows_of(tmp_path):
+    table = pq.read_table(tmp_path / "run" / "forecasts", columns=["time", "truth"])
+    return {f"{r['time']:%d %H:%M}": r["truth"] for r in table.to_pylist()}
+
+
+def test_sensors_that_report_on_the_half_hour_give_or_take(run, tmp_path):
+    seconds = [1800 * k + 4 * (-1) ** k for k in range(2, 40)]
+    text = "time,sensor,quantity,value\n" + "".join(
+        f"{datetime.fromtimestamp(1709251200 + s, UTC):%Y-%m-%dT%H:%M:%SZ},a,temperature,{k}\n"
+        for k, s in enumerate(seconds, 2)
+    )
+    done, manifest = run("--set", "grid.align=nearest", x=text)
+    assert (done.returncode, manifest["counts"]["used"]) == (0, 38)
+    rows = rows_of(tmp_path)
+    assert rows == {f"01 {k // 2:02}:{30 * (k % 2):02}": float(k) for k in range(3, 40)}
+
+
+def test_days_of_local_time(run, tmp_path):
+    settings = ["grid.interval=1d", "grid.offset=1110min", "grid.aggregate=sum"]
+    done, _ = run(
+        *(part for s in settings for part in ("--set", s)),
+        "--set", "source.timezone=Asia/Kolkata", x=lines(days=5).replace("Z,", ","),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path)
+    assert sorted(rows) == [f"{day:02} 18:30" for day in range(1, 5)]  # days 2 to 5 in India
+    day = [20 + k % 7 for k in range(48, 96)]
+    assert rows["01 18:30"] == sum(day)

@@ -39,15 +39,15 @@ NOTHING = np.array([UNSET, 0, -1, 0, 0, 0, -1, 0, -1, -1], np.int64)
 
 @njit(cache=True, nogil=True)
 def judge(
-    time, value, series, offset, sensor, lowest, highest, interval, lateness, earliest, now, future,
-    closed, held, ended, mark, counts, step, verdict,
+    time, value, series, offset, sensor, lowest, highest, interval, shift, lateness, earliest, now,
+    future, closed, held, ended, mark, counts, step, verdict,
 ):  # fmt: skip
     """Judge readings in arrival order and move their partition's watermark.
 
     time (n,) µs; value (n,) NaN where reported missing; series (n,) index or -1; offset (n,) of
     the reading's record; sensor (S,) number of a series' sensor; lowest, highest (S,) limits of a
-    series; closed: steps before this one are closed for every partition; held: the first so many
-    are those that the last call left as `HELD`; ended: none will follow; mark (10,) see `MARK`;
+    series; shift: where step 0 begins; closed: steps before this one are closed for every
+    partition; held: the first so many are those that the last call left as `HELD`; ended: none will follow; mark (10,) see `MARK`;
     counts (9,) readings by verdict, added to; step, verdict (n,) receive each reading's step and
     what became of it.
 
@@ -56,9 +56,10 @@ def judge(
     than `future` (and more than `PATIENCE` times what is usual), are held until others agree.
     """
     n = len(time)
+    lateness += shift  # what a watermark is compared with, beside the steps
     first = 0  # no reading before it is held
     for i in range(n):
-        step[i] = time[i] // interval
+        step[i] = (time[i] - shift) // interval
         if i < held:
             verdict[i] = HELD
             continue
