@@ -16,8 +16,9 @@ from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.source import Position, Read, Source
 from gapcast.engine.units import MICROSECONDS, Duration, expecting
+from gapcast.plugins.kafka.arrow_streams import ArrowStreams
 from gapcast.plugins.kafka.connection import Connection
-from gapcast.plugins.kafka.decoders import ArrowStreams, Beside, Columns, Decoder, Lines
+from gapcast.plugins.kafka.decoders import Beside, Columns, Decoder, Lines
 from gapcast.plugins.kafka.json_values import JsonObjects
 from gapcast.plugins.kafka.reader import Reader
 from gapcast.plugins.kafka.records import NO_TIME, NOTHING, Records
@@ -237,15 +238,16 @@ class KafkaSource(Source):
             return ArrowStreams(columns)
         options = params.table if load(params.format) is Csv else load(params.format).Options()
         reader: Any = load(params.format)(File(topic, topic, None), options, wanted, _AT_ONCE)
+        cells = max(4, len(params.columns))  # a line of the Intel Lab's has four
         if not isinstance(reader, Csv):
-            return Lines(reader)
+            return Lines(reader, cells)
         own = [params.sensor] * params.key_is_sensor + [params.time] * params.timestamp_is_time
         names = [*own, *(name for name in params.columns if name not in own)]
         delimiter = params.delimiter or ","
         reader.header(delimiter.join(names).encode())
         if not own:
-            return Lines(reader)
-        return Beside(reader, delimiter, params.key_is_sensor, params.timestamp_is_time)
+            return Lines(reader, cells)
+        return Beside(reader, cells, delimiter, params.key_is_sensor, params.timestamp_is_time)
 
     def _look(self) -> None:
         """Look for new partitions, now and then."""

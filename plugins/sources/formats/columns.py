@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.plugin import Params
@@ -77,6 +77,19 @@ class TableOptions(Params):
         default="UTC", description="Zone of times that do not say theirs."
     )
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        """What `table` would reject of any file: two columns that are surely one series."""
+        by_row = self.sensor != TableOptions.model_fields["sensor"].default
+        known: dict[tuple[str | None, str], str] = {}
+        for name, column in (self.wide or {}).items():
+            series = column.sensor, column.quantity or name
+            if REST in name or (column.sensor is None and not by_row):
+                continue
+            if (other := known.setdefault(series, name)) != name:
+                raise ValueError(_collision(other, name, *series))
+        return self
+
 
 class Names(NamedTuple):
     """Names in the rows of a table: (n,) their numbers, -1 for none, and the names (string)."""
@@ -92,7 +105,7 @@ class Names(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The columns that are read, by their numbers in the file.
+    """The columns that are read, by their numbers among `columns`, all that the file has.
 
     sensor: -1 if no column of values needs it. quantity: -1 if the table is wide. values: columns
     of values; sensors, quantities: of each, its sensor and quantity, or ``None`` for the row's.
@@ -104,22 +117,29 @@ class Table:
     values: tuple[int, ...]
     sensors: tuple[str | None, ...]
     quantities: tuple[str | None, ...]
+    columns: tuple[str, ...]
 
 
 def table(
     options: TableOptions, columns: Sequence[str], wanted: frozenset[str] | None, where: str
 ) -> Table:
-    """Find the columns that `options` name. Raises SourceError naming those that are not there."""
+    """Find the columns that `options` name.
+
+    Raises SourceError naming those that are not there or there twice, and columns of values that
+    would be one series.
+    """
     roles = [options.time]
     if options.wide is None:
         roles += [options.sensor, options.quantity, options.value]
         _check(roles, columns, where)
         time, sensor, quantity, value = (columns.index(name) for name in roles)
-        return Table(time, sensor, quantity, (value,), (None,), (None,))
+        return Table(time, sensor, quantity, (value,), (None,), (None,), tuple(columns))
     if options.sensor != TableOptions.model_fields["sensor"].default:
         roles.append(options.sensor)
     _check([*roles, *(name for name in options.wide if name != REST)], columns, where)
     by_row = options.sensor in columns and options.sensor not in options.wide
+    if by_row:
+        _check_once(options.sensor, columns, where)
     chosen = []
     for number, name in enumerate(columns):
         own = name == options.time or (by_row and name == options.sensor)
@@ -130,6 +150,7 @@ def table(
         sensor_name = column.sensor or (None if by_row else name)
         if wanted is None or quantity_name in wanted:
             chosen.append((number, sensor_name, quantity_name))
+    _check_apart([(columns[number], *series) for number, *series in chosen], columns, where)
     return Table(
         time=columns.index(options.time),
         sensor=columns.index(options.sensor) if any(s is None for _, s, _ in chosen) else -1,
@@ -137,6 +158,7 @@ def table(
         values=tuple(number for number, _, _ in chosen),
         sensors=tuple(name for _, name, _ in chosen),
         quantities=tuple(name for _, _, name in chosen),
+        columns=tuple(columns),
     )
 
 
@@ -145,6 +167,34 @@ def _check(names: Iterable[str], columns: Sequence[str], where: str) -> None:
         if name not in columns:
             found = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
             raise SourceError(f"{where}: no column {name!r}{meant(name, columns)} (found: {found})")
+        _check_once(name, columns, where)
+
+
+def _check_once(name: str, columns: Sequence[str], where: str) -> None:
+    if (times := columns.count(name)) > 1:
+        raise SourceError(
+            f"{where}: {times} columns are called {name!r}, and one of them is to be read; "
+            "give each its own name"
+        )
+
+
+def _check_apart(
+    chosen: Iterable[tuple[str, str | None, str]], columns: Sequence[str], where: str
+) -> None:
+    """Each column of values once, and no two of them one series."""
+    known: dict[tuple[str | None, str], str] = {}
+    for name, *series in chosen:
+        _check_once(name, columns, where)
+        if (other := known.setdefault(tuple(series), name)) != name:
+            raise SourceError(f"{where}: {_collision(other, name, *series)}")
+
+
+def _collision(first: str, second: str, sensor: str | None, quantity: str) -> str:
+    of = "the row's sensor" if sensor is None else f"sensor {sensor!r}"
+    return (
+        f"columns {first!r} and {second!r} would both be {quantity!r} of {of}; "
+        "in `wide`, give each a sensor or a quantity of its own"
+    )
 
 
 def labels(table: Table, sensor: Names, quantity: Names, wanted: Callable[[str], bool]) -> Labels:

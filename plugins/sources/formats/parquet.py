@@ -33,7 +33,7 @@ class Parquet(Format):
                 for first, batch in self._batches(raw, start):
                     passed = max(0, start - first)
                     yield chunk(self._rows(batch.slice(passed)), self.file.name, first + passed)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise self.file.unreadable(error) from error
 
     def _batches(self, raw: Any, start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
