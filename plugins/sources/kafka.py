@@ -41,8 +41,9 @@ class KafkaParams(CsvOptions, Connection):
 
     format: str = Field(
         default="json",
-        description="What a record's value is: json (an object), arrow (an IPC stream of many "
-        "readings), csv, intel-lab, intel-lab-conv (a line or several) or my.module:MyFormat.",
+        description="What a record's value is: json (an object or an array of them), arrow (an IPC "
+        "stream of many readings), csv, intel-lab, intel-lab-conv (a line or several) or "
+        "my.module:MyFormat.",
     )
     columns: tuple[str, ...] = Field(
         default=("time", "sensor", "quantity", "value"),
