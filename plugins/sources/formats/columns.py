@@ -150,7 +150,7 @@ def table(
         sensor_name = column.sensor or (None if by_row else name)
         if wanted is None or quantity_name in wanted:
             chosen.append((number, sensor_name, quantity_name))
-    _check_apart([(columns[number], *series) for number, *series in chosen], columns, where)
+    _check_apart([(columns[number], s, q) for number, s, q in chosen], columns, where)
     return Table(
         time=columns.index(options.time),
         sensor=columns.index(options.sensor) if any(s is None for _, s, _ in chosen) else -1,
@@ -183,10 +183,10 @@ def _check_apart(
 ) -> None:
     """Each column of values once, and no two of them one series."""
     known: dict[tuple[str | None, str], str] = {}
-    for name, *series in chosen:
+    for name, sensor, quantity in chosen:
         _check_once(name, columns, where)
-        if (other := known.setdefault(tuple(series), name)) != name:
-            raise SourceError(f"{where}: {_collision(other, name, *series)}")
+        if (other := known.setdefault((sensor, quantity), name)) != name:
+            raise SourceError(f"{where}: {_collision(other, name, sensor, quantity)}")
 
 
 def _collision(first: str, second: str, sensor: str | None, quantity: str) -> str:
