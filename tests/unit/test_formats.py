@@ -254,6 +254,12 @@ def test_csv_without_the_columns_it_needs_says_which(tmp_path):
         of(tmp_path, "time,a\n2004-03-01,1\n", name="x.csv", sensor="id", wide=["a"])
 
 
+@pytest.mark.parametrize("text", ["time,sensor\rquantity,value\r1,2", "x" * 200_000 + "\n"])
+def test_csv_whose_first_line_is_no_header(tmp_path, text):
+    with pytest.raises(SourceError, match=r"x\.csv: its first line is no header \(\w.*expected"):
+        of(tmp_path, text, name="x.csv")
+
+
 def test_csv_with_nothing_in_it(tmp_path):
     assert of(tmp_path, "", name="x.csv") == ([], [])
     assert of(tmp_path, "time,sensor,quantity,value", name="x.csv") == ([], [])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from gapcast.engine.errors import SourceError
 from gapcast.engine.units import expecting
 from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels, table
 from gapcast.plugins.sources.formats.format import Parsed, TextFormat
@@ -58,11 +59,19 @@ class Csv(TextFormat):
     _delimiter: str
 
     def header(self, line: bytes) -> None:
-        """Find the columns by their names. Raises SourceError if one is not there."""
+        """Find the columns by their names. Raises SourceError if one is not there, or the line is
+        no header."""
         text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
         tabs = self.file.path.endswith((".tsv", ".tsv.gz", ".tsv.zst"))
         self._delimiter = self.options.delimiter or ("\t" if tabs else ",")
-        columns = [c.strip() for c in next(csv.reader([text], delimiter=self._delimiter))]
+        try:
+            columns = [c.strip() for c in next(csv.reader([text], delimiter=self._delimiter), [])]
+        except csv.Error as error:
+            why = str(error).partition(" - ")[0]
+            raise SourceError(
+                f"{self.file.path}: its first line is no header ({why}); "
+                "expected the names of columns, and lines that end with \\n or \\r\\n"
+            ) from None
         self._table = table(self.options, columns, self.quantities, self.file.path)
         self._width = len(columns)
         self._parse_times = reader(self.options.time_format, self.options.timezone)

@@ -56,6 +56,8 @@ class Parquet(Format):
                     if first + len(batch) > start:
                         yield first, batch.select(columns)
                     first += len(batch)
+                if first != end:
+                    raise pa.ArrowInvalid(f"row group {group} lacks {end - first} of its rows")
             first = end
 
     def _rows(self, batch: pa.RecordBatch) -> Rows:
