@@ -12,8 +12,10 @@ import pyarrow as pa
 from gapcast.engine.errors import SourceError
 from gapcast.plugins.kafka.decoders import TOO_MUCH, UNFOLDED, Columns, Decoder
 from gapcast.plugins.kafka.ipc import unfolded
-from gapcast.plugins.kafka.records import NOTHING, Decoded, Records, joined, poison
+from gapcast.plugins.kafka.records import NOTHING, Decoded, Ints, Records, joined, poison
 
+_FAR = 1 << 40
+"""More than any record may unfold to, little enough for sums of it."""
 _WRONG = (pa.ArrowException, OSError, ValueError, struct.error, KeyError)
 
 
@@ -23,9 +25,9 @@ class ArrowStreams(Decoder):
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
 
-    def sizes(self, records: Records) -> list[int]:
+    def sizes(self, records: Records) -> Ints:
         """See `Decoder.sizes`; nothing is decompressed for it."""
-        return [_size(value) for value in records.values]
+        return np.array([min(_size(value), _FAR) for value in records.values], np.int64)
 
     def made(self, records: Records) -> Decoded:
         """See `Decoder.made`."""

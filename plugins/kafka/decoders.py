@@ -60,9 +60,9 @@ class Decoder(ABC):
         parts.append(poison(records, dict.fromkeys(np.flatnonzero(large).tolist(), TOO_MUCH)))
         return in_order(joined(parts))
 
-    def sizes(self, records: Records) -> Sequence[float]:
+    def sizes(self, records: Records) -> Ints:
         """Bytes that each record makes when it is read, about; found without reading it."""
-        return [len(value) for value in records.values]
+        return lengths(records.values)
 
     @abstractmethod
     def made(self, records: Records) -> Decoded:
@@ -86,6 +86,18 @@ class Decoder(ABC):
             return poison(records, {0: f"cannot be read: {type(error).__name__}: {error}"})
 
 
+def lengths(values: list[bytes]) -> Ints:
+    """Bytes of each value."""
+    return np.fromiter(map(len, values), np.int64, len(values))
+
+
+def breaks(values: list[bytes]) -> Ints:
+    """Line breaks in each value."""
+    if b"\n" not in b"".join(values):
+        return np.zeros(len(values), np.int64)
+    return np.array([value.count(b"\n") for value in values], np.int64)
+
+
 class Lines(Decoder):
     """Values of one line or several, as a format of files reads them; `cells` a line at most."""
 
@@ -93,9 +105,9 @@ class Lines(Decoder):
         self._reader = reader
         self._line = CELL * cells
 
-    def sizes(self, records: Records) -> Sequence[float]:
+    def sizes(self, records: Records) -> Ints:
         """See `Decoder.sizes`."""
-        return [len(v) + (v.count(b"\n") + 1) * self._line for v in records.values]
+        return lengths(records.values) + (breaks(records.values) + 1) * self._line
 
     def made(self, records: Records) -> Decoded:
         """See `Decoder.made`."""
@@ -103,7 +115,7 @@ class Lines(Decoder):
             return NOTHING
         text = np.frombuffer(b"\n".join([*records.values, b""]), np.uint8)
         parsed = self._reader.parse(text)
-        sizes = np.fromiter(map(len, records.values), np.int64, len(records))
+        sizes = lengths(records.values)
         of_row = np.searchsorted(np.cumsum(sizes + 1) - 1, np.flatnonzero(text == NEWLINE))
         raw = Raw(parsed.fields, parsed.slots, parsed.fields.lines)
         return decoded(parsed.rows, of_row, records, raw)
@@ -117,12 +129,9 @@ class Beside(Decoder):
         self._delimiter = delimiter.encode()
         self._key, self._time = key, time
 
-    def sizes(self, records: Records) -> Sequence[float]:
+    def sizes(self, records: Records) -> Ints:
         """See `Decoder.sizes`. A key is at most as long as a name."""
-        return [
-            size + v.count(b"\n") * LONGEST
-            for size, v in zip(self._lines.sizes(records), records.values, strict=True)
-        ]
+        return self._lines.sizes(records) + breaks(records.values) * LONGEST
 
     def made(self, records: Records) -> Decoded:
         """See `Decoder.made`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -14,8 +13,8 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from gapcast.plugins.kafka import json_fields
-from gapcast.plugins.kafka.decoders import CELL, Columns, Decoder
-from gapcast.plugins.kafka.records import NOTHING, Decoded, Records, decoded, joined, poison
+from gapcast.plugins.kafka.decoders import CELL, Columns, Decoder, lengths
+from gapcast.plugins.kafka.records import NOTHING, Decoded, Ints, Records, decoded, joined, poison
 from gapcast.plugins.sources.formats.batches import rows
 from gapcast.plugins.sources.formats.rows import SKIPPED
 from gapcast.plugins.sources.text.decimals import ABSENT, MALFORMED, NULL
@@ -57,15 +56,17 @@ class JsonObjects(Decoder):
         self._values = {self._known[n] for n in self._table.values}
         self._schemas = self._possible(where)
 
-    def sizes(self, records: Records) -> Sequence[float]:
+    def sizes(self, records: Records) -> Ints:
         """See `Decoder.sizes`."""
-        row = CELL * (1 + len(self._fields))
-        return [len(v) + row * (v.count(b"{") if _is_array(v) else 1) for v in records.values]
+        objects = np.ones(len(records), np.int64)
+        for i in _arrays(records.values):
+            objects[i] = records.values[i].count(b"{")
+        return lengths(records.values) + CELL * (1 + len(self._fields)) * objects
 
     def made(self, records: Records) -> Decoded:
         """See `Decoder.made`."""
-        if any(map(_is_array, records.values)):
-            records = _spread(records)
+        if arrays := _arrays(records.values):
+            records = _spread(records, arrays)
         return joined(self._parts(records)) if len(records) else NOTHING
 
     def _parts(self, records: Records) -> list[Decoded]:
@@ -226,16 +227,19 @@ def _loaded(value: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _is_array(value: bytes) -> bool:
-    return value[:1] == b"[" or (value[:1].isspace() and value.lstrip()[:1] == b"[")
+def _arrays(values: list[bytes]) -> set[int]:
+    """The places of those values that begin as an array does."""
+    if {value[:1] for value in values} == {b"{"}:
+        return set()
+    return {i for i, value in enumerate(values) if value.lstrip()[:1] == b"["}
 
 
-def _spread(records: Records) -> Records:
+def _spread(records: Records, arrays: set[int]) -> Records:
     """`records` with each object of an array as a record of its own, of the same offset."""
     places, values = [], []
     for i, value in enumerate(records.values):
         objects = [value]
-        if _is_array(value):
+        if i in arrays:
             with suppress(ValueError, RecursionError):
                 found = _loads(value)
                 if all(isinstance(one, dict) for one in found):
