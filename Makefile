@@ -61,7 +61,8 @@ programs: ## what tests run beside Python, from Debian's packages, where apt-get
 	    --no-install-recommends $$p >/dev/null 2>&1 || echo "$$p cannot be installed: tests of it are skipped"; done; \
 	else echo "tests of these are skipped, there is no right to install them:" $$missing; fi
 
-faults: $(STAMP) ## kill runs at random moments, ROUNDS=500 times
+faults: $(STAMP) ## damage records, EXAMPLES=10000 of each kind; kill runs at random moments, ROUNDS=500 times
+	EXAMPLES=$(or $(EXAMPLES),10000) $(PYTEST) -q --timeout 0 tests/unit/test_fuzz.py
 	ROUNDS=$(or $(ROUNDS),500) $(BIN)/python -m pytest -q tests/faults
 
 bench: $(STAMP) ## some of the tables of bench/README.md, one after the other (takes a while)

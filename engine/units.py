@@ -3,7 +3,7 @@
 =========  ======================  ==========================================
 type       written as              held as
 =========  ======================  ==========================================
-Duration   ``30s``, ``5min``       int, microseconds, not negative
+Duration   ``30s``, ``5min``       int, microseconds, 0 to 100 years
 Time       ``2004-03-03T00:00Z``   int, microseconds since 1970, UTC
 Size       ``64MiB``, ``10MB``     int, bytes
 Speed      ``max``, ``60x``        float, times real time; ``max`` is infinity
@@ -47,6 +47,8 @@ BYTES = {
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = (1 << 63) - 1
+LONGEST = 36_525 * MICROSECONDS["d"]
+"""The longest duration, 100 years: added to any time of a calendar, it still fits 64 bits."""
 
 
 def expecting(expected: str) -> PydanticCustomError:
@@ -54,7 +56,7 @@ def expecting(expected: str) -> PydanticCustomError:
     return PydanticCustomError("expected", "{must}", {"must": f"must be {expected}"})
 
 
-def _scaled(units: Mapping[str, int], expected: str) -> Callable[[Any], int]:
+def _scaled(units: Mapping[str, int], expected: str, most: int, bound: str) -> Callable[[Any], int]:
     form = re.compile(rf"([0-9]{{1,18}}) ?({'|'.join(units)})")
 
     def read(value: Any) -> int:
@@ -62,8 +64,8 @@ def _scaled(units: Mapping[str, int], expected: str) -> Callable[[Any], int]:
         if match is None:
             raise expecting(expected)
         scaled = int(match[1]) * units[match[2]]
-        if scaled > _LARGEST:
-            raise expecting(f"{expected}, below 2^63")
+        if scaled > most:
+            raise expecting(f"{expected}, {bound}")
         return scaled
 
     return read
@@ -74,9 +76,11 @@ def _written(value: int, units: Mapping[str, int]) -> str:
     return f"{value // units[largest]}{largest}" if value else f"0{next(iter(units))}"
 
 
-read_duration = _scaled(MICROSECONDS, "a duration such as 30s, 5min, 1h or 1d")
+read_duration = _scaled(
+    MICROSECONDS, "a duration such as 30s, 5min, 1h or 1d", LONGEST, "36525d (100 years) at most"
+)
 """Microseconds of a text such as ``5min``; raises PydanticCustomError."""
-_read_size = _scaled(BYTES, "a size such as 10MB or 64MiB")
+_read_size = _scaled(BYTES, "a size such as 10MB or 64MiB", _LARGEST, "below 2^63")
 
 
 def write_duration(microseconds: int) -> str:
@@ -136,7 +140,7 @@ Duration = Annotated[
         }
     ),
 ]
-"""A length of time, in microseconds."""
+"""A length of time, in microseconds, at most `LONGEST`."""
 
 Time = Annotated[
     int,

@@ -90,7 +90,7 @@ def poison(records: Records, reasons: Mapping[int, str]) -> Decoded:
         return NOTHING
     places = sorted(reasons)
     letters = dead_letters(
-        [reasons[i] for i in places],
+        [reasons[i].encode(errors="replace").decode() for i in places],
         records.partition,
         records.offsets[places],
         sensor=names([records.keys[i] for i in places]) if records.keys else None,
@@ -103,6 +103,15 @@ def poison(records: Records, reasons: Mapping[int, str]) -> Decoded:
 def joined(parts: Sequence[Decoded]) -> Decoded:
     """Parts in their order as one, each name once."""
     return Decoded(*(_one([part[k] for part in parts]) for k in (0, 1)))
+
+
+def in_order(found: Decoded) -> Decoded:
+    """`found` with its dead letters in the order of their records."""
+    offsets = found.dead_letters["offset"].to_numpy()
+    if np.all(offsets[:-1] <= offsets[1:]):
+        return found
+    order = pa.array(np.argsort(offsets, kind="stable"))
+    return found._replace(dead_letters=found.dead_letters.take(order))
 
 
 def _one(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

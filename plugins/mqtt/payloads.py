@@ -23,8 +23,8 @@ class Numbers(Decoder):
         """columns: sensor, quantity and time are all beside the value."""
         self._columns = columns
 
-    def decode(self, records: Records) -> Decoded:
-        """See `Decoder.decode`."""
+    def made(self, records: Records) -> Decoded:
+        """See `Decoder.made`."""
         if not len(records):
             return NOTHING
         stripped = [value.strip() for value in records.values]

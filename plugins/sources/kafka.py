@@ -16,8 +16,9 @@ from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.source import Position, Read, Source
 from gapcast.engine.units import MICROSECONDS, Duration, expecting
+from gapcast.plugins.kafka.arrow_streams import ArrowStreams
 from gapcast.plugins.kafka.connection import Connection
-from gapcast.plugins.kafka.decoders import ArrowStreams, Beside, Columns, Decoder, Lines
+from gapcast.plugins.kafka.decoders import Beside, Columns, Decoder, Lines
 from gapcast.plugins.kafka.json_values import JsonObjects
 from gapcast.plugins.kafka.reader import Reader
 from gapcast.plugins.kafka.records import NO_TIME, NOTHING, Records
@@ -40,8 +41,9 @@ class KafkaParams(LineOptions, Connection):
 
     format: str = Field(
         default="json",
-        description="What a record's value is: json (an object), arrow (an IPC stream of many "
-        "readings), csv, intel-lab, intel-lab-conv (a line or several) or my.module:MyFormat.",
+        description="What a record's value is: json (an object or an array of them), arrow (an IPC "
+        "stream of many readings), csv, intel-lab, intel-lab-conv (a line or several) or "
+        "my.module:MyFormat.",
     )
     time: str = Field(default="time", description="Column of the time.")
     columns: tuple[str, ...] = Field(
@@ -243,12 +245,13 @@ class KafkaSource(Source):
         if load(params.format) is Csv:
             options = params.table.model_copy(update={"columns": names, "delimiter": delimiter})
         reader: Any = load(params.format)(File(topic, topic, None), options, wanted, _AT_ONCE)
+        cells = max(4, len(params.columns))  # a line of the Intel Lab's has four
         if not isinstance(reader, Csv):
-            return Lines(reader)
+            return Lines(reader, cells)
         reader.start([])
         if not own:
-            return Lines(reader)
-        return Beside(reader, delimiter, params.key_is_sensor, params.timestamp_is_time)
+            return Lines(reader, cells)
+        return Beside(reader, cells, delimiter, params.key_is_sensor, params.timestamp_is_time)
 
     def _look(self) -> None:
         """Look for new partitions, now and then."""

@@ -254,9 +254,54 @@ def test_csv_without_the_columns_it_needs_says_which(tmp_path):
         of(tmp_path, "time,a\n2004-03-01,1\n", name="x.csv", sensor="id", wide=["a"])
 
 
+@pytest.mark.parametrize("text", ["x" * 200_000 + "\n", "\n\n"])
+def test_csv_whose_first_line_is_no_header(tmp_path, text):
+    with pytest.raises(SourceError, match=r"x\.csv: its first line is no header \(\w.*expected"):
+        of(tmp_path, text, name="x.csv")
+
+
 def test_csv_with_nothing_in_it(tmp_path):
     assert of(tmp_path, "", name="x.csv") == ([], [])
     assert of(tmp_path, "time,sensor,quantity,value", name="x.csv") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("header", "options"),
+    [("time,sensor,quantity,value,value", {}), ("time,time,sensor,quantity,value", {}),
+     ("time,sensor,a,a", {"wide": ["a"]}), ("time,sensor,a,a", {"wide": ["*"]}),
+     ("time,sensor,sensor,a", {"wide": ["a"]})],
+)  # fmt: skip
+def test_two_columns_of_one_name_are_rejected_if_one_is_to_be_read(tmp_path, header, options):
+    with pytest.raises(SourceError, match=r"/x\.csv: 2 columns are called '\w+', and one of them"):
+        of(tmp_path, header + "\n2004-03-01,a,t,1,2\n", name="x.csv", **options)
+    columns = header.split(",")
+    arrays = [pa.array(["2004-03-01"])] * len(columns)
+    pq.write_table(pa.Table.from_arrays(arrays, names=columns), tmp_path / "x.parquet")
+    with pytest.raises(SourceError, match=r"/x\.parquet: 2 columns are called '\w+'"):
+        everything(source(tmp_path / "x.parquet", **options))
+
+
+def test_two_columns_of_one_name_that_are_not_read_do_no_harm(tmp_path):
+    text = "time,sensor,note,note,a\n2004-03-01,1,x,y,2.5\n"
+    assert short(of(tmp_path, text, name="x.csv", wide=["a"])[0]) == [(2, "1", "a", 2.5)]
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [{"a": {"quantity": "t"}, "b": {"quantity": "t"}}, {"*": {"quantity": "t"}},
+     {"a": {}, "b": {"quantity": "a"}}],
+)  # fmt: skip
+def test_columns_that_would_be_one_series_are_rejected(tmp_path, wide):
+    with pytest.raises(SourceError, match=r"x\.csv: columns 'a' and 'b' would both be '[ta]' of"):
+        of(tmp_path, "time,sensor,a,b\n", name="x.csv", wide=wide)
+    with pytest.raises(ValidationError, match="columns 'a' and 'b' would both be"):
+        of(
+            tmp_path, "", name="x.csv",
+            wide={"a": {"sensor": 1, "quantity": "t"}, "b": {"sensor": "1", "quantity": "t"}},
+        )  # fmt: skip
+    if "*" not in wide:
+        with pytest.raises(ValidationError, match="columns 'a' and 'b' would both be"):
+            of(tmp_path, "", name="x.csv", sensor="mote", wide=wide)
 
 
 # --- parquet --------------------------------------------------------------------------------
@@ -338,7 +383,8 @@ def test_parquet_wide(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [(LONG | {"time": [1.5] * 4}, "column 'time' is of type double"),
-     (LONG | {"value": ["x"] * 4}, "values that are not numbers"),
+     (LONG | {"value": [[1.0]] * 4}, "column 'value' is of type list.*expected numbers"),
+     (LONG | {"sensor": [1.5] * 4}, "column 'sensor' is of type double; expected text or whole"),
      ({"time": LONG["time"]}, "no column of values")],
 )  # fmt: skip
 def test_parquet_of_the_wrong_types_is_rejected(tmp_path, columns, message):

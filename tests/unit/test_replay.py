@@ -245,8 +245,8 @@ def test_a_line_too_long_costs_only_itself(tmp_path, size, how):
     assert [(place(d), d["reason"], len(d["raw"])) for d in dead] == [
         ("long:3", "line too long", 1024), ("long:5", "line too long", 1024),
     ]  # fmt: skip
-    place = {name: position[name] for name in ("line", "skip", "byte")}
-    assert place == {"line": 6, "skip": 0, "byte": len(text)}
+    at = {name: position[name] for name in ("line", "skip", "byte")}
+    assert at == {"line": 6, "skip": 0, "byte": len(text)}
 
 
 def test_a_line_of_ten_megabytes_is_held_once_and_dropped(tmp_path):

@@ -45,11 +45,11 @@ def judge(
     """Judge readings in arrival order and move their partition's watermark.
 
     time (n,) µs; value (n,) NaN where reported missing; series (n,) index or -1; offset (n,) of
-    the reading's record; sensor (S,) number of a series' sensor; lowest, highest (S,) limits of a
-    series; shift: where step 0 begins; closed: steps before this one are closed for every
-    partition; held: the first so many are those that the last call left as `HELD`; ended: none will follow; mark (10,) see `MARK`;
-    counts (9,) readings by verdict, added to; step, verdict (n,) receive each reading's step and
-    what became of it.
+    the reading's record; sensor (S,) number of a series' sensor; lowest, highest (S,) limits of
+    a series; shift: where step 0 begins; closed: steps before this one are closed for every
+    partition; held: the first so many are those that the last call left as `HELD`; ended: none
+    will follow; mark (10,) see `MARK`; counts (9,) readings by verdict, added to; step, verdict
+    (n,) receive each reading's step and what became of it.
 
     A reading is late when the end of its step plus `lateness` is not after the watermark as it
     stood before the reading. The first readings, and those that jump ahead of the watermark by more

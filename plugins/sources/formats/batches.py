@@ -2,13 +2,13 @@
 
 Times are timestamps, dates, text, or numbers with `time_format` saying of what: whole ones, or in
 s and ms such with a fraction, rounded to microseconds. Sensors and quantities are text or whole
-numbers.
+numbers. Values are numbers of any type, booleans (1 and 0), or text, which is read as the cells
+of CSV are. Each may come as a dictionary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gapcast.engine.errors import SourceError
+from gapcast.plugins.sources.formats.arrays import is_text, once, pieces, storage, utf8, valid
 from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels
 from gapcast.plugins.sources.formats.rows import BAD_NAME, BAD_TIME, GOOD, Rows
-from gapcast.plugins.sources.text.decimals import FINE, INFINITE, NULL
+from gapcast.plugins.sources.text.decimals import FINE, INFINITE, NULL, decimals
 from gapcast.plugins.sources.text.names import LONGEST
 from gapcast.plugins.sources.text.patterns import UNITS, reader
+from gapcast.plugins.sources.text.split import Fields
 from gapcast.plugins.sources.text.times import DAY, Times, to_utc
 
 _LARGEST = (1 << 63) - 1
@@ -39,37 +41,54 @@ def rows(
     """
     if len(found.times) > 1:
         raise SourceError(f"{where}: time: one column, found {', '.join(options.times)}")
-    time, good = _times(column[found.time], options, where)
+    column = {number: storage(values) for number, values in column.items()}
+    time, good = once(column[found.time], lambda values: _times(values, options, where))
     state = np.zeros(len(time), np.int8)
     state[~good] = BAD_TIME
-    sensor = _names(column.get(found.sensor), state)
-    quantity = _names(column.get(found.quantity), state)
+    sensor = _names(column.get(found.sensor), state, options.sensor, where)
+    quantity = _names(column.get(found.quantity), state, options.quantity, where)
     values = np.empty((len(time), len(found.values)))
     cells = np.full(values.shape, FINE, np.int8)
     for k, number in enumerate(found.values):
-        _values(column[number], values[:, k], cells[:, k], where)
+        values[:, k], cells[:, k] = once(column[number], _Numbers(found.columns[number], where))
     return Rows(state, time, values, cells, labels(found, sensor, quantity, wanted))
+
+
+def _wrong(where: str, name: str, kind: pa.DataType, expected: str) -> SourceError:
+    return SourceError(
+        f"{where}: column {name!r} is of type {kind}; expected {expected}: write it as such"
+    )
 
 
 def _times(column: pa.Array, options: TableOptions, where: str) -> Times:
     kind, zone = column.type, options.timezone
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _texts(column.cast(pa.string()), reader(options.time_format, zone))
-    if pa.types.is_floating(kind) and options.time_format in ("s", "ms"):
-        return _fractions(column, UNITS[options.time_format])
-    if pa.types.is_timestamp(kind):
-        unit, zone = UNITS[kind.unit], "UTC" if kind.tz else zone
-    elif pa.types.is_date(kind):
-        column, unit = column.cast(pa.date32()).cast(pa.int32()), DAY
+    if is_text(kind):
+        times, good = reader(options.time_format, zone)(*pieces(column))
+        return times, good & valid(column)
+    if pa.types.is_decimal(kind) or pa.types.is_floating(kind):
+        if options.time_format in ("s", "ms"):
+            return _fractions(column, UNITS[options.time_format])
+    elif pa.types.is_timestamp(kind):
+        return _scaled(column, UNITS[kind.unit], "UTC" if kind.tz else zone)
+    elif pa.types.is_date32(kind):
+        return _scaled(column.cast(pa.int32()), DAY, zone)
+    elif pa.types.is_date64(kind):
+        return _scaled(column, UNITS["ms"], zone)
     elif pa.types.is_integer(kind) and options.time_format in UNITS:
-        unit, zone = UNITS[options.time_format], "UTC"
-    else:
-        raise SourceError(
-            f"{where}: column {options.times[0]!r} is of type {kind}; expected times,"
-            " text, or numbers with time_format: s, ms, us or ns"
-        )
-    numbers = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
-    good = _valid(column)
+        return _scaled(column, UNITS[options.time_format], "UTC")
+    elif pa.types.is_null(kind):
+        return np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
+    raise _wrong(
+        where, options.times[0], kind, "times, text, or numbers with time_format: s, ms, us or ns"
+    )
+
+
+def _scaled(column: pa.Array, unit: int, zone: str) -> Times:
+    """Whole numbers of `unit` microseconds (0: nanoseconds) since 1970 in `zone`."""
+    numbers = pc.fill_null(column.cast(pa.int64(), safe=False), 0).to_numpy()
+    good = valid(column)
+    if pa.types.is_uint64(column.type):
+        good &= numbers >= 0
     if unit > 1:
         most = _LARGEST // unit
         good &= (numbers >= -most) & (numbers <= most)
@@ -85,15 +104,21 @@ def _fractions(column: pa.Array, unit: int) -> Times:
     return np.where(good, numbers, 0).astype(np.int64), good
 
 
-def _names(column: pa.Array | None, state: NDArray[np.int8]) -> Names:
-    """The names in a column; a row with none, or one that is empty or too long, is not read."""
+def _names(column: pa.Array | None, state: NDArray[np.int8], name: str, where: str) -> Names:
+    """The names in a column; a row with none, or with one that is empty, too long or not UTF-8,
+    is not read."""
     if column is None:
         return Names.none(len(state))
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    found = column.dictionary.cast(pa.string())
-    length = pc.fill_null(pc.binary_length(found), 0).to_numpy()
-    known = np.append((length > 0) & (length <= LONGEST), False)
+    coded = pa.types.is_dictionary(column.type)
+    kind = storage(column.dictionary).type if coded else column.type
+    numbers = pa.types.is_integer(kind) or pa.types.is_null(kind)
+    if not (numbers or is_text(kind)):
+        raise _wrong(where, name, kind, "text or whole numbers")
+    column = column if coded else column.dictionary_encode()
+    found = storage(column.dictionary)
+    found, known = utf8(found.cast(pa.string()) if numbers else found)
+    length = pc.binary_length(found).to_numpy()
+    known = np.append(known & (length > 0) & (length <= LONGEST), False)
     ids = pc.fill_null(column.indices.cast(pa.int32()), -1).to_numpy()
     if not known[:-1].all():
         ids = np.where(known[ids], ids, -1).astype(np.int32)
@@ -101,26 +126,35 @@ def _names(column: pa.Array | None, state: NDArray[np.int8]) -> Names:
     return Names(ids, found)
 
 
-def _values(
-    column: pa.Array, values: NDArray[np.float64], cells: NDArray[np.int8], where: str
-) -> None:
-    try:
-        numbers = column.cast(pa.float64(), safe=False)
-    except pa.ArrowException as error:
-        raise SourceError(f"{where}: values that are not numbers: {error}") from error
-    values[:] = pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
-    if not np.isfinite(values).all():
-        cells[np.isnan(values)] = NULL
-        cells[np.isinf(values)] = INFINITE
+class _Numbers:
+    """Reads the values of a column, and what became of each."""
 
+    def __init__(self, name: str, where: str) -> None:
+        self._name, self._where = name, where
 
-def _texts(column: pa.Array, parse: Any) -> Times:
-    _, offsets, data = column.buffers()
-    places = np.frombuffer(offsets, np.int32)[column.offset :][: len(column) + 1]
-    text = np.frombuffer(data, np.uint8) if data else np.zeros(1, np.uint8)
-    times, good = parse(text, places[:-1], places[1:])
-    return times, good & _valid(column)
+    def __call__(self, column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        kind = column.type
+        if is_text(kind):
+            return self._texts(column)
+        types = pa.types
+        if not (
+            types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+            or types.is_boolean(kind) or types.is_null(kind)
+        ):  # fmt: skip
+            raise _wrong(self._where, self._name, kind, "numbers, or text that holds numbers")
+        numbers = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)
+        values = numbers.to_numpy(zero_copy_only=False)
+        cells = np.full(len(values), FINE, np.int8)
+        if not np.isfinite(values).all():
+            cells[np.isnan(values)] = NULL
+            cells[np.isinf(values)] = INFINITE
+        return values, cells
 
-
-def _valid(column: pa.Array) -> NDArray[np.bool_]:
-    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+    def _texts(self, column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        text, starts, ends = pieces(column)
+        n, none = len(column), np.empty(0)
+        fields = Fields(
+            text, none.astype(np.int64), none.astype(np.int32), starts[:, None], ends[:, None]
+        )
+        values, cells = decimals(fields, [0], np.zeros(n, np.int8))
+        return values[:, 0], cells[:, 0]

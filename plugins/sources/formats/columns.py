@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.plugin import Params
@@ -86,6 +86,19 @@ class TableOptions(Params):
         """The columns of the time."""
         return [self.time] if isinstance(self.time, str) else self.time
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        """What `table` would reject of any file: two columns that are surely one series."""
+        by_row = self.sensor != TableOptions.model_fields["sensor"].default
+        known: dict[tuple[str | None, str], str] = {}
+        for name, column in (self.wide or {}).items():
+            series = column.sensor, column.quantity or name
+            if REST in name or (column.sensor is None and not by_row):
+                continue
+            if (other := known.setdefault(series, name)) != name:
+                raise ValueError(_collision(other, name, *series))
+        return self
+
 
 class Names(NamedTuple):
     """Names in the rows of a table: (n,) their numbers, -1 for none, and the names (string)."""
@@ -101,7 +114,7 @@ class Names(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The columns that are read, by their numbers in the file.
+    """The columns that are read, by their numbers among `columns`, all that the file has.
 
     sensor: -1 if no column of values needs it. quantity: -1 if the table is wide. values: columns
     of values; sensors, quantities: of each, its sensor and quantity, or ``None`` for the row's.
@@ -114,6 +127,7 @@ class Table:
     values: tuple[int, ...]
     sensors: tuple[str | None, ...]
     quantities: tuple[str | None, ...]
+    columns: tuple[str, ...]
     implicit: frozenset[str]
 
     @property
@@ -132,7 +146,11 @@ def table(
 ) -> Table:
     """Find the columns that `options` name; said: the sensor and quantity of all rows, where the
     file's path says them, ``None`` where there is no file. A file without the columns of a long
-    table is a wide one. Raises SourceError naming the columns that are not there."""
+    table is a wide one.
+
+    Raises SourceError naming columns that are not there or there twice, and columns of values that
+    would be one series.
+    """
     wide = options.wide
     in_file = said is not None
     said = said or {}
@@ -145,6 +163,8 @@ def table(
         roles.append(options.sensor)
     _check([*roles, *(name for name in wide if name != REST)], columns, where)
     by_row = options.sensor in columns and options.sensor not in wide and "sensor" not in said
+    if by_row:
+        _check_once(options.sensor, columns, where)
     chosen = []
     for number, name in enumerate(columns):
         own = name in options.times or (by_row and name == options.sensor)
@@ -158,6 +178,7 @@ def table(
     if not chosen and options.wide is None:
         asked = ", ".join(map(repr, sorted(wanted or ())))
         raise SourceError(f"{where}: no column of values {asked} {_found(columns)}")
+    _check_apart([(columns[number], s, q) for number, s, q in chosen], columns, where)
     return Table(
         times=tuple(columns.index(name) for name in options.times),
         sensor=columns.index(options.sensor) if any(s is None for _, s, _ in chosen) else -1,
@@ -165,6 +186,7 @@ def table(
         values=tuple(number for number, _, _ in chosen),
         sensors=tuple(name for _, name, _ in chosen),
         quantities=tuple(name for _, _, name in chosen),
+        columns=tuple(columns),
         implicit=frozenset(
             s for n, s, _ in chosen if s == columns[n] and not (by_row or said or _named(wide, s))
         ),
@@ -189,6 +211,7 @@ def _long(
         values=(columns.index(options.value),),
         sensors=(said.get("sensor"),),
         quantities=(said.get("quantity"),),
+        columns=tuple(columns),
         implicit=frozenset(),
     )
 
@@ -199,10 +222,38 @@ def _check(names: Iterable[str], columns: Sequence[str], where: str) -> None:
             raise SourceError(
                 f"{where}: no column {name!r}{meant(name, columns)} {_found(columns)}"
             )
+        _check_once(name, columns, where)
 
 
 def _found(columns: Sequence[str]) -> str:
     return f"(found: {', '.join(columns[:20])}{', …' if len(columns) > 20 else ''})"
+
+
+def _check_once(name: str, columns: Sequence[str], where: str) -> None:
+    if (times := columns.count(name)) > 1:
+        raise SourceError(
+            f"{where}: {times} columns are called {name!r}, and one of them is to be read; "
+            "give each its own name"
+        )
+
+
+def _check_apart(
+    chosen: Iterable[tuple[str, str | None, str]], columns: Sequence[str], where: str
+) -> None:
+    """Each column of values once, and no two of them one series."""
+    known: dict[tuple[str | None, str], str] = {}
+    for name, sensor, quantity in chosen:
+        _check_once(name, columns, where)
+        if (other := known.setdefault((sensor, quantity), name)) != name:
+            raise SourceError(f"{where}: {_collision(other, name, sensor, quantity)}")
+
+
+def _collision(first: str, second: str, sensor: str | None, quantity: str) -> str:
+    of = "the row's sensor" if sensor is None else f"sensor {sensor!r}"
+    return (
+        f"columns {first!r} and {second!r} would both be {quantity!r} of {of}; "
+        "in `wide`, give each a sensor or a quantity of its own"
+    )
 
 
 def labels(table: Table, sensor: Names, quantity: Names, wanted: Callable[[str], bool]) -> Labels:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from gapcast.engine.errors import SourceError
 from gapcast.engine.units import expecting
 from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels, table
 from gapcast.plugins.sources.formats.format import Parsed, TextFormat
@@ -114,16 +116,20 @@ class Csv(TextFormat):
         options = self.options
         lines = [line.decode(errors="replace") for line in head]
         at = options.skip
-        while options.comment and at < len(lines) and lines[at].startswith(options.comment):
+        while at < len(lines) and self._no_header(lines[at]):
             at += 1
         columns, self._header = options.columns, b""
         sample = lines[at : at + 1] or [""]
         self._delimiter = options.delimiter or self._sniffed(sample[0].lstrip(_BOM))
         if columns is None and at < len(lines):
             self._header = head[at]
-            text = sample[0].lstrip(_BOM)
-            columns = [c.strip() for c in next(csv.reader([text], delimiter=self._delimiter))]
+            columns = self._split(sample[0].lstrip(_BOM))
             at += 1
+        if not columns and lines:
+            raise SourceError(
+                f"{self.file.path}: its first line is no header (it is blank); expected the "
+                "names of columns; source.columns says them where no line does"
+            )
         self._columns = columns or []
         self._width = len(self._columns)
         if self._columns:
@@ -133,6 +139,21 @@ class Csv(TextFormat):
         missing = None if options.missing is None else [str(text) for text in options.missing]
         self._cells = Cells(options.decimal, options.thousands, missing)
         return min(at + options.skip_after, len(lines))
+
+    def _no_header(self, line: str) -> bool:
+        comment = self.options.comment
+        return not line.strip() or (comment is not None and line.startswith(comment))
+
+    def _split(self, header: str) -> list[str]:
+        try:
+            found = next(csv.reader([header], delimiter=self._delimiter), [])
+        except csv.Error as error:
+            why = str(error).partition(" - ")[0]
+            raise SourceError(
+                f"{self.file.path}: its first line is no header ({why}); expected the names of "
+                "columns; source.skip passes over lines before them"
+            ) from None
+        return [c.strip() for c in found]
 
     def said(self, head: list[bytes]) -> Mapping[str, str]:
         """The sensor and the quantity of all rows, where they are known. Default: by the path."""
@@ -145,8 +166,10 @@ class Csv(TextFormat):
         times = {*self.options.times}
 
         def fits(delimiter: str) -> tuple[bool, int]:
-            columns = [c.strip() for c in next(csv.reader([line], delimiter=delimiter), [])]
-            return times <= {*columns}, len(columns)
+            with suppress(csv.Error):
+                columns = [c.strip() for c in next(csv.reader([line], delimiter=delimiter), [])]
+                return times <= {*columns}, len(columns)
+            return False, 0
 
         return max(_DELIMITERS, key=fits)
 

@@ -33,7 +33,7 @@ class Parquet(Format):
                 for first, batch in self._batches(raw, start):
                     passed = max(0, start - first)
                     yield chunk(self._rows(batch.slice(passed)), self.file.name, first + passed)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise self.file.unreadable(error) from error
 
     def implicit(self) -> Set[str]:
@@ -70,6 +70,8 @@ class Parquet(Format):
                     if first + len(batch) > start:
                         yield first, batch.select(columns)
                     first += len(batch)
+                if first != end:
+                    raise pa.ArrowInvalid(f"row group {group} lacks {end - first} of its rows")
             first = end
 
     def _rows(self, batch: pa.RecordBatch) -> Rows:
