@@ -110,7 +110,7 @@ def test_json_with_all_in_fields():
 
 def test_json_with_names_from_the_topic():
     readings, letters = decode(
-        [("home/a/t", b'{"value": 1}'), ("home/b/h", b'{"value": null}'), ("home/b/h", b"[]")]
+        [("home/a/t", b'{"value": 1}'), ("home/b/h", b'{"value": null}'), ("home/b/h", b"7")]
     )
     assert short(readings) == [("a", "t", 1.0, 100), ("b", "h", None, 101)]
     assert (readings[1]["time"].timestamp() * 1000 - T) == 1
