@@ -40,6 +40,14 @@ def _delimiter(value: str | None) -> str | None:
     return value
 
 
+def _cells(line: str, delimiter: str) -> list[str]:
+    """The fields of a header."""
+    runs = delimiter == " "
+    line = line.strip(" ") if runs else line
+    split = csv.reader([line], delimiter=delimiter, skipinitialspace=runs)
+    return [cell.strip() for cell in next(split, [])]
+
+
 _BOM = "\ufeff"
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -62,8 +70,9 @@ class LineOptions(TableOptions):
 
     delimiter: Annotated[str | None, AfterValidator(_delimiter)] = Field(
         default=None,
-        description="What stands between two fields. Default: that of , ; tab and | under which "
-        "the header has the columns that are asked for; without a header a comma.",
+        description="What stands between two fields; ' ' is any number of spaces. Default: that of "
+        ", ; tab and | under which the header has the columns that are asked for; without a header "
+        "a comma.",
     )
     decimal: Annotated[str, AfterValidator(_mark)] = Field(
         default=".", description="The decimal mark: ',' in much of Europe."
@@ -122,7 +131,7 @@ class Csv(TextFormat):
         if columns is None and at < len(lines):
             self._header = head[at]
             text = sample[0].lstrip(_BOM)
-            columns = [c.strip() for c in next(csv.reader([text], delimiter=self._delimiter))]
+            columns = _cells(text, self._delimiter)
             at += 1
         self._columns = columns or []
         self._width = len(self._columns)
@@ -145,7 +154,7 @@ class Csv(TextFormat):
         times = {*self.options.times}
 
         def fits(delimiter: str) -> tuple[bool, int]:
-            columns = [c.strip() for c in next(csv.reader([line], delimiter=delimiter), [])]
+            columns = _cells(line, delimiter)
             return times <= {*columns}, len(columns)
 
         return max(_DELIMITERS, key=fits)
@@ -160,7 +169,7 @@ class Csv(TextFormat):
         found = self._table
         columns = [*found.times, found.sensor, found.quantity, *found.values]
         used = sorted({c for c in columns if c >= 0})
-        split = fields(text, self._delimiter, used, quoted=True)
+        split = fields(text, self._delimiter, used, quoted=True, runs=self._delimiter == " ")
         slots = [used.index(c) for c in found.values]
         state, time = self._states(split, [used.index(c) for c in found.times])
         if found.quantity >= 0:
