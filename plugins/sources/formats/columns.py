@@ -6,6 +6,7 @@ is several readings of one time, one in each column that `wide` names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
@@ -25,6 +26,8 @@ from gapcast.plugins.sources.text.patterns import reader
 
 REST = "*"
 """In `wide`: every column that is not named otherwise."""
+
+_ONE_QUANTITY = ", or, where all rows are of one quantity, wide: {value: {quantity: its name}}"
 
 
 class Column(Params):
@@ -140,10 +143,10 @@ def table(
         wide = {REST: Column()}
     if wide is None:
         return _long(options, columns, where, said)
-    roles = [*options.times]
+    roles = [("time", name) for name in options.times]
     if options.sensor != TableOptions.model_fields["sensor"].default:
-        roles.append(options.sensor)
-    _check([*roles, *(name for name in wide if name != REST)], columns, where)
+        roles.append(("sensor", options.sensor))
+    _check([*roles, *(("wide", name) for name in wide if name != REST)], columns, where)
     by_row = options.sensor in columns and options.sensor not in wide and "sensor" not in said
     chosen = []
     for number, name in enumerate(columns):
@@ -157,7 +160,11 @@ def table(
             chosen.append((number, sensor_name, quantity_name))
     if not chosen and options.wide is None:
         asked = ", ".join(map(repr, sorted(wanted or ())))
-        raise SourceError(f"{where}: no column of values {asked} {_found(columns)}")
+        raise SourceError(
+            f"{where}: no column of values {asked} {_found(columns)}; say in source.wide which "
+            "columns are values of which quantity"
+        )
+    _check_once((columns[number] for number, _, _ in chosen), columns, where)
     return Table(
         times=tuple(columns.index(name) for name in options.times),
         sensor=columns.index(options.sensor) if any(s is None for _, s, _ in chosen) else -1,
@@ -180,7 +187,8 @@ def _long(
     options: TableOptions, columns: Sequence[str], where: str, said: Mapping[str, str]
 ) -> Table:
     names = {role: getattr(options, role) for role in ("sensor", "quantity") if role not in said}
-    _check([*options.times, *names.values(), options.value], columns, where)
+    times = [("time", name) for name in options.times]
+    _check([*times, *names.items(), ("value", options.value)], columns, where)
     at = {role: columns.index(name) for role, name in names.items()}
     return Table(
         times=tuple(columns.index(name) for name in options.times),
@@ -193,11 +201,24 @@ def _long(
     )
 
 
-def _check(names: Iterable[str], columns: Sequence[str], where: str) -> None:
-    for name in names:
+def _check(names: Iterable[tuple[str, str]], columns: Sequence[str], where: str) -> None:
+    """Each name, with the key that says it, must be that of one column."""
+    for key, name in names:
         if name not in columns:
             raise SourceError(
-                f"{where}: no column {name!r}{meant(name, columns)} {_found(columns)}"
+                f"{where}: no column {name!r}{meant(name, columns)} {_found(columns)}; say which "
+                f"it is in source.{key}{_ONE_QUANTITY if key == 'quantity' else ''}"
+            )
+        _check_once([name], columns, where)
+
+
+def _check_once(names: Iterable[str], columns: Sequence[str], where: str) -> None:
+    times = Counter(columns)
+    for name in names:
+        if name and times[name] > 1:
+            raise SourceError(
+                f"{where}: {times[name]} columns are called {name!r}; pass over the header with "
+                "source.skip and name the columns in source.columns"
             )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from gapcast.engine.errors import SourceError
 from gapcast.engine.units import expecting
 from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels, table
 from gapcast.plugins.sources.formats.format import Parsed, TextFormat
@@ -136,12 +137,24 @@ class Csv(TextFormat):
         self._columns = columns or []
         self._width = len(self._columns)
         if self._columns:
-            said = self.said(head)
-            self._table = table(options, self._columns, self.quantities, self.file.path, said)
+            self._table = self._found(head, at)
         self._parse_times = reader(options.time_format, options.timezone)
         missing = None if options.missing is None else [str(text) for text in options.missing]
         self._cells = Cells(options.decimal, options.thousands, missing)
         return min(at + options.skip_after, len(lines))
+
+    def _found(self, head: list[bytes], line: int) -> Table:
+        """The columns of a file whose header is that line."""
+        columns, times = self._columns, self.options.times
+        try:
+            return table(self.options, columns, self.quantities, self.file.path, self.said(head))
+        except SourceError as error:
+            if self.options.columns or {*times} & {*columns}:
+                raise
+            raise SourceError(
+                f"{error}; if line {line} is not the header, see source.skip, source.comment, "
+                "source.delimiter, source.columns"
+            ) from None
 
     def said(self, head: list[bytes]) -> Mapping[str, str]:
         """The sensor and the quantity of all rows, where they are known. Default: by the path."""

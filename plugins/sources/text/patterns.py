@@ -53,8 +53,8 @@ _HIGHEST = np.array([9999, 12, 31, 23, 59, 59, 99, 12], np.int64)
 
 def reader(written: str, zone: str = "UTC") -> Parse:
     """The parser of times `written` as ``iso``, as a number (s, ms, us, ns), as Excel's days, or by
-    a pattern as for ``strptime``, whose ``%p`` may be ``a`` or ``p`` alone. Hour 24 is hour 0 of the
-    next day.
+    a pattern as for ``strptime``, whose ``%p`` may be ``a`` or ``p`` alone. Hour 24 is
+    hour 0 of the next day.
 
     Raises ValueError if the pattern is none.
     """
