@@ -90,6 +90,16 @@ def test_spaces_at_a_lines_end_are_no_fields_but_two_in_a_row_have_one_between()
     ]  # fmt: skip
 
 
+@compiles
+@given(st.lists(st.text("ab  ", max_size=9), min_size=1, max_size=5), st.booleans())
+def test_fields_between_runs_of_spaces_are_those_of_str_split(lines, quoted):
+    split = fields(block(*lines, '"x"' if quoted else "x"), " ", [0, 2], quoted=quoted, runs=True)
+    for k, line in enumerate(lines):
+        expected = [*line.split(), *[None] * 3]
+        assert split.counts[k] == len(line.split())
+        assert cells(split, k) == [expected[0], expected[2]]
+
+
 @pytest.mark.parametrize("quoted", [False, True])
 def test_separators_in_a_row_may_be_one(quoted):
     lines = ["  a  b ", "a b   c", " ", "", "a \r"] + ['x   "y z"'] * quoted

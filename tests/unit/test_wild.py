@@ -57,6 +57,8 @@ PLAIN = "time,sensor,quantity,value\n2024-03-01T00:00Z,s,t,1.5\n2024-03-01T00:30
         (PLAIN.replace("\n", "\r\n"), {}),
         (PLAIN.replace("\n", "\r"), {}),
         ("\ufeff" + PLAIN, {}),
+        ("\ufeff# a comment\n" + PLAIN, {"comment": "#"}),
+        ("\ufeff" + PLAIN.split("\n", 1)[1], {"columns": PLAIN.split("\n")[0].split(",")}),
         (PLAIN.encode("utf-16"), {}),
         (PLAIN.encode("utf-16-le"), {}),
         (PLAIN.encode("utf-16-be"), {}),

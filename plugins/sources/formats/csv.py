@@ -41,7 +41,7 @@ def _delimiter(value: str | None) -> str | None:
     return value
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
+def _headings(line: str, delimiter: str) -> list[str]:
     """The fields of a header."""
     runs = delimiter == " "
     line = line.strip(" ") if runs else line
@@ -49,7 +49,6 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in next(split, [])]
 
 
-_BOM = "\ufeff"
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -128,11 +127,10 @@ class Csv(TextFormat):
             at += 1
         columns, self._header = options.columns, b""
         sample = lines[at : at + 1] or [""]
-        self._delimiter = options.delimiter or self._sniffed(sample[0].lstrip(_BOM))
+        self._delimiter = options.delimiter or self._sniffed(sample[0])
         if columns is None and at < len(lines):
             self._header = head[at]
-            text = sample[0].lstrip(_BOM)
-            columns = _cells(text, self._delimiter)
+            columns = _headings(sample[0], self._delimiter)
             at += 1
         self._columns = columns or []
         self._width = len(self._columns)
@@ -167,7 +165,7 @@ class Csv(TextFormat):
         times = {*self.options.times}
 
         def fits(delimiter: str) -> tuple[bool, int]:
-            columns = _cells(line, delimiter)
+            columns = _headings(line, delimiter)
             return times <= {*columns}, len(columns)
 
         return max(_DELIMITERS, key=fits)
