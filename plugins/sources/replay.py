@@ -19,7 +19,7 @@ from gapcast.engine.source import Position, Read, Source
 from gapcast.engine.units import Speed
 from gapcast.plugins.sources.cursor import Cursor
 from gapcast.plugins.sources.files import File, find
-from gapcast.plugins.sources.formats import guess, load
+from gapcast.plugins.sources.formats import FORMATS, guess, load
 from gapcast.plugins.sources.formats.chunk import Order
 from gapcast.plugins.sources.formats.csv import CsvOptions
 from gapcast.plugins.sources.formats.format import Format
@@ -187,7 +187,8 @@ class ReplaySource(Source):
         name = self.params.format or guess(file.path)
         if name is None:
             raise SourceError(
-                f"{file.path}: the file name does not show the format; say `format: csv`"
+                f"{file.path}: the file name does not show the format; say `format: csv`, or which "
+                f"of {', '.join(FORMATS)} it is"
             )
         try:
             reader = load(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -86,6 +87,27 @@ def test_spaces_at_a_lines_end_are_no_fields_but_two_in_a_row_have_one_between()
     assert split.counts.tolist() == [3, 2, 0, 0, 1]
     assert [cells(split, k) for k in range(5)] == [
         ["a", "", "b"], ["a", "b", None], [None] * 3, [None] * 3, ["a", None, None],
+    ]  # fmt: skip
+
+
+@compiles
+@given(st.lists(st.text("ab  ", max_size=9), min_size=1, max_size=5), st.booleans())
+def test_fields_between_runs_of_spaces_are_those_of_str_split(lines, quoted):
+    split = fields(block(*lines, '"x"' if quoted else "x"), " ", [0, 2], quoted=quoted, runs=True)
+    for k, line in enumerate(lines):
+        expected = [*line.split(), *[None] * 3]
+        assert split.counts[k] == len(line.split())
+        assert cells(split, k) == [expected[0], expected[2]]
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_separators_in_a_row_may_be_one(quoted):
+    lines = ["  a  b ", "a b   c", " ", "", "a \r"] + ['x   "y z"'] * quoted
+    split = fields(block(*lines), " ", [0, 1, 2], quoted=quoted, runs=True)
+    assert split.counts.tolist() == [2, 3, 0, 0, 1] + [2] * quoted
+    assert [cells(split, k) for k in range(len(lines))] == [
+        ["a", "b", None], ["a", "b", "c"], [None] * 3, [None] * 3, ["a", None, None],
+        *[["x", "y z", None]] * quoted,
     ]  # fmt: skip
 
 
@@ -199,10 +221,12 @@ def test_iso_offsets_are_those_of_datetime(moment, minutes, colon):
 @given(st.text("0123456789-:.TZ +", max_size=27))
 @example("2004-02-30 00:00:00")
 @example("2100-02-29")
+@example("2004-02-28 10:00:00 +01:30")
+@example("2004-02-28 10:00 Z")
 def test_no_time_is_made_of_what_datetime_rejects(text):
     ours = parsed(iso(), text)
     if ours is not None:
-        theirs = datetime.fromisoformat(text)
+        theirs = datetime.fromisoformat(re.sub(" (?=[-+Z])", "", text))
         theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
         assert ours == micros(theirs)
 
@@ -211,7 +235,9 @@ def test_no_time_is_made_of_what_datetime_rejects(text):
     ("text", "expected"),
     [("2004-02-28 00:59:16.02785", "2004-02-28T00:59:16.027850"),
      ("2004-02-29", "2004-02-29T00:00:00"), ("2004-02-29 01:02", "2004-02-29T01:02:00"),
-     ("2004-02-28T00:59:16.123456789Z", "2004-02-28T00:59:16.123456")],
+     ("2004-02-28T00:59:16.123456789Z", "2004-02-28T00:59:16.123456"),
+     ("2004-02-28 00:59:16 UTC", "2004-02-28T00:59:16"),
+     ("2004-02-28 01:59:16 +0100", "2004-02-28T00:59:16")],
 )  # fmt: skip
 def test_shorter_and_longer_iso_times(text, expected):
     assert parsed(iso(), text) == micros(datetime.fromisoformat(expected + "+00:00"))
@@ -223,7 +249,8 @@ def test_shorter_and_longer_iso_times(text, expected):
      "2004-04-31", "0000-01-01", "2004-01-01 24:00:00", "2004-01-01 10:60:00",
      "2004-01-01 10:00:60", "2004-01-01 10", "2004-01-01 10:00:00.", "2004-01-01 10:00:00 ",
      "2004-01-01x10:00:00", "2004-01-01 10:00:00+1", "2004-01-01 10:00:00+25:00",
-     "2004-1-1 10:00:00", "2004/01/01", "2004-01-01 -1:00:00", "2004-01-01 10:00:00Zz"],
+     "2004-1-1 10:00:00", "2004/01/01", "2004-01-01 -1:00:00", "2004-01-01 10:00:00Zz",
+     "2004-01-01 10:00:00  Z", "2004-01-01 10:00:00 EST", "2004-01-01 10:00:00 U"],
 )  # fmt: skip
 def test_no_iso_times(text):
     assert parsed(iso(), text) is None
@@ -245,6 +272,23 @@ def test_patterns_read_what_strftime_writes(moment, pattern):
     moment = moment.replace(microsecond=0)
     text = moment.strftime(pattern.replace("%Y", f"{moment.year:04d}"))
     assert parsed(reader(pattern), text) == micros(moment.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("3/1/24 12:30a", "2024-03-01T00:30"), ("3/1/24 12:30P", "2024-03-01T12:30"),
+     ("3/1/24 1:05pm", "2024-03-01T13:05"), ("3/1/24 1:05x", None), ("3/1/24 1:05", None),
+     ("3/1/24 1:05an", None)],
+)  # fmt: skip
+def test_am_and_pm_may_be_one_letter(text, expected):
+    expected = expected and micros(datetime.fromisoformat(expected + "+00:00"))
+    assert parsed(reader("%m/%d/%y %I:%M%p"), text) == expected
+
+
+def test_hour_24_of_a_pattern_needs_no_minutes():
+    read = reader("%Y%m%d %H")
+    assert parsed(read, "20240229 24") == parsed(read, "20240301 00")
+    assert parsed(read, "20240229 25") is None
 
 
 def test_patterns_with_a_fraction_and_a_short_year():

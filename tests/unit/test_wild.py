@@ -57,6 +57,8 @@ PLAIN = "time,sensor,quantity,value\n2024-03-01T00:00Z,s,t,1.5\n2024-03-01T00:30
         (PLAIN.replace("\n", "\r\n"), {}),
         (PLAIN.replace("\n", "\r"), {}),
         ("\ufeff" + PLAIN, {}),
+        ("\ufeff# a comment\n" + PLAIN, {"comment": "#"}),
+        ("\ufeff" + PLAIN.split("\n", 1)[1], {"columns": PLAIN.split("\n")[0].split(",")}),
         (PLAIN.encode("utf-16"), {}),
         (PLAIN.encode("utf-16-le"), {}),
         (PLAIN.encode("utf-16-be"), {}),
@@ -64,6 +66,7 @@ PLAIN = "time,sensor,quantity,value\n2024-03-01T00:00Z,s,t,1.5\n2024-03-01T00:30
         ("logger 7\nfirmware 1.2\n" + PLAIN, {"skip": 2}),
         ("# a comment\n" + PLAIN.replace("\n2024", "\n# so\n2024"), {"comment": "#"}),
         (PLAIN.replace("value\n", "value\n-,-,-,°C\n"), {"skip_after": 1}),
+        (PLAIN.replace(",", "   ").replace("\n", "  \n "), {"delimiter": " "}),
         (PLAIN.split("\n", 1)[1], {"columns": ["time", "sensor", "quantity", "value"]}),
         (PLAIN.replace("1.5", "1.5 °C").replace("2.5", "2.5°C"), {}),
         (PLAIN.replace("1.5", "<1.5"), {}),
@@ -141,6 +144,38 @@ def test_a_table_without_the_columns_of_a_long_one_is_a_wide_one(tmp_path):
     assert one(tmp_path, text, name="roof.csv", quantities=["t"]) == [
         ("03-01 00:00", "t", "t", 20.0)
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "message"),
+    [
+        ("Plot 7\n" + PLAIN, {}, "if line 1 is not the header, see source.skip, source.comment"),
+        (
+            PLAIN,
+            {"time": "when"},
+            r"no column 'when' .*; say which it is in source.time; if line 1",
+        ),
+        (PLAIN, {"sensor": "id"}, r"no column 'id' .*; say which it is in source.sensor$"),
+        (
+            PLAIN.replace("quan", "qual"),
+            {},
+            r"'quantity'.* source.quantity, or, .* wide: \{value: ",
+        ),
+        (PLAIN, {"wide": ["x"]}, r"no column 'x' .* source.wide$"),
+        ("time,a\n2024-03-01,1\n", {"quantities": ["t"]}, "say in source.wide which columns are"),
+        ("time,a,a\n2024-03-01,1,2\n", {}, "2 columns are called 'a'; pass over the header with"),
+        ("time,time\n2024-03-01,1\n", {"wide": ["*"]}, "2 columns are called 'time'"),
+    ],
+)
+def test_what_is_not_found_is_told_with_what_to_do(tmp_path, text, params, message):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(SourceError, match=message):
+        read(tmp_path / "x.csv", **params)
+
+
+def test_columns_of_one_name_that_are_not_read_do_no_harm(tmp_path):
+    text = "time,a,b,b,,\n2024-03-01,1,2,3,,\n"
+    assert one(tmp_path, text, wide=["a"]) == [("03-01 00:00", "a", "a", 1.0)]
 
 
 def files(folder, **texts):

@@ -6,6 +6,7 @@ is several readings of one time, one in each column that `wide` names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, Self
@@ -25,6 +26,8 @@ from gapcast.plugins.sources.text.patterns import reader
 
 REST = "*"
 """In `wide`: every column that is not named otherwise."""
+
+_ONE_QUANTITY = ", or, where all rows are of one quantity, wide: {value: {quantity: its name}}"
 
 
 class Column(Params):
@@ -158,13 +161,13 @@ def table(
         wide = {REST: Column()}
     if wide is None:
         return _long(options, columns, where, said)
-    roles = [*options.times]
+    roles = [("time", name) for name in options.times]
     if options.sensor != TableOptions.model_fields["sensor"].default:
-        roles.append(options.sensor)
-    _check([*roles, *(name for name in wide if name != REST)], columns, where)
+        roles.append(("sensor", options.sensor))
+    _check([*roles, *(("wide", name) for name in wide if name != REST)], columns, where)
     by_row = options.sensor in columns and options.sensor not in wide and "sensor" not in said
     if by_row:
-        _check_once(options.sensor, columns, where)
+        _check_once([options.sensor], columns, where)
     chosen = []
     for number, name in enumerate(columns):
         own = name in options.times or (by_row and name == options.sensor)
@@ -177,7 +180,10 @@ def table(
             chosen.append((number, sensor_name, quantity_name))
     if not chosen and options.wide is None:
         asked = ", ".join(map(repr, sorted(wanted or ())))
-        raise SourceError(f"{where}: no column of values {asked} {_found(columns)}")
+        raise SourceError(
+            f"{where}: no column of values {asked} {_found(columns)}; say in source.wide which "
+            "columns are values of which quantity"
+        )
     _check_apart([(columns[number], s, q) for number, s, q in chosen], columns, where)
     return Table(
         times=tuple(columns.index(name) for name in options.times),
@@ -202,7 +208,8 @@ def _long(
     options: TableOptions, columns: Sequence[str], where: str, said: Mapping[str, str]
 ) -> Table:
     names = {role: getattr(options, role) for role in ("sensor", "quantity") if role not in said}
-    _check([*options.times, *names.values(), options.value], columns, where)
+    times = [("time", name) for name in options.times]
+    _check([*times, *names.items(), ("value", options.value)], columns, where)
     at = {role: columns.index(name) for role, name in names.items()}
     return Table(
         times=tuple(columns.index(name) for name in options.times),
@@ -216,25 +223,29 @@ def _long(
     )
 
 
-def _check(names: Iterable[str], columns: Sequence[str], where: str) -> None:
-    for name in names:
+def _check(names: Iterable[tuple[str, str]], columns: Sequence[str], where: str) -> None:
+    """Each name, with the key that says it, must be that of one column."""
+    for key, name in names:
         if name not in columns:
             raise SourceError(
-                f"{where}: no column {name!r}{meant(name, columns)} {_found(columns)}"
+                f"{where}: no column {name!r}{meant(name, columns)} {_found(columns)}; say which "
+                f"it is in source.{key}{_ONE_QUANTITY if key == 'quantity' else ''}"
             )
-        _check_once(name, columns, where)
+        _check_once([name], columns, where)
+
+
+def _check_once(names: Iterable[str], columns: Sequence[str], where: str) -> None:
+    times = Counter(columns)
+    for name in names:
+        if name and times[name] > 1:
+            raise SourceError(
+                f"{where}: {times[name]} columns are called {name!r}; pass over the header with "
+                "source.skip and name the columns in source.columns"
+            )
 
 
 def _found(columns: Sequence[str]) -> str:
     return f"(found: {', '.join(columns[:20])}{', …' if len(columns) > 20 else ''})"
-
-
-def _check_once(name: str, columns: Sequence[str], where: str) -> None:
-    if (times := columns.count(name)) > 1:
-        raise SourceError(
-            f"{where}: {times} columns are called {name!r}, and one of them is to be read; "
-            "give each its own name"
-        )
 
 
 def _check_apart(
@@ -243,7 +254,7 @@ def _check_apart(
     """Each column of values once, and no two of them one series."""
     known: dict[tuple[str | None, str], str] = {}
     for name, sensor, quantity in chosen:
-        _check_once(name, columns, where)
+        _check_once([name], columns, where)
         if (other := known.setdefault((sensor, quantity), name)) != name:
             raise SourceError(f"{where}: {_collision(other, name, sensor, quantity)}")
 

@@ -42,7 +42,14 @@ def _delimiter(value: str | None) -> str | None:
     return value
 
 
-_BOM = "\ufeff"
+def _headings(line: str, delimiter: str) -> list[str]:
+    """The fields of a header."""
+    runs = delimiter == " "
+    line = line.strip(" ") if runs else line
+    split = csv.reader([line], delimiter=delimiter, skipinitialspace=runs)
+    return [cell.strip() for cell in next(split, [])]
+
+
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -64,8 +71,9 @@ class LineOptions(TableOptions):
 
     delimiter: Annotated[str | None, AfterValidator(_delimiter)] = Field(
         default=None,
-        description="What stands between two fields. Default: that of , ; tab and | under which "
-        "the header has the columns that are asked for; without a header a comma.",
+        description="What stands between two fields; ' ' is any number of spaces. Default: that of "
+        ", ; tab and | under which the header has the columns that are asked for; without a header "
+        "a comma.",
     )
     decimal: Annotated[str, AfterValidator(_mark)] = Field(
         default=".", description="The decimal mark: ',' in much of Europe."
@@ -120,10 +128,10 @@ class Csv(TextFormat):
             at += 1
         columns, self._header = options.columns, b""
         sample = lines[at : at + 1] or [""]
-        self._delimiter = options.delimiter or self._sniffed(sample[0].lstrip(_BOM))
+        self._delimiter = options.delimiter or self._sniffed(sample[0])
         if columns is None and at < len(lines):
             self._header = head[at]
-            columns = self._split(sample[0].lstrip(_BOM))
+            columns = self._split(sample[0])
             at += 1
         if not columns and lines:
             raise SourceError(
@@ -133,8 +141,7 @@ class Csv(TextFormat):
         self._columns = columns or []
         self._width = len(self._columns)
         if self._columns:
-            said = self.said(head)
-            self._table = table(options, self._columns, self.quantities, self.file.path, said)
+            self._table = self._found(head, at)
         self._parse_times = reader(options.time_format, options.timezone)
         missing = None if options.missing is None else [str(text) for text in options.missing]
         self._cells = Cells(options.decimal, options.thousands, missing)
@@ -146,14 +153,26 @@ class Csv(TextFormat):
 
     def _split(self, header: str) -> list[str]:
         try:
-            found = next(csv.reader([header], delimiter=self._delimiter), [])
+            return _headings(header, self._delimiter)
         except csv.Error as error:
             why = str(error).partition(" - ")[0]
             raise SourceError(
                 f"{self.file.path}: its first line is no header ({why}); expected the names of "
                 "columns; source.skip passes over lines before them"
             ) from None
-        return [c.strip() for c in found]
+
+    def _found(self, head: list[bytes], line: int) -> Table:
+        """The columns of a file whose header is that line."""
+        columns, times = self._columns, self.options.times
+        try:
+            return table(self.options, columns, self.quantities, self.file.path, self.said(head))
+        except SourceError as error:
+            if self.options.columns or {*times} & {*columns}:
+                raise
+            raise SourceError(
+                f"{error}; if line {line} is not the header, see source.skip, source.comment, "
+                "source.delimiter, source.columns"
+            ) from None
 
     def said(self, head: list[bytes]) -> Mapping[str, str]:
         """The sensor and the quantity of all rows, where they are known. Default: by the path."""
@@ -167,7 +186,7 @@ class Csv(TextFormat):
 
         def fits(delimiter: str) -> tuple[bool, int]:
             with suppress(csv.Error):
-                columns = [c.strip() for c in next(csv.reader([line], delimiter=delimiter), [])]
+                columns = _headings(line, delimiter)
                 return times <= {*columns}, len(columns)
             return False, 0
 
@@ -183,7 +202,7 @@ class Csv(TextFormat):
         found = self._table
         columns = [*found.times, found.sensor, found.quantity, *found.values]
         used = sorted({c for c in columns if c >= 0})
-        split = fields(text, self._delimiter, used, quoted=True)
+        split = fields(text, self._delimiter, used, quoted=True, runs=self._delimiter == " ")
         slots = [used.index(c) for c in found.values]
         state, time = self._states(split, [used.index(c) for c in found.times])
         if found.quantity >= 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Set
 from typing import Any, ClassVar, NamedTuple
 
@@ -99,7 +100,8 @@ class TextFormat(Format):
     def start(self, head: list[bytes]) -> int:
         """How many lines stand before the first record, such as a header; called before `parse`.
 
-        head: the first lines, without their ends. Raises SourceError if they are wrong.
+        head: the first lines, without their ends and a byte order mark. Raises SourceError if they
+        are wrong.
         """
         return 0
 
@@ -127,8 +129,10 @@ class TextFormat(Format):
         """Byte and number of the line of the first record. Looks at the file's first lines."""
         self._look()
         lines = self._lines(Blocks(self._stream(0), _HEAD))
+        mark = len(BOM_UTF8) if lines and lines[0].startswith(BOM_UTF8) else 0
+        lines[:1] = [line[mark:] for line in lines[:1]]
         before = self.start([line.rstrip(b"\r\n") for line in lines])
-        return sum(map(len, lines[:before])), 1 + before
+        return mark + sum(map(len, lines[:before])), 1 + before
 
     def _lines(self, blocks: Blocks) -> list[bytes]:
         try:

@@ -36,7 +36,7 @@ from gapcast.plugins.sources.text.times import (
 EXCEL = "excel"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXCEL = -25_569 * DAY  # day 0 is 1899-12-30
-_HOUR_24 = r"([ T])24(:00(?::00(?:[.,]0+)?)?)"
+_HOUR_24 = r"([ T])24(:00(?::00(?:[.,]0+)?)?|$)"
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0}
 """Numbers since 1970 UTC, in microseconds each; a nanosecond is less than one."""
@@ -53,7 +53,8 @@ _HIGHEST = np.array([9999, 12, 31, 23, 59, 59, 99, 12], np.int64)
 
 def reader(written: str, zone: str = "UTC") -> Parse:
     """The parser of times `written` as ``iso``, as a number (s, ms, us, ns), as Excel's days, or by
-    a pattern as for ``strptime``. Hour 24 is hour 0 of the next day.
+    a pattern as for ``strptime``, whose ``%p`` may be ``a`` or ``p`` alone. Hour 24 is
+    hour 0 of the next day.
 
     Raises ValueError if the pattern is none.
     """
@@ -255,10 +256,10 @@ def _read(text, a, b, steps, parts):
             parts[what], a = micros(text, a, b)
         elif what == _HALF:
             half = text[a] | 32
-            if a + 2 > b or (half != 97 and half != 112) or (text[a + 1] | 32) != 109:
+            if half != 97 and half != 112:
                 return False
             parts[what] = half == 112
-            a += 2
+            a += 2 if a + 1 < b and (text[a + 1] | 32) == 109 else 1
         else:
             first = a
             parts[what] = 0

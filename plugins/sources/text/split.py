@@ -33,12 +33,15 @@ class Fields(NamedTuple):
     ends: NDArray[np.int32]
 
 
-def fields(text: Bytes, separator: str, wanted: list[int], quoted: bool = False) -> Fields:
+def fields(
+    text: Bytes, separator: str, wanted: list[int], quoted: bool = False, runs: bool = False
+) -> Fields:
     """Split whole lines; of each, keep the fields with the numbers in `wanted`, in that order.
 
     `text` ends with a newline and is shorter than 2 GiB. With a space as the separator, spaces
     at a line's end are no fields, and two in a row have an empty field between them; with any
-    other, blanks around a field are dropped. `quoted`: a field may stand in double quotes.
+    other, blanks around a field are dropped. `quoted`: a field may stand in double quotes. `runs`:
+    separators in a row are one, and at a line's begin they are none.
     """
     n = int(np.count_nonzero(text == NEWLINE))
     slots = np.full(max(wanted, default=-1) + 1, -1, np.int64)
@@ -48,18 +51,21 @@ def fields(text: Bytes, separator: str, wanted: list[int], quoted: bool = False)
     starts = np.full((n, len(wanted)), -1, np.int32)
     ends = np.full((n, len(wanted)), -1, np.int32)
     split = _split_quoted if quoted and bool(np.any(text == QUOTE)) else _split
-    split(text, ord(separator), slots, lines, counts, starts, ends)
+    split(text, ord(separator), runs, slots, lines, counts, starts, ends)
     return Fields(text, lines, counts, starts, ends)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _split(text, separator, slots, lines, counts, starts, ends):
+def _split(text, separator, runs, slots, lines, counts, starts, ends):
     # Unsigned places spare every access the test for one that counts from the end.
     n = field = filled = 0
     a = np.uint64(0)
     lines[0] = 0
     for b in range(np.uint64(text.size)):
         if text[b] != separator and text[b] != NEWLINE:
+            continue
+        if runs and a == b and text[b] == separator:
+            a = b + ONE
             continue
         first, last = _trimmed(text, a, b, separator)
         if field < slots.size and slots[field] >= 0:
@@ -77,11 +83,14 @@ def _split(text, separator, slots, lines, counts, starts, ends):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _split_quoted(text, separator, slots, lines, counts, starts, ends):
+def _split_quoted(text, separator, runs, slots, lines, counts, starts, ends):
     n = field = filled = 0
     at = np.uint64(0)
     lines[0] = 0
     while at < np.uint64(text.size):
+        if runs and text[at] == separator:
+            at += ONE
+            continue
         broken = False
         if text[at] == QUOTE:
             first, last, at, broken = _quoted(text, at, separator)

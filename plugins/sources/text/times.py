@@ -26,12 +26,13 @@ NONE, LOCAL, PLACED = range(3)
 
 _QUARTER = 900_000_000
 _Z, _LOWER_Z, _T, _COLON, _DASH, _PLUS, _POINT, _COMMA = 90, 122, 84, 58, 45, 43, 46, 44
+_U, _C = 85, 67
 _SECOND = 1_000_000
 
 
 def iso(zone: str = "UTC") -> Parse:
     """``YYYY-MM-DD``, then perhaps ``T`` or a space and ``hh:mm[:ss[.fraction]]``, then perhaps
-    ``Z`` or ``±hh[:]mm``.
+    ``Z``, ``UTC`` or ``±hh[:]mm``, perhaps after a space.
 
     A time without an offset is local time in `zone`. Digits beyond microseconds are dropped. There
     is no second 60 and no hour 24.
@@ -166,6 +167,9 @@ def _zone(text, a, b):
     """Minutes east of UTC written in all of ``text[a:b]``, and the kind of time that makes."""
     if a == b:
         return 0, LOCAL
+    a += b - a > 1 and text[a] == SPACE
+    if b - a == 3 and text[a] == _U and text[a + 1] == _T and text[a + 2] == _C:
+        return 0, PLACED
     if b - a == 1 and (text[a] == _Z or text[a] == _LOWER_Z):
         return 0, PLACED
     if b - a < 5 or b - a > 6 or (text[a] != _PLUS and text[a] != _DASH):
