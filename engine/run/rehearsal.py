@@ -79,12 +79,15 @@ def without_collection() -> Iterator[None]:
 
 
 class SecondProcess:
-    """Rehearses models of a plan, the last one first, while the first process begins at the other
-    end."""
+    """Rehearses models of a plan, while the first process begins with something else.
+
+    The first model first, for what all models share, so that no process compiles it again; then
+    from the last one on, towards the first process.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._left = list(range(len(plan.models)))
+        self._left = [*range(1, len(plan.models)), 0]
         self._begun: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
