@@ -21,8 +21,14 @@ from typing import IO, Any
 import numpy as np
 from numba.core import event
 
+from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.screening import Screener, ScreeningSpec
+from gapcast.engine.grid.spec import GridSpec
+from gapcast.engine.network.series import Network
 from gapcast.engine.parallel import wire
+from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.shard import plan as plans
 from gapcast.engine.shard.evaluation import Evaluation
 from gapcast.engine.shard.plan import Plan
@@ -38,6 +44,17 @@ def rehearse(plan: Plan) -> None:
     columns = len(plan.layouts[0].series)
     wave = np.sin(np.arange(STEPS) / 7)[:, None] + np.arange(columns, dtype=float)
     shard.step(GridFrame(0, wave, np.full_like(wave, np.nan)))
+
+
+def rehearse_grid(network: Network, spec: GridSpec, screen: ScreeningSpec | None) -> None:
+    """Compile the kernels of the grid."""
+    screener = Screener(network, spec.interval, screen) if screen else None
+    grid = Grid(spec, ["nothing"], network, {}, screener)
+    grid.add(0, empty(READINGS), 0)
+    grid.compile()
+
+
+_ANY = Network.of([Series("a", "t"), Series("b", "t")])
 
 
 def only(plan: Plan, model: int) -> Plan:
@@ -79,16 +96,18 @@ def without_collection() -> Iterator[None]:
 
 
 class SecondProcess:
-    """Rehearses models of a plan, while the first process begins with something else.
+    """Compiles what the first process will need, while that one is busy with something else.
 
-    The first model first, for what all models share, so that no process compiles it again; then
-    from the last one on, towards the first process.
+    First the grid, for which it needs to know nothing. Then, once it is given a plan, the first of
+    its models, for what all models share, and the others from the last one on, towards the first
+    process.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._left = [*range(1, len(plan.models)), 0]
+    def __init__(self) -> None:
+        self._plan: Plan | None = None
+        self._left: list[int] = []
         self._begun: dict[int, threading.Event] = {}
+        self._given, self._grid = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__],
@@ -99,6 +118,15 @@ class SecondProcess:
         )
         self._sender = threading.Thread(target=self._send, name="gapcast-rehearsal", daemon=True)
         self._sender.start()
+
+    def begin(self, plan: Plan) -> None:
+        """Rehearse the models of `plan`."""
+        self._plan, self._left = plan, [*range(1, len(plan.models)), 0]
+        self._given.set()
+
+    def wait_for_grid(self) -> None:
+        """Wait until the kernels of the grid are compiled."""
+        self._grid.wait()
 
     def take(self, model: int) -> None:
         """The first process is about to rehearse `model`: waits where the second one is at it."""
@@ -113,6 +141,7 @@ class SecondProcess:
         """End the process, whatever it is at."""
         with self._lock:
             self._left.clear()
+        self._given.set()
         self._process.kill()
         self._sender.join()
         self._process.wait()
@@ -123,8 +152,12 @@ class SecondProcess:
         assert into is not None
         assert out is not None
         with suppress(OSError), into, out:  # the process may be gone
+            out.readline()
+            self._grid.set()
+            self._given.wait()
             while (model := self._next()) is not None:
                 try:
+                    assert self._plan is not None
                     _write(into, wire.pack(only(self._plan, model).parcel()).to_pybytes())
                     out.readline()
                 finally:
@@ -145,8 +178,13 @@ def _write(file: IO[bytes], blob: bytes) -> None:
 
 
 def main() -> None:
-    """Rehearse the plans that come on standard input, each after its length; a line for each."""
+    """Compile the grid, then rehearse the plans that come on standard input, each after its length;
+    a line on standard output for each."""
     gc.disable()
+    try:
+        rehearse_grid(_ANY, GridSpec(1), ScreeningSpec())
+    finally:
+        print(flush=True)
     while length := sys.stdin.buffer.read(8):
         blob = sys.stdin.buffer.read(int.from_bytes(length, "big"))
         try:

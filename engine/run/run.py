@@ -22,7 +22,7 @@ from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import RunResult, carry
 from gapcast.engine.run.manifest import NAME, Manifest
 from gapcast.engine.run.prepare import prepare
-from gapcast.engine.run.warm_up import warm_up
+from gapcast.engine.run.warm_up import WarmUp
 
 log = logging.getLogger("gapcast.run")
 
@@ -45,26 +45,19 @@ def run(
     """
     folder = run_dir or new_folder(config.name)
     before = _before(folder, config, resume)
-    progress("looking at the source")
-    job = prepare(config, folder, before, bounds)
-    job.progress = lambda at: progress(str(at))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be made: {error.strerror}") from None
-    if job.resume:
-        progress("continuing from the newest checkpoint")
-    manifest = Manifest(folder, redact(config), job.generation)
-    try:
-        progress("getting ready")
-        warm_up(job, progress)
+    with WarmUp(progress) as warm_up:
+        progress("looking at the source")
+        job = prepare(config, folder, before, bounds)
+        job.progress = lambda at: progress(str(at))
+        manifest = _begun(config, job)
+        with _noted(manifest):
+            progress("continuing from the newest checkpoint" if job.resume else "getting ready")
+            warm_up.rehearse(job)
+    with _noted(manifest):
         progress("running")
         result = _carried_through(config, job)
         if result.complete and not result.counts.used:
             raise RunError(_nothing(result))
-    except BaseException as error:
-        manifest.end("failed", error=f"{type(error).__name__}: {error}")
-        raise
     manifest.end(
         "complete" if result.complete else "interrupted",
         counts=asdict(result.counts),
@@ -73,6 +66,25 @@ def run(
         seconds=round(result.seconds, 3),
     )
     return result
+
+
+def _begun(config: RunConfig, job: Job) -> Manifest:
+    """The manifest of a run that begins, in its folder."""
+    try:
+        job.run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{job.run_dir} cannot be made: {error.strerror}") from None
+    return Manifest(job.run_dir, redact(config), job.generation)
+
+
+@contextmanager
+def _noted(manifest: Manifest) -> Iterator[None]:
+    """Whatever is raised within it is how the run ended."""
+    try:
+        yield
+    except BaseException as error:
+        manifest.end("failed", error=f"{type(error).__name__}: {error}")
+        raise
 
 
 def _carried_through(config: RunConfig, job: Job) -> RunResult:

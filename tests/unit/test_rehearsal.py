@@ -35,7 +35,9 @@ def test_a_second_process_takes_models_from_the_end_and_the_first_one_waits_for_
     whole = plan()
     models = range(len(whole.models))
     assert len(models) > 1
-    second = SecondProcess(whole)
+    second = SecondProcess()
+    second.begin(whole)
+    second.wait_for_grid()
     for model in models:
         second.take(model)
         assert model not in second._left
@@ -45,8 +47,11 @@ def test_a_second_process_takes_models_from_the_end_and_the_first_one_waits_for_
     assert not second._sender.is_alive()
 
 
-def test_closing_ends_a_process_that_is_still_at_work():
-    second = SecondProcess(plan())
+@pytest.mark.parametrize("begun", [True, False])
+def test_closing_ends_a_process_that_is_still_at_work(begun):
+    second = SecondProcess()
+    if begun:
+        second.begin(plan())
     second.close()
     assert second._process.poll() is not None
 
@@ -58,7 +63,7 @@ def test_the_second_process_answers_each_plan_with_a_line():
         [sys.executable, "-P", "-m", "gapcast.engine.run.rehearsal"],
         input=sent, capture_output=True, check=True,
     )  # fmt: skip
-    assert done.stdout == b"\n\n"
+    assert done.stdout == b"\n\n\n"  # the grid, and two plans
 
 
 def test_a_model_that_breaks_its_contract_shows(monkeypatch):
