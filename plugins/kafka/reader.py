@@ -146,6 +146,21 @@ class Reader:
             f"{meant(self._topic, there)}"
         )
 
+    def topic_id(self) -> str | None:
+        """What tells the topic from another one of its name, made after it was deleted; None where
+        the brokers do not say."""
+        from confluent_kafka.admin import AdminClient
+
+        try:
+            client = AdminClient(self._connection.client(Trouble()))
+            asked = client.describe_topics(
+                self._kafka.TopicCollection([self._topic]), request_timeout=10
+            )
+            return str(asked[self._topic].result(timeout=15).topic_id)
+        except (self._kafka.KafkaException, TimeoutError) as error:
+            log.info("topic %s: its id is not known: %s", self._topic, error)
+            return None
+
     def bounds(self, number: int, seconds: float = 10.0) -> tuple[int, int]:
         """The first offset there is and the one after the last that is committed."""
         place = self._kafka.TopicPartition(self._topic, number)

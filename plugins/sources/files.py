@@ -20,6 +20,7 @@ from gapcast.engine.storage import check_url
 log = logging.getLogger("gapcast.files")
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_ZIP = b"PK\x03\x04"
 _PIECE = 1 << 20
 _HEAD = 4096
 """Bytes by which a file is known again."""
@@ -52,6 +53,11 @@ class File:
         """
         raw = self.open()
         begin = raw.read(4)
+        if begin == _ZIP:
+            raise SourceError(
+                f"{self.path}: is a zip archive, as spreadsheets (.xlsx) are, too: unpack it, or "
+                "save the sheet as CSV"
+            )
         codec = next((c for magic, c in _MAGIC.items() if begin.startswith(magic)), None)
         if codec is None:
             raw.seek(byte)

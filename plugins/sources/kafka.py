@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic import Field, model_validator
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
+from gapcast.engine.output.unused import Unused
 from gapcast.engine.source import Position, Read, Source
 from gapcast.engine.units import MICROSECONDS, Duration, expecting
 from gapcast.plugins.kafka.arrow_streams import ArrowStreams
@@ -128,6 +130,7 @@ class KafkaSource(Source):
         self._decoder = self._decoder_for(wanted)
         self._reader = self._connected()
         self._count = self._reader.partitions()
+        self._id = self._reader.topic_id()
         self._ends = self._ends_of(self._reader) if self.params.end == "now" else None
         self._looked = time.monotonic()
         self._noted: dict[int, int] = {}
@@ -140,16 +143,19 @@ class KafkaSource(Source):
     def discover(self) -> Iterable[Series]:
         """The series of all records there are now. Raises SourceError when there are none, or
         too many to look through."""
-        reader, found = self._connected(), set[Series]()
+        reader, found, unused = self._connected(), set[Series](), Unused()
         until = time.monotonic() + LONGEST_LOOK
         try:
             for number, end in self._ends_of(reader).items():
                 for read in self._until(reader, number, end):
                     found |= _series(read.readings)
+                    unused.add(read.dead_letters)
                     if time.monotonic() > until:
                         raise self._unknown("there is too much in it to look through")
         finally:
             reader.close()
+        if not found and unused.kinds:
+            raise self._unknown(f"no record of it can be used ({unused.kinds[0]})")
         if not found:
             raise self._unknown("it holds no readings that are asked for, yet")
         return sorted(found)
@@ -158,10 +164,18 @@ class KafkaSource(Source):
         """See `Source.read`."""
         self._commit()
         number, start = self._number(partition), position["offset"] if position else None
+        known = position.get("topic", self._id) if position else self._id
+        if None not in (known, self._id) and known != self._id:
+            raise SourceError(
+                f"topic {self.params.topic!r} is not the one any more that was read up to offset "
+                f"{start} of partition {number}: it was made anew since. Start a new run in "
+                "another --run-dir, or read the topic that this run was reading"
+            )
         if self._ends is None:
             self._look()
-            return self._read(self._reader, number, start, limit, None)
-        return self._read(self._reader, number, start, limit, self._ends.get(number, 0))
+        end = None if self._ends is None else self._ends.get(number, 0)
+        read = self._read(self._reader, number, start, limit, end)
+        return replace(read, position=read.position | {"topic": known})
 
     def checkpointed(self, positions: Mapping[str, Position]) -> None:
         """See `Source.checkpointed`. The offsets go to the consumer group with the next read."""

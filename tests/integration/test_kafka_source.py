@@ -116,7 +116,7 @@ def test_every_record_of_every_partition_comes_once_and_in_order(kafka, closing)
         assert values == list(map(float, range(p, 3000, 3)))
         assert offsets == list(range(1000))
         assert dead == []
-        assert position == {"offset": 1000}
+        assert position["offset"] == 1000
 
 
 def test_reading_again_from_any_position_gives_the_same(kafka, closing):
@@ -145,7 +145,7 @@ def test_a_live_topic_answers_soon_with_nothing(kafka, closing):
     source = closing(topic.source())
     partition = f"{topic.name}-0"
     read = source.read(partition, None, 100)
-    until(lambda: source.read(partition, None, 100).position == {"offset": 0})
+    until(lambda: source.read(partition, None, 100).position["offset"] == 0)
     assert (len(read.readings), read.ended) == (0, False)
     topic.send([value(1)])
     assert take(source, 1, position={"offset": 0})[0] == [1.0]
@@ -186,7 +186,7 @@ def test_tombstones_and_markers_give_nothing_and_hold_nothing_up(kafka, closing)
     values, offsets, dead, position = take(source, 10**9)
     assert values == [0, 1, 2, 3, 4]
     assert offsets == [0, 2, 4, 5, 9]
-    assert (dead, position) == ([], {"offset": 13})
+    assert (dead, position["offset"]) == ([], 13)
 
 
 def test_an_open_transaction_is_waited_for(kafka, closing):
@@ -240,6 +240,35 @@ def test_a_log_cut_below_our_position_stops_the_run(kafka, closing):
     with pytest.raises(SourceError, match="ends at offset 100, before 500"):
         take(closing(topic.source()), 1, position={"offset": 500})
     assert take(closing(topic.source()), 40)[1] == list(range(60, 100))
+
+
+def test_a_topic_made_anew_is_not_read_on(kafka, closing):
+    topic = Topic(kafka)
+    topic.send(map(value, range(10)))
+    source = closing(topic.source())
+    position = source.read(f"{topic.name}-0", None, 5).position
+    assert position["offset"] > 0
+    topic.admin.delete_topics([topic.name])[topic.name].result(30)
+
+    def gone():
+        return topic.name not in topic.admin.list_topics(timeout=10).topics
+
+    until(gone)
+    topic.admin.create_topics([NewTopic(topic.name, 1, 3)])[topic.name].result(30)
+    until(lambda: topic._led(1))
+    topic.send(map(value, range(50)))
+    again = closing(topic.source())
+    with pytest.raises(SourceError, match=r"is not the one any more that was read up to offset"):
+        again.read(f"{topic.name}-0", position, 5)
+    assert take(again, 50)[1] == list(range(50))
+
+
+def test_a_topic_of_which_nothing_can_be_used_says_why(kafka, closing):
+    topic = Topic(kafka)
+    topic.send([b"{", b"["])
+    source = closing(topic.source())
+    with pytest.raises(SourceError, match=r"no record of it can be used \(2 not JSON; the first: "):
+        source.discover()
 
 
 def test_new_partitions_are_found(kafka, closing):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import logging
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -404,3 +405,10 @@ def test_a_file_that_has_grown_is_read_on(tmp_path):
     position = begun(tmp_path, PLAIN)
     (tmp_path / "x.csv").write_text(PLAIN + "2024-03-01T01:00Z,s,t,3.5\n")
     assert [r["value"] for r in gone_on(tmp_path, position)] == [2.5, 3.5]
+
+
+def test_a_zip_archive_is_told(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.csv", "w") as archive:
+        archive.writestr("inside.csv", PLAIN)
+    with pytest.raises(SourceError, match=r"x\.csv: is a zip archive.*unpack it"):
+        read(tmp_path / "x.csv")
