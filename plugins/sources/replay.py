@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +32,8 @@ log = logging.getLogger("gapcast.files")
 _BYTES = 1 << 26
 _OPEN = 256
 """So many files are open at most; that which has not been read for longest is closed."""
+_REFRESH, _POLL = 1.0, 0.2
+"""Seconds between two looks for new files, and at all files for what is new in them."""
 _LOOK = 200_000
 """Readings of a file that are looked at to see whether it is in order of time."""
 _LEAST, _MOST = 1 << 16, 1 << 20
@@ -56,6 +59,11 @@ class ReplayParams(CsvOptions):
         description="time: each file is sorted by time before it is read; as-is: none is. Default: "
         "those are in which more than 1 % of the readings are earlier than one before them.",
     )
+    follow: bool = Field(
+        default=False,
+        description="Read files for ever, as they grow and as new ones appear; a line counts when "
+        "its end is written.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Keys of a format that is not built in."
     )
@@ -64,6 +72,12 @@ class ReplayParams(CsvOptions):
     def _fits_format(self) -> ReplayParams:
         for name in {self.format} if self.format else {guess(p) for p in self.paths} - {None}:
             self.of(load(str(name)))
+        return self
+
+    @model_validator(mode="after")
+    def _fits_follow(self) -> ReplayParams:
+        if self.follow and (self.order == "time" or not math.isinf(self.speed)):
+            raise ValueError("follow goes neither with order: time nor with a speed")
         return self
 
     @property
@@ -104,6 +118,7 @@ class ReplaySource(Source):
         self._pace = None if math.isinf(self.params.speed) else Pace(self.params.speed)
         self._cursors: dict[str, Cursor] = {}
         self._in_order: dict[str, bool] = {}
+        self._looked = time.monotonic()
         self._check_sensors()
 
     def _check_sensors(self) -> None:
@@ -121,7 +136,12 @@ class ReplaySource(Source):
                 first[sensor] = file.path
 
     def partitions(self) -> list[str]:
-        """See `Source.partitions`."""
+        """See `Source.partitions`. Files that are followed may get more."""
+        if self.params.follow and time.monotonic() - self._looked > _REFRESH:
+            self._looked = time.monotonic()
+            with suppress(SourceError):  # none of them is there just now
+                for file in find(self.params.paths):
+                    self._files.setdefault(file.name, file)
         return list(self._files)
 
     def discover(self) -> Iterable[Series]:
@@ -139,12 +159,11 @@ class ReplaySource(Source):
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""
         file = self._files[partition]
-        known = position["file"] if position else file.fingerprint()
         cursor = self._cursors.pop(partition, None)
         if cursor is None:
-            if position:
-                file.check(known, position["line"])
+            position = self._checked(file, position)
             cursor = Cursor(self._ordered(file), self._pace)
+        known = position["file"] if position else file.fingerprint()
         self._cursors[partition] = cursor  # now the last one used
         if len(self._cursors) > _OPEN:
             self._cursors.pop(next(iter(self._cursors))).close()
@@ -152,7 +171,24 @@ class ReplaySource(Source):
         read = cursor.read(place, limit)
         if read.ended:
             self._cursors.pop(partition).close()
+            if self.params.follow:
+                time.sleep(_POLL / len(self._files))
+                read = replace(read, ended=False)
         return replace(read, position=read.position | {"file": known})
+
+    def _checked(self, file: File, position: Position | None) -> Position | None:
+        """`position`, if the file is the one it was made for. One that is followed may be begun
+        anew, and is read from its beginning then."""
+        if position is None:
+            return None
+        try:
+            file.check(position["file"], position["line"])
+        except SourceError as error:
+            if not self.params.follow:
+                raise
+            log.warning("%s; it is read from its beginning", str(error).partition(": bring")[0])
+            return None
+        return position
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -163,7 +199,8 @@ class ReplaySource(Source):
     def _ordered(self, file: File) -> Format:
         """The reader of a file, in order of time if that is asked for, or seems to be needed."""
         reader = self._reader(file)
-        if self.params.order is None and file.name not in self._in_order:
+        asked = self.params.order is None and not self.params.follow
+        if asked and file.name not in self._in_order:
             order = Order()
             with suppress(SourceError):  # what is damaged later is met when it is read
                 for piece in reader.chunks(None):
@@ -171,6 +208,8 @@ class ReplaySource(Source):
                     if order.seen >= _LOOK:
                         break
             self._note(file, order)
+        if self.params.follow:
+            return reader
         as_is = self.params.order == "as-is" or self._in_order.get(file.name, False)
         return reader if as_is else Ordered(reader)
 
@@ -195,4 +234,6 @@ class ReplaySource(Source):
             options = self.params.of(reader)
         except ValueError as error:
             raise SourceError(f"{file.path}: {error}") from error
-        return reader(file, options, self._quantities, self._size)
+        made = reader(file, options, self._quantities, self._size)
+        made.growing = self.params.follow
+        return made

@@ -412,3 +412,71 @@ def test_a_zip_archive_is_told(tmp_path):
         archive.writestr("inside.csv", PLAIN)
     with pytest.raises(SourceError, match=r"x\.csv: is a zip archive.*unpack it"):
         read(tmp_path / "x.csv")
+
+
+def following(path, **params):
+    source = ReplaySource(ReplaySource.Params(path=str(path), follow=True, **params))
+    source.open(None)
+    return source
+
+
+def more(source, name, position):
+    """What is there to be read, and the position after it."""
+    values = []
+    while True:
+        piece = source.read(name, position, 1000)
+        assert not piece.ended
+        position = piece.position
+        if not len(piece.readings):
+            return values, position
+        values += piece.readings["value"].to_pylist()
+
+
+def append(path, text):
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_a_file_is_followed_as_it_grows_by_whole_lines(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("time,sensor,qu")  # the header is being written
+    source = following(path)
+    assert more(source, "x.csv", None)[0] == []
+    append(path, "antity,value\n2024-03-01T00:00Z,s,t,1")
+    values, position = more(source, "x.csv", None)
+    assert values == []  # it may yet be 15.85
+    append(path, "5.85\n2024-03-01T00:30Z,s,t,2.5\n")
+    values, position = more(source, "x.csv", position)
+    assert values == [15.85, 2.5]
+    again = following(path)
+    append(path, "2024-03-01T01:00Z,s,t,3.5\n")
+    assert more(again, "x.csv", position)[0] == [3.5]
+
+
+def test_files_that_appear_are_followed_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("gapcast.plugins.sources.replay._REFRESH", 0.0)
+    (tmp_path / "day-1.csv").write_text(PLAIN)
+    source = following(tmp_path)
+    assert source.partitions() == ["day-1.csv"]
+    (tmp_path / "day-2.csv").write_text(PLAIN)
+    assert source.partitions() == ["day-1.csv", "day-2.csv"]
+    assert more(source, "day-2.csv", None)[0] == [1.5, 2.5]
+
+
+def test_a_file_that_is_rotated_is_read_from_its_beginning(tmp_path, caplog):
+    path = tmp_path / "x.csv"
+    path.write_text(PLAIN)
+    source = following(path)
+    values, position = more(source, "x.csv", None)
+    path.write_text(PLAIN.replace("2.5", "9.5")[:-1])
+    values, position = more(source, "x.csv", position)
+    assert values == [1.5]
+    assert "x.csv: is not the file any more that was read up to line 4" in caplog.text
+    append(path, "\n")
+    assert more(source, "x.csv", position)[0] == [9.5]
+
+
+def test_following_has_no_order_and_no_speed():
+    for params in ({"order": "time"}, {"speed": "60x"}):
+        with pytest.raises(ValueError, match="follow goes neither with"):
+            ReplaySource.Params(path="x", follow=True, **params)

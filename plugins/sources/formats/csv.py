@@ -119,7 +119,7 @@ class Csv(TextFormat):
         """See `TextFormat.encoding`."""
         return self.options.encoding
 
-    def start(self, head: list[bytes]) -> int:
+    def start(self, head: list[bytes]) -> int | None:
         """Find the columns by their names. Raises SourceError if one is not there."""
         options = self.options
         lines = [line.decode(errors="replace") for line in head]
@@ -133,6 +133,8 @@ class Csv(TextFormat):
             self._header = head[at]
             columns = self._split(sample[0])
             at += 1
+        if self.growing and (not columns or at + options.skip_after > len(lines)):
+            return None
         if not columns and lines:
             raise SourceError(
                 f"{self.file.path}: its first line is no header (it is blank); expected the "
@@ -194,8 +196,7 @@ class Csv(TextFormat):
 
     def implicit(self) -> Set[str]:
         """See `Format.implicit`."""
-        self.begin()
-        return self._table.implicit if self._columns else frozenset()
+        return self._table.implicit if self.begin() and self._columns else frozenset()
 
     def parse(self, text: NDArray[np.uint8]) -> Parsed:
         """See `TextFormat.parse`."""

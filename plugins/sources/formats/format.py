@@ -46,6 +46,8 @@ class Format(ABC):
         self.options = options
         self.quantities = quantities
         self.size = size
+        self.growing = False
+        """Whether more may be written to the file: what is not whole yet is left for later."""
 
     @abstractmethod
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
@@ -97,8 +99,9 @@ class TextFormat(Format):
     def parse(self, text: Bytes) -> Parsed:
         """Rows of whole lines, one for each line. What a line gives depends on it alone."""
 
-    def start(self, head: list[bytes]) -> int:
+    def start(self, head: list[bytes]) -> int | None:
         """How many lines stand before the first record, such as a header; called before `parse`.
+        None: of a growing file they are not there yet.
 
         head: the first lines, without their ends and a byte order mark. Raises SourceError if they
         are wrong.
@@ -113,25 +116,30 @@ class TextFormat(Format):
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
         """See `Format.chunks`. A place in a file that is compressed, or not UTF-8, costs the
         reading of all before it."""
-        byte, line = self.begin()
+        begin = self.begin()
+        if begin is None:
+            return
+        byte, line = begin
         if position and position["byte"] >= byte:
             byte, line = position["byte"], position["line"]
         with self._stream(byte) as stream:
             try:
-                for block in Blocks(stream, self.size):
+                for block in Blocks(stream, self.size, self.growing):
                     piece = self._chunk(block, byte, line)
                     byte, line = byte + block.length, piece.end
                     yield piece
             except OSError as error:
                 raise self.file.unreadable(error) from error
 
-    def begin(self) -> tuple[int, int]:
+    def begin(self) -> tuple[int, int] | None:
         """Byte and number of the line of the first record. Looks at the file's first lines."""
         self._look()
-        lines = self._lines(Blocks(self._stream(0), _HEAD))
+        lines = self._lines(Blocks(self._stream(0), _HEAD, self.growing))
         mark = len(BOM_UTF8) if lines and lines[0].startswith(BOM_UTF8) else 0
         lines[:1] = [line[mark:] for line in lines[:1]]
         before = self.start([line.rstrip(b"\r\n") for line in lines])
+        if before is None:
+            return None
         return mark + sum(map(len, lines[:before])), 1 + before
 
     def _lines(self, blocks: Blocks) -> list[bytes]:

@@ -32,13 +32,15 @@ class Block:
 
 
 class Blocks:
-    """The blocks of `stream`, a file open for reading bytes; about `size` bytes each.
+    """The blocks of `stream`, a file open for reading bytes; about `size` bytes each. growing: a
+    last line without its end is still being written, and left out.
 
     Raises OSError where the stream does, after the whole lines that came before.
     """
 
-    def __init__(self, stream: Any, size: int) -> None:
+    def __init__(self, stream: Any, size: int, growing: bool = False) -> None:
         self._stream = stream
+        self._growing = growing
         self._buffer: Bytes = np.empty(min(size, LINE_LIMIT + 1) + 1, np.uint8)
         self._filled = 0
         self._looked = 0  # in what stands before this there is no newline
@@ -57,7 +59,7 @@ class Blocks:
                 self._grow()
         if self._error:
             raise self._error
-        if self._filled:
+        if self._filled and not self._growing:
             self._buffer[self._filled] = NEWLINE
             yield Block(self._buffer[: self._filled + 1], self._filled)
 
