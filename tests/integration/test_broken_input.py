@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -125,7 +126,9 @@ def test_an_interrupted_run_leaves_valid_files_and_says_so(folder):
     out, _ = run.communicate(timeout=20)
     assert run.returncode == 130
     assert out.startswith("interrupted: ")
-    assert len(out.strip().splitlines()) == 1
+    said = out.strip().splitlines()
+    assert len(said) == 2
+    assert re.match(r"[\d,]+ readings in .*: [\d,]+ used, 0 late, ", said[1])
     stored = pq.read_table(forecasts, partitioning=None)
     assert f"{len(stored):,} forecasts" in out
     assert json.loads(manifest.read_text())["state"] == "interrupted"
