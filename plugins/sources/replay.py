@@ -21,6 +21,7 @@ from gapcast.engine.units import Speed
 from gapcast.plugins.sources.cursor import Cursor
 from gapcast.plugins.sources.files import File, find
 from gapcast.plugins.sources.formats import FORMATS, guess, load
+from gapcast.plugins.sources.formats.begun import Begun
 from gapcast.plugins.sources.formats.chunk import Order
 from gapcast.plugins.sources.formats.csv import CsvOptions
 from gapcast.plugins.sources.formats.format import Format
@@ -201,13 +202,14 @@ class ReplaySource(Source):
         reader = self._reader(file)
         asked = self.params.order is None and not self.params.follow
         if asked and file.name not in self._in_order:
-            order = Order()
+            order, begun = Order(), Begun(reader)
             with suppress(SourceError):  # what is damaged later is met when it is read
-                for piece in reader.chunks(None):
+                for piece in begun.look():
                     order.add(piece.readings)
                     if order.seen >= _LOOK:
                         break
             self._note(file, order)
+            reader = begun
         if self.params.follow:
             return reader
         as_is = self.params.order == "as-is" or self._in_order.get(file.name, False)

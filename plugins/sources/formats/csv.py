@@ -235,8 +235,8 @@ class Csv(TextFormat):
 
     def _pass_over(self, split: Fields, state: NDArray[np.int8], again: bool = False) -> None:
         """Skip comments; and, of lines that hold no time, those that are the header again."""
-        first = split.text[np.minimum(split.lines[:-1], len(split.text) - 1)]
         if self.options.comment:
+            first = split.text[np.minimum(split.lines[:-1], len(split.text) - 1)]
             state[first == ord(self.options.comment)] = SKIPPED
         for i in np.flatnonzero(state == BAD_TIME) if again and self._header else ():
             line = split.text[split.lines[i] : split.lines[i + 1]].tobytes()

@@ -63,12 +63,13 @@ class Cells:
         if self.decimal != "." or self.thousands is not None:
             fields, slots = self._plain(fields, slots), list(range(len(slots)))
         values, cells = decimals(fields, slots, skip)
-        for number in self._numbers if (values <= self._highest).any() else ():
+        least = np.fmin.reduce(values, axis=None, initial=np.inf)
+        for number in self._numbers if least <= self._highest else ():
             gone = values == number
             if gone.any():
                 values[gone], cells[gone] = np.nan, NULL
                 self._tell(f"{number:g}", "missing", "missing")
-        if (cells == MALFORMED).any():
+        if cells.max(initial=0) >= MALFORMED and (cells == MALFORMED).any():
             row, column = np.nonzero(cells == MALFORMED)
             slot = np.array(slots, np.int64)[column]
             texts = gather(fields.text, fields.starts[row, slot], fields.ends[row, slot])
