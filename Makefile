@@ -10,6 +10,9 @@ PROGRAMS := chromium fonts-dejavu-core influxdb mosquitto postgresql
 POLICY := /usr/sbin/policy-rc.d
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
+# What is installed here is run more than once: its bytecode is worth keeping.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast programs lint faults bench clean services-up services-down
 
