@@ -18,7 +18,7 @@ from gapcast.engine.state import Arrays
 class Watermarks:
     """The watermarks of a source's partitions, by their place in `partitions`.
 
-    `marks` (P, 10) is the judging kernel's to move: each partition's watermark in µs, and what else
+    `marks` (P, 11) is the judging kernel's to move: each partition's watermark in µs, and what else
     it knows of it.
     """
 

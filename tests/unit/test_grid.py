@@ -48,18 +48,19 @@ def judged(readings, spec):
     """(reading, verdict) of one partition, one at a time: used, late or invalid."""
     shift = spec.offset - spec.interval // 2 * spec.nearest
     future = 24 * spec.interval if spec.future is None else spec.future
-    watermark, usual, held, against, sensors = None, 0, [], [], set()
+    watermark, usual, last, held, against, sensors = None, 0, 0, [], [], set()
     fate = {}
 
     def in_time(reading):
-        nonlocal watermark, usual
+        nonlocal watermark, usual, last
         time = reading[0]
         if watermark is not None:
             step = (time - shift) // spec.interval
             if (step + 1) * spec.interval + shift + spec.lateness <= watermark:
                 return "late"
             if time > watermark:
-                usual = max(time - watermark, usual - usual // 16)
+                usual = max(min(time - watermark, last), usual - usual // 16)
+                last = time - watermark
         watermark = time if watermark is None else max(watermark, time)
         return "used"
 
@@ -320,6 +321,18 @@ def test_one_sensor_whose_clock_is_wrong_for_good_moves_nothing():
     assert set(reasons) == {AHEAD}
     assert len(reasons[AHEAD]) == 300 - grid.counts.late
     assert grid.watermarks.lowest == 299 * MINUTE
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_wrong_clock_is_not_believed_after_an_outage_either(size):
+    good = [(m, s) for m in [*range(300), *range(5000, 5300)] for s in "bc"]
+    wrong = [(m + 1440, "a") for m in [*range(300), *range(5000, 5300)]]
+    rows = sorted([*good, *wrong], key=lambda r: r[0] - 1440 * (r[1] == "a"))
+    rows = [(m * MINUTE, s, 1.0, k) for k, (m, s) in enumerate(rows)]
+    grid, reasons = feed(rows, size)
+    assert grid.counts.late == len(reasons.get("late: its step had been closed", [])) < 5
+    assert len(reasons[AHEAD]) > 590
+    assert grid.watermarks.lowest == 5299 * MINUTE
 
 
 def test_readings_that_are_held_outlast_a_checkpoint():

@@ -27,13 +27,14 @@ UNSET = np.iinfo(np.int64).min
 
 (
     MARK, USUAL, SENSOR, SEVERAL, AGREE, DISAGREE, HELD_SENSOR, HELD_SEVERAL, AGREED, DISAGREED,
-) = range(10)  # fmt: skip
-"""What is known of a partition: its watermark (µs); its usual advance (µs), the greatest of late;
-the first sensor seen, and whether there are others; and of the readings that are held: how many
-records agree with them and how many do not, the sensor of the first, whether there are others, and
-the last record of either kind."""
+    ADVANCE,
+) = range(11)  # fmt: skip
+"""What is known of a partition: its watermark (µs); its usual advance (µs), the greatest of late
+that came twice in a row; the first sensor seen, and whether there are others; of the readings that
+are held: how many records agree with them and how many do not, the sensor of the first, whether
+there are others, and the last record of either kind; and the last advance (µs)."""
 
-NOTHING = np.array([UNSET, 0, -1, 0, 0, 0, -1, 0, -1, -1], np.int64)
+NOTHING = np.array([UNSET, 0, -1, 0, 0, 0, -1, 0, -1, -1, 0], np.int64)
 """What is known of a partition at its beginning."""
 
 
@@ -48,7 +49,7 @@ def judge(
     the reading's record; sensor (S,) number of a series' sensor; lowest, highest (S,) limits of
     a series; shift: where step 0 begins; closed: steps before this one are closed for every
     partition; held: the first so many are those that the last call left as `HELD`; ended: none
-    will follow; mark (10,) see `MARK`; counts (9,) readings by verdict, added to; step, verdict
+    will follow; mark (11,) see `MARK`; counts (9,) readings by verdict, added to; step, verdict
     (n,) receive each reading's step and what became of it.
 
     A reading is late when the end of its step plus `lateness` is not after the watermark as it
@@ -158,8 +159,10 @@ def _in_time(time, step, interval, lateness, closed, mark):
     if unset:
         mark[MARK] = time
     elif time > mark[MARK]:
-        mark[USUAL] = max(time - mark[MARK], mark[USUAL] - mark[USUAL] // 16)
-        mark[MARK] = time
+        advance = time - mark[MARK]
+        # One outage is nothing usual: what is, comes twice.
+        mark[USUAL] = max(min(advance, mark[ADVANCE]), mark[USUAL] - mark[USUAL] // 16)
+        mark[MARK], mark[ADVANCE] = time, advance
     return USED
 
 
