@@ -16,6 +16,7 @@ from gapcast.engine.errors import RunError
 from gapcast.engine.grid.screening import REASONS
 from gapcast.engine.readings import DEAD_LETTERS
 from gapcast.engine.run.manifest import NAME
+from gapcast.engine.spelling import printable
 from gapcast.engine.storage import replace
 
 app = typer.Typer(
@@ -45,12 +46,12 @@ def list_(
         reasons = pc.replace_substring_regex(letters["reason"], SCREENED, r"\1")
         counts.update(zip(reasons.to_pylist(), letters["partition"].to_pylist(), strict=True))
     for (reason, partition), number in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
-        typer.echo(f"{number:>12,}  {reason}  ({partition})")
+        typer.echo(printable(f"{number:>12,}  {reason}  ({partition})"))
     typer.echo(f"{counts.total():>12,}  in all")
     for letters in _letters(run_dir) if raw else ():
         for letter in letters.filter(letters["raw"].is_valid()).to_pylist():
             place = f"{letter['partition']}:{letter['offset']}"
-            typer.echo(f"{place}  {letter['reason']}  {_shown(letter['raw'])}")
+            typer.echo(printable(f"{place}  {letter['reason']}  {_shown(letter['raw'])}"))
 
 
 @app.command()

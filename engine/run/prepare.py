@@ -28,6 +28,7 @@ from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
 from gapcast.engine.shard.shard import migrated
 from gapcast.engine.source import Source
+from gapcast.engine.spelling import meant
 from gapcast.engine.units import MICROSECONDS
 
 log = logging.getLogger("gapcast.prepare")
@@ -56,6 +57,7 @@ def prepare(
     network, links = _network(config, source, quantities)
     models = tuple(deriving.through(model, links, config) for model in models)
     targets = _targets(config, network)
+    _warn_of_circles(config)
     interval = config.grid.interval
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
     own = generation or uuid4().hex
@@ -115,6 +117,17 @@ def _grid(config: RunConfig) -> GridSpec:
         **({} if grid.max_gap is None else {"max_gap": grid.max_gap // grid.interval}),
         earliest=grid.earliest,
     )
+
+
+def _warn_of_circles(config: RunConfig) -> None:
+    given = config.grid.aggregate
+    aggregate = given if isinstance(given, dict) else {}
+    for quantity in config.targets.quantities:
+        if not isinstance(aggregate.get(quantity, ""), str):
+            log.warning(
+                "targets.quantities: steps hold the mean direction of %s, but it is forecast and "
+                "scored as a plain number: 359 and 1 are far apart", quantity,
+            )  # fmt: skip
 
 
 def _gaps(config: RunConfig) -> Gaps | None:
@@ -180,9 +193,26 @@ def _network(
     source.open(wanted)
     series = [Series(s, q) for s in sensors for q in wanted] if sensors else source.discover()
     series = [s for s in series if s.quantity in wanted]
+    if not series:
+        raise _other_quantities(config, source)
     links = deriving.found(config, links, {s.quantity for s in series})
     wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
     return Network.of((s for s in series if s.quantity in wanted), positions), links
+
+
+def _other_quantities(config: RunConfig, source: Source) -> RunError:
+    """The error of a source that has nothing of what is asked for. Raises SourceError when there is
+    nothing at all that can be read."""
+    source.close()
+    source.open(None)
+    there = sorted({s.quantity for s in source.discover()})
+    if not there:
+        return RunError("the source has no readings; see source.path")
+    quantity = config.targets.quantities[0]
+    shown = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
+    return RunError(
+        f"targets.quantities: the source has no {quantity!r}{meant(quantity, there)}, only {shown}"
+    )
 
 
 def _targets(config: RunConfig, network: Network) -> tuple[Series, ...]:
@@ -190,8 +220,11 @@ def _targets(config: RunConfig, network: Network) -> tuple[Series, ...]:
     for quantity in wanted.quantities:
         there = network.sensors(quantity)
         if not there:
-            known = ", ".join(sorted({s.quantity for s in network.series})) or "nothing"
-            raise RunError(f"targets.quantities: the source has no {quantity!r}, only {known}")
+            there = sorted({s.quantity for s in network.series})
+            raise RunError(
+                f"targets.quantities: the source has no {quantity!r}{meant(quantity, there)}, only "
+                f"{', '.join(there)}"
+            )
         unknown = sorted(set(wanted.sensors or ()) - set(there), key=natural)
         if unknown:
             raise RunError(

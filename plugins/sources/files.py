@@ -8,6 +8,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -58,7 +59,7 @@ class File:
                 f"{self.path}: is a zip archive, as spreadsheets (.xlsx) are, too: unpack it, or "
                 "save the sheet as CSV"
             )
-        codec = next((c for magic, c in _MAGIC.items() if begin.startswith(magic)), None)
+        codec = _codec(begin)
         if codec is None:
             raw.seek(byte)
             return raw
@@ -74,17 +75,30 @@ class File:
             raise self.unreadable(error) from error
         return stream
 
-    def fingerprint(self) -> dict[str, int]:
-        """What shows later whether it still is the file that it is now: how it begins."""
+    def fingerprint(self, length: int = _HEAD) -> dict[str, int]:
+        """What shows later whether it still is the file that it is now: how what is in it begins,
+        and its size, 0 where it is compressed."""
         with self.open() as raw:
-            return _fingerprint(raw, _HEAD)
+            packed = _codec(raw.read(4)) is not None
+            size = 0 if packed else raw.seek(0, os.SEEK_END)
+        head = b""
+        with self.stream() as stream, suppress(OSError):  # damage is met when it is read
+            while len(head) < length and (piece := stream.read(length - len(head))):
+                head += piece
+        return {"head": len(head), "crc": zlib.crc32(head), "size": size}
 
-    def check(self, fingerprint: Mapping[str, int], line: int) -> None:
-        """Raise SourceError if it is not the file of which this is the `fingerprint`."""
-        with self.open() as raw:
-            now = _fingerprint(raw, fingerprint["head"])
-        if now["crc"] != fingerprint["crc"] or now["size"] < fingerprint["size"]:
-            how = "begins differently" if now["crc"] != fingerprint["crc"] else "is shorter"
+    def check(self, fingerprint: Mapping[str, int], line: int, whole: bool = False) -> None:
+        """Raise SourceError if it is not the file of which this is the `fingerprint`; whole: nor
+        one that has grown since."""
+        now = self.fingerprint(fingerprint["head"])
+        how = None
+        if now["crc"] != fingerprint["crc"]:
+            how = "begins differently"
+        elif now["size"] < fingerprint["size"]:
+            how = "is shorter"
+        elif whole and now["size"] > fingerprint["size"]:
+            how = "has grown, and is sorted before it is read"
+        if how:
             raise SourceError(
                 f"{self.path}: is not the file any more that was read up to line {line}, it {how}: "
                 "bring that one back, or begin a new run"
@@ -96,9 +110,9 @@ class File:
         return SourceError(f"{self.path}: cannot be read: {cause}")
 
 
-def _fingerprint(raw: Any, length: int) -> dict[str, int]:
-    head = raw.read(length)
-    return {"head": len(head), "crc": zlib.crc32(head), "size": raw.seek(0, os.SEEK_END)}
+def _codec(begin: bytes) -> str | None:
+    """How a file is compressed that begins so."""
+    return next((codec for magic, codec in _MAGIC.items() if begin.startswith(magic)), None)
 
 
 def find(paths: Iterable[str]) -> list[File]:
@@ -142,7 +156,7 @@ def _within(system: Any, root: str) -> list[str]:
     if "file" not in system.protocol:
         return list(system.find(root))
     found, seen = [], set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_raise, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -150,6 +164,29 @@ def _within(system: Any, root: str) -> list[str]:
         seen.add(real)
         found += [f"{folder}/{name}" for name in names]
     return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def check_placeholders(path: str) -> str:
+    """`path`, if its placeholders are known, each there once, and none beside another.
+
+    Raises ValueError.
+    """
+    if not path:
+        raise ValueError("a path is empty; '.' is the folder in which gapcast is started")
+    found = re.findall(r"\{[^{}/]*\}?", path)
+    if wrong := [name for name in found if not _PLACEHOLDER.fullmatch(name)]:
+        raise ValueError(
+            f"{path}: unknown placeholder {wrong[0]}; known are {{sensor}}, {{quantity}}"
+        )
+    if len({*found}) < len(found):
+        raise ValueError(f"{path}: a placeholder stands for one part of a path, not for two")
+    if re.search(r"\}\{|\}\*|\*\{", path):
+        raise ValueError(f"{path}: between placeholders and * there must be a letter or a mark")
+    return path
 
 
 def _matching(path: str, root: str, system: Any) -> list[File]:
@@ -160,7 +197,8 @@ def _matching(path: str, root: str, system: Any) -> list[File]:
     for found in system.glob(_PLACEHOLDER.sub("*", root)):
         matched = whole.fullmatch(found)
         if matched and system.isfile(found):
-            files.append(File(_relative(found, fixed), found, system, matched.groupdict()))
+            said = {role: _name(text) for role, text in matched.groupdict().items()}
+            files.append(File(_relative(found, fixed), found, system, said))
     return files if PurePosixPath(root).name[:1] in "._" else _shown(path, files)
 
 
@@ -191,7 +229,12 @@ def _shown(path: str, files: list[File]) -> list[File]:
 
 
 def _relative(path: str, root: str) -> str:
-    return path.removeprefix(root).lstrip("/")
+    return _name(path.removeprefix(root).lstrip("/"))
+
+
+def _name(text: str) -> str:
+    """A name with what is not UTF-8 in it written as ``\\xff``."""
+    return os.fsencode(text).decode(errors="backslashreplace")
 
 
 def _natural(name: str) -> list[tuple[str, int]]:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
@@ -19,7 +19,7 @@ from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position, Read, Source
 from gapcast.engine.units import Speed
 from gapcast.plugins.sources.cursor import Cursor
-from gapcast.plugins.sources.files import File, find
+from gapcast.plugins.sources.files import File, check_placeholders, find
 from gapcast.plugins.sources.formats import FORMATS, guess, load
 from gapcast.plugins.sources.formats.begun import Begun
 from gapcast.plugins.sources.formats.chunk import Order
@@ -41,10 +41,16 @@ _LEAST, _MOST = 1 << 16, 1 << 20
 """Bytes held of all open files together, and the bounds of what is read of each at once."""
 
 
+def _checked(paths: str | list[str]) -> str | list[str]:
+    for path in [paths] if isinstance(paths, str) else paths:
+        check_placeholders(path)
+    return paths
+
+
 class ReplayParams(CsvOptions):
     """Parameters of the source ``replay``; the keys of the built-in formats are among them."""
 
-    path: str | list[str] = Field(
+    path: Annotated[str | list[str], AfterValidator(_checked)] = Field(
         description="Files, folders or globs, local or of any file system fsspec knows; plain, or "
         "compressed by gzip, zstd or bzip2. Each file is a partition. `{sensor}` and `{quantity}` "
         "in a path stand for the name of what is in the file: `data/{sensor}.csv`."
@@ -146,14 +152,15 @@ class ReplaySource(Source):
         return list(self._files)
 
     def discover(self) -> Iterable[Series]:
-        """The series in all files. Reads everything once; SourceError where nothing can be read."""
+        """The series in all files. Reads everything once; SourceError where no reading of any
+        quantity can be used."""
         found: set[Series] = set()
         unused = Unused()
         for file in self._files.values():
             order = Order()
             found |= self._reader(file).series(unused, order)
             self._note(file, order)
-        if unused.kinds and not found:
+        if unused.kinds and not found and self._quantities is None:
             raise SourceError("\n  ".join(["no reading can be used:", *map(str, unused.kinds[:5])]))
         return sorted(found)
 
@@ -163,7 +170,10 @@ class ReplaySource(Source):
         cursor = self._cursors.pop(partition, None)
         if cursor is None:
             position = self._checked(file, position)
-            cursor = Cursor(self._ordered(file), self._pace)
+            reader = self._ordered(file)
+            if position and isinstance(reader, Ordered):
+                file.check(position["file"], position["line"], whole=True)
+            cursor = Cursor(reader, self._pace)
         known = position["file"] if position else file.fingerprint()
         self._cursors[partition] = cursor  # now the last one used
         if len(self._cursors) > _OPEN:

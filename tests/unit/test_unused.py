@@ -159,3 +159,15 @@ def test_days_of_local_time(run, tmp_path):
     assert sorted(rows) == [f"{day:02} 18:30" for day in range(1, 5)]  # days 2 to 5 in India
     day = [20 + k % 7 for k in range(48, 96)]
     assert rows["01 18:30"] == sum(day)
+
+
+def test_a_quantity_mistyped_is_told_with_what_there_is(run):
+    done, _ = run("--set", "targets.quantities=[temprature]", x=lines() + "oops,a,temperature,1\n")
+    assert done.returncode == 1
+    assert "has no 'temprature'; did you mean 'temperature'?, only temperature" in done.stderr
+
+
+def test_files_without_lines_are_told(run):
+    done, _ = run(x="time,sensor,quantity,value\n")
+    assert done.returncode == 1
+    assert "the source has no readings; see source.path" in done.stderr

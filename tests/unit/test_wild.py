@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import logging
 import os
+import re
 import zipfile
 
 import numpy as np
@@ -480,3 +481,42 @@ def test_following_has_no_order_and_no_speed():
     for params in ({"order": "time"}, {"speed": "60x"}):
         with pytest.raises(ValueError, match="follow goes neither with"):
             ReplaySource.Params(path="x", follow=True, **params)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("{sensor}/{sensor}/*.csv", "a placeholder stands for one part"),
+        ("{senssor}.csv", "unknown placeholder {senssor}"),
+        ("{sensor.csv", "unknown placeholder {sensor.csv"),
+        ("{sensor}{quantity}.csv", "there must be a letter or a mark"),
+        ("", "a path is empty"),
+    ],
+)
+def test_placeholders_are_checked_before_a_run(path, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ReplaySource.Params(path=path)
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    name = os.fsdecode(b"\xff\xfe.csv")
+    (tmp_path / name).write_text(SIMPLE)
+    rows, _ = read(tmp_path / "{sensor}.csv")
+    assert sensors(rows) == [(r"\xff\xfe", "temperature")]
+
+
+def test_hours_that_come_twice_or_never_are_told(tmp_path, caplog):
+    text = "time,s\n2024-10-27 02:30,1\n2024-03-31 02:30,2\n2024-07-01 12:00,3\n"
+    one(tmp_path, text, wide=["s"], timezone="Europe/Berlin", order="as-is")
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert any("2024-10-27 come twice" in text for text in said)
+    assert any("2024-03-31 are on no clock" in text for text in said)
+
+
+def test_a_sorted_file_that_has_grown_is_not_read_on(tmp_path):
+    text, _ = shuffled(2, newest_first)
+    position = begun(tmp_path, text)
+    (tmp_path / "x.csv").write_text(text + "2024-03-09T00:00Z,a,t,1\n")
+    with pytest.raises(SourceError, match="it has grown, and is sorted before it is read"):
+        gone_on(tmp_path, position)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 
 from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.plugins.sources.text.split import SPACE, Bytes
+
+log = logging.getLogger("gapcast.files")
 
 Ints = NDArray[np.int64]
 Times = tuple[Ints, NDArray[np.bool_]]
@@ -63,12 +67,28 @@ def to_utc(local: Ints, zone: str) -> Ints:
     place = ZoneInfo(zone)
     quarters, which = np.unique(local // _QUARTER, return_inverse=True)
     offsets = [_offset(int(q), place) for q in quarters]
+    later = [_offset(int(q), place, fold=1) for q in quarters]
+    for quarter, offset, other in zip(quarters, offsets, later, strict=True):
+        if offset != other:
+            twice = "come twice; the first is meant" if offset > other else "are on no clock"
+            _tell(zone, int(quarter) // 96, twice)
     return np.asarray(local - np.array(offsets, np.int64)[which], np.int64)
 
 
-def _offset(quarter: int, zone: ZoneInfo) -> int:
+@cache
+def _tell(zone: str, day: int, what: str) -> None:
+    """Say once that times of a day in which clocks are changed cannot be told for sure."""
+    date = datetime(1970, 1, 1) + timedelta(days=day)
+    log.warning(
+        "%s: times of the hour in which clocks are changed on %s %s (source.timezone); give times "
+        "in UTC or with their offset", zone, f"{date:%Y-%m-%d}", what,
+    )  # fmt: skip
+
+
+def _offset(quarter: int, zone: ZoneInfo, fold: int = 0) -> int:
     try:
         moment = datetime(1970, 1, 1) + timedelta(microseconds=quarter * _QUARTER)
+        moment = moment.replace(fold=fold)
     except OverflowError:  # before year 1 or after 9999 no zone has rules
         return 0
     offset = zone.utcoffset(moment)
