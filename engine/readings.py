@@ -48,6 +48,12 @@ RAW_LIMIT = 1024
 Column: TypeAlias = "pa.Array | pa.ChunkedArray | NDArray[Any] | Sequence[Any] | None"
 
 
+def plain(schema: pa.Schema) -> pa.Schema:
+    """`schema` with names that are not dictionary-encoded, as files and streams hold them."""
+    types = [pa.string() if pa.types.is_dictionary(f.type) else f.type for f in schema]
+    return pa.schema([f.with_type(t) for f, t in zip(schema, types, strict=True)])
+
+
 def empty(schema: pa.Schema) -> pa.RecordBatch:
     """A batch of `schema` without rows."""
     return pa.RecordBatch.from_pylist([], schema=schema)

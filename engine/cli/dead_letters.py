@@ -13,8 +13,8 @@ import typer
 
 from gapcast.engine.cli.lazy import PLAIN
 from gapcast.engine.errors import RunError
-from gapcast.engine.grid.screening import REASONS
-from gapcast.engine.readings import DEAD_LETTERS
+from gapcast.engine.output.unused import general
+from gapcast.engine.readings import DEAD_LETTERS, plain
 from gapcast.engine.run.manifest import NAME
 from gapcast.engine.spelling import printable
 from gapcast.engine.storage import replace
@@ -24,12 +24,7 @@ app = typer.Typer(
 )
 
 RunDir = Annotated[Path, typer.Argument(help="The run's folder.")]
-SCREENED = f"^({'|'.join(REASONS)}).*$"
-"""What follows these reasons differs from reading to reading."""
-TEXT = {"reason", "partition"}
-LETTERS = pa.schema(
-    [pa.field(f.name, pa.string() if f.name in TEXT else f.type) for f in DEAD_LETTERS]
-)
+LETTERS = plain(DEAD_LETTERS)
 READING = ["time", "sensor", "quantity", "value"]
 
 
@@ -43,7 +38,7 @@ def list_(
     """How many dead letters there are, by reason and partition."""
     counts: Counter[tuple[str, str]] = Counter()
     for letters in _letters(run_dir):
-        reasons = pc.replace_substring_regex(letters["reason"], SCREENED, r"\1")
+        reasons = general(letters["reason"])
         counts.update(zip(reasons.to_pylist(), letters["partition"].to_pylist(), strict=True))
     for (reason, partition), number in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
         typer.echo(printable(f"{number:>12,}  {reason}  ({partition})"))

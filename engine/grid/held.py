@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gapcast.engine.readings import READINGS
+from gapcast.engine.readings import READINGS, plain
 
 
 class Held:
@@ -46,18 +46,7 @@ class Held:
         }
 
 
-_PLAIN = pa.schema(
-    [
-        pa.field(
-            f.name,
-            {"time": pa.int64(), "sensor": pa.string(), "quantity": pa.string()}.get(
-                f.name, f.type
-            ),
-            f.nullable,
-        )
-        for f in READINGS
-    ]
-)
+_PLAIN = plain(READINGS).set(0, READINGS.field("time").with_type(pa.int64()))
 """`READINGS` in types that JSON has."""
 
 

@@ -75,12 +75,11 @@ class Unused:
         """Count these (schema `DEAD_LETTERS`)."""
         if not len(letters):
             return
-        reasons = letters["reason"].dictionary_decode()
-        general = pc.replace_substring_regex(reasons, f"^({'|'.join(REASONS)})\\b.*", r"\1")
-        for counted in pc.value_counts(general):
+        reasons = general(letters["reason"].dictionary_decode())
+        for counted in pc.value_counts(reasons):
             reason = counted["values"].as_py()
             if reason not in self._kinds:
-                first = letters.slice(pc.index(general, reason).as_py(), 1).to_pylist()[0]
+                first = letters.slice(pc.index(reasons, reason).as_py(), 1).to_pylist()[0]
                 if len(self._kinds) >= MOST_KINDS:
                     reason = _OTHER
                 self._kinds.setdefault(reason, Kind(reason, 0, described(first)))
@@ -102,6 +101,11 @@ class Unused:
             return None
         self._warned = now
         return " ".join(summary(read, used, self.kinds[:1]))
+
+
+def general(reasons: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Reasons without what differs from one screened reading to the next."""
+    return pc.replace_substring_regex(reasons, f"^({'|'.join(REASONS)}).*$", r"\1")
 
 
 def many(read: int, used: int) -> bool:

@@ -88,11 +88,11 @@ DISORDER = 0.01
 
 
 class Order:
-    """Sees readings pass by, and how many are earlier than one before them."""
+    """Sees readings pass by: how many there were (`seen`), how many earlier than one before."""
 
     def __init__(self) -> None:
         self._latest = np.iinfo(np.int64).min
-        self._seen = self._behind = 0
+        self.seen = self._behind = 0
 
     def add(self, readings: pa.RecordBatch) -> None:
         """Look at the next readings."""
@@ -100,15 +100,10 @@ class Order:
         if len(times):
             latest = np.maximum(np.maximum.accumulate(times), self._latest)
             self._behind += int((times < latest).sum())
-            self._seen += len(times)
+            self.seen += len(times)
             self._latest = int(latest[-1])
-
-    @property
-    def seen(self) -> int:
-        """How many readings there were."""
-        return self._seen
 
     @property
     def kept(self) -> bool:
         """Whether they come in order of time, but for a few."""
-        return self._behind <= DISORDER * self._seen
+        return self._behind <= DISORDER * self.seen

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
+from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty, plain
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.formats.chunk import Chunk, Ints
 from gapcast.plugins.sources.formats.format import Format
@@ -26,14 +26,8 @@ PIECE = 2_000_000
 
 _BATCH = 65_536
 
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """With plain names: in a stream a dictionary would have to be replaced for each batch."""
-    types = [pa.string() if pa.types.is_dictionary(f.type) else f.type for f in schema]
-    return pa.schema([f.with_type(t) for f, t in zip(schema, types, strict=True)])
-
-
-_READINGS, _LETTERS = _plain(READINGS), _plain(DEAD_LETTERS)
+_READINGS, _LETTERS = plain(READINGS), plain(DEAD_LETTERS)
+"""In a stream a dictionary of names would have to be replaced for each batch."""
 
 
 @dataclass(frozen=True)
