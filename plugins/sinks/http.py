@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from requests import RequestException, Response, Session
 from requests.exceptions import ReadTimeout
 
 from gapcast.engine.errors import SinkError
+from gapcast.engine.plugin import Params
 from gapcast.engine.redaction import remember
+from gapcast.engine.units import Duration
 from gapcast.plugins.sinks.bodies import Body
 
 
@@ -34,6 +36,23 @@ def _plain(url: str) -> str:
 
 Url = Annotated[str, AfterValidator(_plain)]
 """An address without secrets and without a slash at its end."""
+
+
+class HttpParams(Params):
+    """What every sink needs to know that posts to a server."""
+
+    url: Url = Field(description="http:// or https:// with host, port and perhaps a path.")
+    user: str | None = Field(default=None, description="For basic authentication.")
+    password: SecretStr | None = Field(default=None, description="Write it as ${NAME}.")
+    ca: Path | None = Field(
+        default=None, description="Certificates of authorities to trust, PEM; default: the usual."
+    )
+    timeout: Duration = Field(
+        default=30_000_000,
+        gt=0,
+        description="How long an answer may take; then the post is retried.",
+    )
+    gzip: bool = Field(default=True, description="Compress posts.")
 
 
 def login(user: str, password: SecretStr) -> str:

@@ -6,12 +6,10 @@ import logging
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from gapcast.engine import plugin
 from gapcast.engine.sink import (
     AlreadyCommitted,
     Committed,
@@ -22,19 +20,17 @@ from gapcast.engine.sink import (
     Retry,
     Sink,
 )
-from gapcast.engine.units import Duration
 from gapcast.plugins.sinks.bodies import Body
-from gapcast.plugins.sinks.http import Url, login
+from gapcast.plugins.sinks.http import HttpParams, login
 from gapcast.plugins.sinks.influx_http import Connections
 from gapcast.plugins.sinks.influx_lines import lines, unfit
 
 log = logging.getLogger("gapcast.sinks.influx")
 
 
-class InfluxParams(plugin.Params):
+class InfluxParams(HttpParams):
     """Parameters of the sink ``influx``."""
 
-    url: Url = Field(description="http:// or https:// with host, port and perhaps a path.")
     database: str | None = Field(
         default=None, min_length=1, description="Where to write, for the API of version 1."
     )
@@ -50,18 +46,8 @@ class InfluxParams(plugin.Params):
         description="Name of the points. Runs that forecast the same series need different ones, "
         "or databases of their own.",
     )
-    user: str | None = Field(default=None, description="For basic authentication.")
-    password: SecretStr | None = Field(default=None, description="Write it as ${NAME}.")
     token: SecretStr | None = Field(
         default=None, description="Of version 2, instead of user and password; as ${NAME}."
-    )
-    ca: Path | None = Field(
-        default=None, description="Certificates of authorities to trust, PEM; default: the usual."
-    )
-    timeout: Duration = Field(
-        default=30_000_000,
-        gt=0,
-        description="How long an answer may take; then the post is retried.",
     )
     bytes: int = Field(
         default=1_000_000,
@@ -69,7 +55,6 @@ class InfluxParams(plugin.Params):
         description="Most bytes of text in a post; halved by itself when the server says it is "
         "too large.",
     )
-    gzip: bool = Field(default=True, description="Compress posts.")
 
     @field_validator("measurement")
     @classmethod

@@ -16,14 +16,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import chain
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from gapcast.engine import plugin
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import (
     AlreadyCommitted,
@@ -37,7 +35,7 @@ from gapcast.engine.sink import (
 )
 from gapcast.engine.units import Duration
 from gapcast.plugins.sinks.bodies import Body
-from gapcast.plugins.sinks.http import Sent, Url, login
+from gapcast.plugins.sinks.http import HttpParams, Sent, login
 from gapcast.plugins.sinks.opentsdb_http import Connections
 from gapcast.plugins.sinks.opentsdb_points import (
     SHARED,
@@ -56,10 +54,9 @@ _ALL: tuple[Series, ...] = Series.__args__  # type: ignore[attr-defined]
 _MOST_TAGS = 8
 
 
-class OpenTsdbParams(plugin.Params):
+class OpenTsdbParams(HttpParams):
     """Parameters of the sink ``opentsdb``."""
 
-    url: Url = Field(description="http:// or https:// with host, port and perhaps a path.")
     metric: str = Field(
         default="{quantity}.{series}",
         description="Name of a metric. May hold {quantity}, {series} and {run}.",
@@ -76,18 +73,8 @@ class OpenTsdbParams(plugin.Params):
         description="What becomes a series. status: 0 observed, 1 missing, 2 withheld, 3 rejected. "
         "squared_error: of what is scored; its mean over any span is the MSE.",
     )
-    user: str | None = Field(default=None, description="For basic authentication.")
-    password: SecretStr | None = Field(default=None, description="Write it as ${NAME}.")
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="Sent with each request, as {Authorization: '${TOKEN}'}."
-    )
-    ca: Path | None = Field(
-        default=None, description="Certificates of authorities to trust, PEM; default: the usual."
-    )
-    timeout: Duration = Field(
-        default=30_000_000,
-        gt=0,
-        description="How long an answer may take; then the post is retried.",
     )
     connections: int = Field(default=4, ge=1, le=64, description="Posts on their way at once.")
     bytes: int = Field(
@@ -96,7 +83,6 @@ class OpenTsdbParams(plugin.Params):
         description="Most bytes of JSON in a post. tsd.http.request.max_chunk must allow it; "
         "halved by itself when the server rejects.",
     )
-    gzip: bool = Field(default=True, description="Compress posts.")
     progress: Duration = Field(
         default=10_000_000,
         ge=1_000_000,
