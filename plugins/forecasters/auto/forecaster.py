@@ -1,0 +1,145 @@
+"""The `auto` forecaster: what a config that names no model gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+from pydantic import Field
+
+from gapcast.engine import plugin
+from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.state import below, step_nested, within
+from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
+from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_scratch, step_all
+from gapcast.plugins.forecasters.auto.moments import FACTS, JOINT, MEMORIES, RANKED, Moments
+from gapcast.plugins.forecasters.auto.season import Calendar, Season
+from gapcast.plugins.forecasters.auto.weighing import AGES, DEPTH, Weighing
+from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
+
+DAY = 86_400_000_000
+YEAR = 365.25
+PROFILES = ((1.0, 96), (7.0, 168))
+"""Days of the periods that have a profile, and the most knots it has."""
+WAVES = ((1.0, 3), (7.0, 3), (YEAR, 2))
+"""Days of the periods that have harmonics, and how many."""
+LARGEST = 64
+"""Most series a block may have."""
+REMEMBERED = 192
+"""Steps that `network-rls` remembers."""
+FIRST = 10.0
+"""Of the harmonics' P."""
+
+
+class Auto(Forecaster):
+    """Many experts at once, weighed by what they err so long after a target's last value."""
+
+    class Params(plugin.Params):
+        block: int = Field(
+            default=LARGEST, ge=1, le=LARGEST, description="Most series solved for jointly."
+        )
+
+    params: Params
+    horizons = (0, 1_000_000)
+    experts = ("joint", "few", "network", "mean", "profile", "harmonics", "hold", "trend")
+    derives = True
+
+    def needs(self) -> Needs:
+        """The other series, in blocks."""
+        return Needs(block=self.params.block)
+
+    def start(self, layout: Layout) -> State:
+        """Nothing seen yet."""
+        U, M = layout.members.shape
+        calendar = _calendar(layout.interval)
+        R, W, B = len(calendar.periods), len(calendar.terms), 1 + 2 * len(calendar.waves)
+        K = int(max(calendar.knots, default=0))
+        F, A, J, L = CROSS + MEANS + R + W, len(AGES), JOINT, len(MEMORIES)
+        moments = Moments(
+            np.full((U, M), np.nan), *(np.zeros((U, M)) for _ in range(3)), np.zeros((U, L, M)),
+            np.zeros((U, L, M, M)), np.zeros((U, J, M, M)), np.ones((U, J, M)),
+            np.ones((U, J, M)), np.zeros((U, J)), np.full((U, M, RANKED), -1, np.int16),
+            np.zeros((U, FACTS)),
+        )  # fmt: skip
+        season = Season(
+            np.full((U, R, K, M), np.nan), np.zeros((U, R, K, M)), np.zeros((U, R, 2, 2, M)),
+            np.full((U, R), -1.0), np.zeros((U, W, B, M)),
+            np.tile(FIRST * np.eye(B), (U, W, 1, 1)), np.full(U, -1.0),
+        )  # fmt: skip
+        weighing = Weighing(
+            np.zeros((U, 2, A + 1, F + 2, M)), np.zeros((U, 2, A + 1, M)),
+            np.zeros((U, F + 2, M)), np.zeros((U, A, F, M)), np.zeros((U, A, F, M)),
+            np.zeros((U, 2, A, M)), np.full((U, A, DEPTH, F + 3, M), np.nan),
+            np.zeros((U, F, M)), np.full((U, M), np.nan), np.full((U, M), np.nan),
+            np.full((U, M), -1.0),
+        )  # fmt: skip
+        network = self._network(layout)
+        return (
+            within("network", network.start(_nowcasting(layout)))
+            | within("moments", moments._asdict())
+            | within("season", season._asdict())
+            | within("weighing", weighing._asdict())
+        )
+
+    def _network(self, layout: Layout) -> NetworkRls:
+        memory = REMEMBERED * layout.interval
+        return NetworkRls(NetworkRls.Params.model_construct(memory=memory, block=max(2, self.params.block)))
+
+    def step(self, state: State, frame: Frame) -> Forecast:
+        """Nowcast each step, learn it, then forecast those ahead of it."""
+        layout = frame.layout
+        calendar = _calendar(layout.interval)
+        F = CROSS + MEANS + len(calendar.periods) + len(calendar.terms)
+        M = layout.members.shape[1]
+        settings = Settings(
+            columns=layout.members,
+            targets=layout.of_members,
+            horizons=layout.horizons,
+            group=_groups(len(calendar.periods), len(calendar.terms)),
+            z=NormalDist().inv_cdf((1 + layout.level) / 2),
+        )
+        shape = (frame.t, layout.n, len(layout.horizons))
+        out = Told(
+            *(np.full(shape, np.nan) for _ in range(3)), np.full(shape[:2], np.nan),
+            np.zeros(shape, np.int64), np.zeros(shape, np.int64),
+        )  # fmt: skip
+        nested = replace(frame, layout=_nowcasting(layout))
+        others = step_nested(self._network(layout), state, "network", nested).reference
+        step_all(
+            frame.values, frame.own, others, frame.first, Moments(**below(state, "moments")),
+            Season(**below(state, "season")), Weighing(**below(state, "weighing")), settings,
+            calendar, new_scratch(M, F, 1 + 2 * len(calendar.waves)), new_cross(M), out,
+        )  # fmt: skip
+        return Forecast(*out)
+
+
+def _nowcasting(layout: Layout) -> Layout:
+    return replace(layout, horizons=np.zeros(1, np.int64))
+
+
+def _groups(profiles: int, sets: int) -> np.ndarray:
+    """Place in `Auto.experts` of every expert."""
+    return np.array([0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets, 6, 7])
+
+
+@cache
+def _calendar(interval: int) -> Calendar:
+    day = DAY / interval
+    profiles = [(days * day, most) for days, most in PROFILES if days * day >= 2]
+    periods, terms, awake = [], [], []
+    for days, most in WAVES:
+        period = days * day
+        found = [period / h for h in range(1, most + 1) if period / h >= 3]
+        if found:
+            periods += found
+            terms.append(1 + 2 * len(periods))
+            awake.append(2 * period)
+    return Calendar(
+        np.array([p for p, _ in profiles], float),
+        np.array([min(round(p), most) for p, most in profiles], np.int64),
+        np.array(periods, float),
+        np.array(terms, np.int64),
+        np.array(awake, float),
+    )

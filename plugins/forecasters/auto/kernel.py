@@ -1,0 +1,295 @@
+"""Forecasts of blocks by many experts: one step after the other, every block for itself."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from gapcast.engine.kernels.standin import plausible
+from gapcast.engine.kernels.uncounted import inlined_part, njit_part
+from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, Cross, say, say_few
+from gapcast.plugins.forecasters.auto.moments import MEMORIES, Moments, learn, note, refresh
+from gapcast.plugins.forecasters.auto.season import (
+    Calendar,
+    Season,
+    harmonics,
+    learn_season,
+    profile,
+    waves,
+)
+from gapcast.plugins.forecasters.auto.weighing import (
+    TWICE,
+    Weighing,
+    combine,
+    learn_weights,
+    remember,
+)
+
+MEANS = 2
+"""Experts that say the mean: of the quick memory, and of all."""
+SAY = 0.05
+"""Least weight that counts as a say."""
+
+
+class Settings(NamedTuple):
+    """What the kernel is told besides state and frame."""
+
+    columns: Any  # (U, M) int64: column of each member, -1 behind the last
+    targets: Any  # (U, M) int64: which target each member is, or -1
+    horizons: Any  # (H,) int64
+    group: Any  # (E,) int64: bit of each expert in `Forecast.experts`
+    z: float  # half-width of an interval in standard deviations
+
+
+class Scratch(NamedTuple):
+    """What is at hand in a step, for blocks of up to M members."""
+
+    x: Any  # (M,): values, NaN where missing
+    seen: Any  # (M,) bool
+    heard: Any  # (M,) bool: seen, and no truth that is withheld
+    missing: Any  # (M,) int64: members known but not seen
+    views: Any  # (2, F, M): what experts say of a step, the second without the nearest members
+    filled: Any  # (3, M)
+    doubt: Any  # (3, M, M)
+    e2: Any  # (E, M)
+    a: Any  # (5, M)
+    wave: Any  # (B,)
+    gain: Any  # (B,)
+    of: Any  # (F,): views of one member
+    say: Any  # (E,)
+    expected: Any  # (E,)
+    told: Any  # (3,)
+    vector: Any  # (M,)
+
+
+def new_scratch(M: int, F: int, B: int) -> Scratch:
+    """Scratch for blocks of up to M members."""
+    E = F + 2
+    return Scratch(
+        np.empty(M), np.empty(M, np.bool_), np.empty(M, np.bool_), np.empty(M, np.int64),
+        np.empty((2, F, M)), np.empty((3, M)), np.empty((3, M, M)), np.empty((E, M)),
+        np.empty((5, M)), np.empty(B), np.empty(B), np.empty(F), np.empty(E), np.empty(E),
+        np.empty(3), np.empty(M),
+    )  # fmt: skip
+
+
+@njit_part
+def _look(mo, s, m, columns, targets, values, own):
+    """Read a step; returns how many members are seen, how many may be learnt from, how many that
+    are known are missing."""
+    seen, heard, count = 0, 0, 0
+    for i in range(m):
+        v = plausible(values[columns[i]])
+        n = targets[i]
+        s.x[i] = v
+        s.seen[i] = v == v and mo.count[i] > 0
+        s.heard[i] = v == v and (n < 0 or plausible(own[n]) == plausible(own[n]))
+        seen += s.seen[i]
+        heard += s.heard[i]
+        if mo.count[i] > 0 and not s.seen[i]:
+            s.missing[count] = i
+            count += 1
+    return seen, heard, count
+
+
+@njit_part
+def _seasons(mo, se, c, step, s, m, first):
+    """Views of the experts that read no other member, from place `first` on."""
+    for k in range(MEANS):
+        for i in range(m):
+            s.views[0, first + k, i] = mo.mean[0 if k == 0 else 2, i]
+    e = first + MEANS
+    for r in range(len(c.periods)):
+        profile(se, r, c, step, m, s.views[0, e])
+        e += 1
+    waves(c, step, s.wave)
+    for w in range(len(c.terms)):
+        harmonics(se, w, c, s.wave, mo.first, m, s.views[0, e])
+        e += 1
+
+
+@njit_part
+def _network(mo, s, cross, m, targets, others, seen, count, twice):
+    """Views of the experts that read other members; none where nobody is seen."""
+    if seen == 0 or m == 1:
+        s.views[:, :CROSS] = np.nan
+        s.filled[:] = np.nan
+        return
+    say(mo, s.x, s.seen, s.missing, count, m, twice, cross, s.views, s.filled, s.doubt)
+    say_few(mo, s.x, s.seen, m, 0, cross, s.views[0])
+    if twice:
+        say_few(mo, s.x, s.seen, m, GROUP, cross, s.views[1])
+    for i in range(m):
+        s.views[0, NETWORK, i] = others[targets[i]] if targets[i] >= 0 else np.nan
+        s.views[1, NETWORK, i] = np.nan
+    if seen == 1:
+        for i in range(m):
+            if s.seen[i]:
+                s.views[:, :CROSS, i] = np.nan
+
+
+@njit_part
+def _nearest_missing(mo, s, i):
+    """How far the nearest members of one are missing: 0, 0.5 or 1."""
+    number, missing = 0, 0
+    for r in range(GROUP):
+        j = mo.near[i, r]
+        if j >= 0:
+            number += 1
+            missing += not s.seen[j]
+    if number == 0:
+        return 0.0
+    share = missing / number
+    return 0.0 if share <= 0.25 else (0.5 if share < 0.75 else 1.0)
+
+
+@njit_part
+def _tell(w, s, c, i, n, t, h, age, q, others, out):
+    """Forecast member i, target n."""
+    F = len(s.of)
+    for e in range(F):
+        s.of[e] = s.views[0, e, i]
+    combine(w, i, age, q, s.of, s.say, s.expected, s.told)
+    half = c.z * np.sqrt(s.told[1])
+    out.mean[t, n, h] = s.told[0]
+    out.lower[t, n, h] = s.told[0] - half
+    out.upper[t, n, h] = s.told[0] + half
+    network, who = 0.0, 0
+    for e in range(len(s.say)):
+        if e < CROSS:
+            network += s.say[e]
+        if s.say[e] >= SAY:
+            who |= 1 << c.group[e]
+    out.regressors[t, n, h] = others if network >= SAY else 0
+    out.experts[t, n, h] = who
+
+
+class Told(NamedTuple):
+    """Where forecasts go, as in `Forecast`."""
+
+    mean: Any
+    lower: Any
+    upper: Any
+    reference: Any
+    regressors: Any
+    experts: Any
+
+
+@njit_part
+def _now(mo, w, s, c, m, targets, t, seen, out):
+    for h in range(len(c.horizons)):
+        if c.horizons[h] != 0:
+            continue
+        for i in range(m):
+            n = targets[i]
+            if n >= 0 and w.age[i] >= 0:
+                q = _nearest_missing(mo, s, i)
+                _tell(w, s, c, i, n, t, h, w.age[i] + 1, q, seen - s.seen[i], out)
+                out.reference[t, n] = s.told[2]
+
+
+@njit_part
+def _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out):
+    for h in range(len(c.horizons)):
+        if c.horizons[h] == 0:
+            continue
+        s.views[0, :CROSS] = np.nan
+        _seasons(mo, se, calendar, step + c.horizons[h], s, m, CROSS)
+        for i in range(m):
+            n = targets[i]
+            if n >= 0 and w.age[i] >= 0:
+                _tell(w, s, c, i, n, t, h, w.age[i] + c.horizons[h], 0.0, 0, out)
+
+
+@njit_part
+def _fill_heard(mo, s, cross, m):
+    """Where truths are withheld: what is learnt of them is what those heard say."""
+    count, heard = 0, 0
+    for i in range(m):
+        s.seen[i] = s.heard[i] and mo.count[i] > 0
+        heard += s.seen[i]
+        if mo.count[i] > 0 and not s.seen[i]:
+            s.missing[count] = i
+            count += 1
+    if heard > 0 and m > 1:
+        say(mo, s.x, s.seen, s.missing, count, m, False, cross, s.views, s.filled, s.doubt)
+    else:
+        s.filled[:] = np.nan
+    return count
+
+
+@njit_part
+def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
+    for i in range(m):
+        if not s.heard[i]:
+            s.vector[i] = np.nan
+        else:
+            s.vector[i] = s.x[i]
+    learn_weights(w, step, s.vector, s.heard, s.views, CROSS, twice, m, s.e2, s.a)
+    remember(w, step, s.vector, s.heard, s.views[0], CROSS, 1 / min(max(mo.facts[0] + 1, 1.0), MEMORIES[0]), m)
+    if heard == 0:
+        return
+    withheld = False
+    for i in range(m):
+        withheld |= s.seen[i] and not s.heard[i]
+    if withheld:
+        count = _fill_heard(mo, s, cross, m)
+    if note(mo, s.x, s.heard, m):
+        mo.facts[1] += 1e9
+        for j in range(len(mo.waited)):
+            mo.waited[j] += 1e9
+    for k in range(len(s.filled)):
+        for i in range(m):
+            if not s.heard[i] and s.filled[k, i] != s.filled[k, i]:
+                s.filled[k, i] = mo.mean[k, i]
+        if seen == 0 or m == 1:
+            for a in range(count):
+                for b in range(count):
+                    s.doubt[k, a, b] = mo.cov[k, s.missing[a], s.missing[b]]
+    learn(mo, s.x, s.heard, s.filled, s.doubt, s.missing, count, m, s.vector)
+    if se.since[0] < 0:
+        se.since[0] = 0
+    learn_season(se, calendar, step, s.x, s.heard, mo.first, s.wave, m, s.gain, s.a[0])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def step_all(values, own, others, first, moments, season, weighing, c, calendar, s, cross, out):
+    """Step every block over a frame: nowcast, learn, forecast ahead; forecasts go to `out`.
+
+    others (T, N): what `network-rls` says of each target without its past.
+    """
+    for u in range(len(c.columns)):
+        m = 0
+        while m < c.columns.shape[1] and c.columns[u, m] >= 0:
+            m += 1
+        mo = Moments(
+            moments.first[u], moments.count[u], moments.level[u], moments.square[u],
+            moments.mean[u], moments.cov[u], moments.precision[u], moments.diagonal[u],
+            moments.scale[u], moments.waited[u], moments.near[u], moments.facts[u],
+        )  # fmt: skip
+        se = Season(
+            season.knots[u], season.visits[u], season.pending[u], season.segment[u], season.coefs[u], season.spread[u],
+            season.since[u : u + 1],
+        )  # fmt: skip
+        w = Weighing(
+            weighing.error[u], weighing.scored[u], weighing.known[u], weighing.lagged[u],
+            weighing.power[u], weighing.turned[u], weighing.ring[u], weighing.residual[u],
+            weighing.last[u], weighing.move[u], weighing.age[u],
+        )  # fmt: skip
+        columns, targets = c.columns[u], c.targets[u]
+        for t in range(len(values)):
+            step = first + t
+            refresh(mo, m, cross.matrix)
+            seen, heard, count = _look(mo, s, m, columns, targets, values[t], own[t])
+            twice = step % TWICE == 0
+            _network(mo, s, cross, m, targets, others[t], seen, count, twice)
+            _seasons(mo, se, calendar, step, s, m, CROSS)
+            if twice:
+                s.views[1, CROSS:] = s.views[0, CROSS:]
+            _now(mo, w, s, c, m, targets, t, seen, out)
+            if se.since[0] >= 0:
+                se.since[0] += 1
+            _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice)
+            _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out)

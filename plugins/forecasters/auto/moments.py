@@ -1,0 +1,205 @@
+"""Moments of a block's members at three memories, and the precision matrices solved from them.
+
+The recursion and its sources are in ``docs/auto.md``. Operations have one fixed order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gapcast.engine.kernels.uncounted import inlined_part, njit_part
+
+MEMORIES = np.array([50.0, 400.0, 1e15])
+"""Effective steps of the three memories: a quick one, a slow one and all that was ever seen."""
+JOINT = len(MEMORIES)
+"""Precision matrices: one a memory."""
+CASCADE = 20.0
+"""Steps of the longest memory that a shorter one is shrunk to."""
+RIDGE = 1.0
+"""Ridge of a precision matrix, in steps, of standardised members."""
+FRESH = 40.0
+"""A precision matrix is solved for anew when 1/FRESH of what is remembered is news,"""
+SETTLED = 100.0
+"""but after so many steps only every"""
+SOONEST, LATEST = 5.0, 50.0
+"""SOONEST steps at most, and every LATEST at least."""
+CASCADED = 1
+RANKED = 16
+"""Nearest members that are known of each one."""
+FACTS = 2
+STEPS, NEWS = range(FACTS)
+
+
+class Moments(NamedTuple):
+    """The state of U blocks of up to M members; float64 but for `near`."""
+
+    first: Any  # (U, M): first value of each member, NaN before
+    count: Any  # (U, M): values
+    level: Any  # (U, M): their mean
+    square: Any  # (U, M): sum of squared deviations from it
+    mean: Any  # (U, 3, M): mean at each memory
+    cov: Any  # (U, 3, M, M): covariance at each memory
+    precision: Any  # (U, JOINT, M, M): of standardised members; its diagonal is 0 here
+    diagonal: Any  # (U, JOINT, M): and there
+    scale: Any  # (U, JOINT, M): standard deviations that a matrix is standardised by
+    waited: Any  # (U, JOINT): steps learnt since a matrix was solved for
+    near: Any  # (U, M, RANKED) int16: others most correlated, best first; -1 behind the last
+    facts: Any  # (U, FACTS): steps learnt, steps since members were ranked
+
+
+@inlined_part
+def deviation(mo, i):
+    """Standard deviation of all values of member i; 1 while there is one."""
+    if mo.count[i] < 2:
+        return 1.0
+    v = np.sqrt(mo.square[i] / (mo.count[i] - 1)) + 1e-9 * (1 + abs(mo.level[i]))
+    return max(v, 1e-12)
+
+
+@inlined_part
+def remembered(mo, k):
+    """Steps that memory k holds, and those of the longest one that it is shrunk to."""
+    steps = min(MEMORIES[k], max(mo.facts[STEPS], 1.0))
+    return steps, CASCADE if k < CASCADED else 0.0
+
+
+@inlined_part
+def shrunk(mo, k, i, j, steps, more):
+    """Covariance of members i and j at memory k, shrunk to that of the longest memory."""
+    last = len(MEMORIES) - 1
+    return (steps * mo.cov[k, i, j] + more * mo.cov[last, i, j]) / (steps + more)
+
+
+@njit_part
+def _standardised(mo, k, m, a):
+    """Fill a (m, m) with the covariances of memory k, standardised, with the ridge."""
+    steps, more = remembered(mo, k)
+    ridge = RIDGE / (steps + more)
+    for i in range(m):
+        mo.scale[k, i] = deviation(mo, i)
+    for i in range(m):
+        for j in range(i, m):
+            v = shrunk(mo, k, i, j, steps, more) / (mo.scale[k, i] * mo.scale[k, j])
+            a[i, j] = a[j, i] = v
+        a[i, i] += ridge
+        if mo.count[i] == 0:
+            a[i, i] = 1.0
+
+
+@njit_part
+def _invert(a, m):
+    """Gauss-Jordan elimination in place, without pivoting, of a positive definite a (m, m)."""
+    for k in range(m):
+        over = 1 / a[k, k]
+        a[k, k] = 1.0
+        for j in range(m):
+            a[k, j] *= over
+        for i in range(m):
+            if i != k:
+                factor = a[i, k]
+                a[i, k] = 0.0
+                for j in range(m):
+                    a[i, j] -= factor * a[k, j]
+
+
+@njit_part
+def _solve_anew(mo, j, m, a):
+    _standardised(mo, j, m, a)
+    _invert(a, m)
+    for i in range(m):
+        mo.diagonal[j, i] = a[i, i]
+        for k in range(m):
+            mo.precision[j, i, k] = 0.5 * (a[i, k] + a[k, i])
+        mo.precision[j, i, i] = 0.0
+
+
+@inlined_part
+def _due(waited, steps, all_steps):
+    """Whether what was solved for so many steps ago is to be solved for anew."""
+    if waited == 0 or waited < SOONEST and all_steps > SETTLED and waited < 1e6:
+        return False
+    return waited * FRESH >= steps or waited >= LATEST
+
+
+@njit_part
+def refresh(mo, m, a):
+    """Solve anew for the precision matrices that are no longer fresh. a: scratch (M, M)."""
+    every = mo.facts[STEPS]
+    for j in range(JOINT):
+        if _due(mo.waited[j], min(MEMORIES[j], every), every):
+            _solve_anew(mo, j, m, a)
+            mo.waited[j] = 0.0
+    if _due(mo.facts[NEWS], every, every):
+        _rank(mo, m)
+        mo.facts[NEWS] = 0.0
+
+
+@njit_part
+def _rank(mo, m):
+    """The RANKED most correlated others of every member; of equals the first."""
+    for i in range(m):
+        found, near = 0, mo.near[i]
+        for j in range(m):
+            if j == i or mo.count[j] == 0:
+                continue
+            k, alike = min(found, RANKED - 1), _alike(mo, i, j)
+            if found == RANKED and alike <= _alike(mo, i, near[k]):
+                continue
+            while k > 0 and alike > _alike(mo, i, near[k - 1]):
+                near[k] = near[k - 1]
+                k -= 1
+            near[k] = j
+            found = min(found + 1, RANKED)
+
+
+@inlined_part
+def _alike(mo, i, j):
+    """Correlation of two members without its sign."""
+    cov = mo.cov[JOINT - 1]
+    return abs(cov[i, j]) / np.sqrt(max(cov[i, i] * cov[j, j], 1e-60))
+
+
+@njit_part
+def note(mo, x, heard, m):
+    """Take the first values of members not heard before; whether there are any."""
+    new = False
+    for i in range(m):
+        if heard[i] and mo.count[i] == 0:
+            mo.first[i] = mo.level[i] = x[i]
+            for k in range(len(MEMORIES)):
+                mo.mean[k, i] = x[i]
+            new = True
+    return new
+
+
+@njit_part
+def learn(mo, x, heard, filled, doubt, missing, count, m, dl):
+    """Take a step into all moments. filled (3, M): what memory k says of members not heard;
+    doubt (3, M, M): [k, a, b] conditional covariance of the missing a-th and b-th."""
+    mo.facts[STEPS] += 1
+    mo.facts[NEWS] += 1
+    for j in range(JOINT):
+        mo.waited[j] += 1
+    for k in range(len(MEMORIES)):
+        gain = max(1 / MEMORIES[k], 1 / mo.facts[STEPS])
+        mean, cov = mo.mean[k], mo.cov[k]
+        for i in range(m):
+            dl[i] = (x[i] if heard[i] else filled[k, i]) - mean[i]
+        for i in range(m):
+            di = gain * dl[i]
+            row = cov[i]
+            for j in range(m):
+                row[j] = (1 - gain) * (row[j] + di * dl[j])
+        for a in range(count):
+            for b in range(count):
+                cov[missing[a], missing[b]] += gain * doubt[k, a, b]
+        for i in range(m):
+            mean[i] += gain * dl[i]
+    for i in range(m):
+        if heard[i]:
+            mo.count[i] += 1
+            d = x[i] - mo.level[i]
+            mo.level[i] += d / mo.count[i]
+            mo.square[i] += d * (x[i] - mo.level[i])

@@ -1,0 +1,284 @@
+"""Weights of experts by how long a member has been missing, learnt from every value that is seen.
+
+Every value tells what each expert would have said of it, had its member been missing for 1, 2, 4,
+... steps: an expert says its own view of the step plus what is left, after so many steps, of its
+last residual. Square errors are averaged by expert, member and age, once with all that was seen
+and once without the nearest neighbours; weights fall with their sixth power.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gapcast.engine.kernels.uncounted import inlined_part, njit_part
+
+AGES = np.array([1, 2, 4, 8, 16, 40, 100, 256])
+"""Ages that errors are known for; beyond, nothing is left of a residual."""
+STRIDES = np.array([1, 1, 1, 2, 4, 10, 25, 64])
+"""Residuals of an age are kept every so many steps,"""
+DEPTH = 5
+"""so that a ring of five reaches back far enough."""
+BEYOND = len(AGES)
+MOVED = 3
+"""Place of the age after which a move is over."""
+POWER = 8
+"""Weights are mean square errors to minus this power."""
+RISING = 1.0
+"""Before, the later ones of n looks weigh more, by the power RISING - 1 of their number."""
+WOKEN = 0.25
+"""When an expert speaks for the first time, so much of what is known of the others counts."""
+SCORED = 500.0
+"""Steps that errors are averaged over."""
+TWICE = 4
+"""Every so many steps experts are heard without the nearest neighbours, and ages from QUICK on
+are looked at."""
+QUICK = 3
+TINY = 1e-300
+
+
+class Weighing(NamedTuple):
+    """The state of U blocks; E experts, of which the first F have residuals; A = len(AGES)."""
+
+    error: Any  # (U, 2, A + 1, E, M): mean square errors; with and without the nearest neighbours
+    scored: Any  # (U, 2, A + 1, M): how often
+    known: Any  # (U, E, M): 1 where an expert has spoken of a member that was seen
+    lagged: Any  # (U, A, F, M): products of residuals so far apart
+    power: Any  # (U, A, F, M): their mean squares
+    turned: Any  # (U, 2, A, M): moves over an age times the move before it, and its square
+    ring: Any  # (U, A, DEPTH, F + 3, M): residuals, value, move and quick mean, a ring by steps of a stride
+    residual: Any  # (U, F, M): the last
+    last: Any  # (U, M): last value
+    move: Any  # (U, M): from the step before to it
+    age: Any  # (U, M): steps since, -1 before the first
+
+
+@inlined_part
+def age_class(age):
+    """Place in AGES of the one nearest on a scale of logarithms; BEYOND where none is near."""
+    for k in range(BEYOND):
+        if age <= AGES[k] * 1.4142:
+            return k
+    return BEYOND
+
+
+@inlined_part
+def left(w, k, e, i):
+    """Share of a residual that is left at an age."""
+    if k == BEYOND:
+        return 0.0
+    return min(max(w.lagged[k, e, i] / (w.power[k, e, i] + TINY), 0.0), 1.0)
+
+
+@inlined_part
+def drift(w, k, i):
+    """How many times its last move a member moves on in an age."""
+    k = min(k, MOVED)
+    return min(max(w.turned[0, k, i] / (w.turned[1, k, i] + TINY), -1.0), 1.0 * AGES[k])
+
+
+@njit_part
+def _errors(w, k, step, x, views, mean, m, e2):
+    """Square errors e2 (E, M) of all experts had each member been missing for the k-th age."""
+    F, E = views.shape[0], e2.shape[0]
+    kk = min(k, BEYOND - 1)
+    row = w.ring[kk, (step - AGES[kk]) // STRIDES[kk] % DEPTH]
+    for e in range(F):
+        old, view = row[e], views[e] if e != mean else row[F + 2]
+        lagged, power = w.lagged[kk, e], w.power[kk, e]
+        for i in range(m):
+            r = x[i] - view[i]
+            rho = min(max(lagged[i] / (power[i] + TINY), 0.0), 1.0)
+            if k < BEYOND:
+                r -= rho * old[i]
+            e2[e, i] = r * r
+    for i in range(m):
+        r = x[i] - row[F, i]
+        e2[F, i] = r * r
+        r -= drift(w, k, i) * row[F + 1, i]
+        e2[F + 1, i] = r * r
+
+
+@njit_part
+def _score(w, c, k, e2, heard, m, a):
+    """Take square errors in; experts that said nothing are charged what the mixture erred.
+
+    a: scratch (5, M)."""
+    E = e2.shape[0]
+    error, scored = w.error[c, k], w.scored[c, k]
+    least, weight, loss, plain, number = a[0], a[1], a[2], a[3], a[4]
+    for i in range(m):
+        least[i], weight[i], loss[i], plain[i], number[i] = np.inf, 0.0, 0.0, 0.0, 0.0
+    for e in range(E):
+        known, err = w.known[e], error[e]
+        for i in range(m):
+            v = err[i] if known[i] > 0 else np.inf
+            least[i] = min(least[i], v)
+    for e in range(E):
+        known, err = w.known[e], error[e]
+        for i in range(m):
+            there = e2[e, i] == e2[e, i]
+            q = (least[i] + TINY) / (err[i] + TINY)
+            v = q**POWER if known[i] > 0 and there else 0.0
+            weight[i] += v
+            loss[i] += v * e2[e, i] if there else 0.0
+            plain[i] += e2[e, i] if there else 0.0
+            number[i] += 1.0 if there else 0.0
+    gain = (1 if k < QUICK and c == 0 else TWICE) / SCORED
+    for i in range(m):
+        if number[i] > 0 and heard[i]:
+            scored[i] += 1
+            loss[i] = loss[i] / weight[i] if weight[i] > 0 else plain[i] / number[i]
+            weight[i] = max(gain, min(RISING / (scored[i] + RISING - 1), 1.0))
+        else:
+            weight[i] = 0.0
+    for e in range(E):
+        err = error[e]
+        for i in range(m):
+            v = e2[e, i] if e2[e, i] == e2[e, i] else loss[i]
+            err[i] += weight[i] * (v - err[i])
+            if k == 0 and c == 0 and weight[i] > 0 and e2[e, i] == e2[e, i]:
+                w.known[e, i] += 1
+                if w.known[e, i] == 1:
+                    for b in range(2):
+                        for j in range(BEYOND + 1):
+                            w.scored[b, j, i] = WOKEN * min(w.scored[b, j, i], SCORED)
+
+
+@njit_part
+def _persist(w, k, step, x, heard, views, mean, m):
+    """Learn how much of residuals and moves is left at the k-th age."""
+    row = w.ring[k, (step - AGES[k]) // STRIDES[k] % DEPTH]
+    gain = (1 if k < QUICK else TWICE) / SCORED
+    F = views.shape[0]
+    for e in range(F):
+        old, view, lagged, power = row[e], views[e] if e != mean else row[F + 2], w.lagged[k, e], w.power[k, e]
+        for i in range(m):
+            r, o = x[i] - view[i], old[i]
+            if heard[i] and r == r and o == o:
+                lagged[i] += gain * (r * o - lagged[i])
+                power[i] += gain * (0.5 * (r * r + o * o) - power[i])
+    for i in range(m):
+        move, then = row[F + 1, i], row[F, i]
+        if heard[i] and move == move and then == then:
+            w.turned[0, k, i] += gain * ((x[i] - then) * move - w.turned[0, k, i])
+            w.turned[1, k, i] += gain * (move * move - w.turned[1, k, i])
+
+
+@njit_part
+def learn_weights(w, step, x, heard, views, mean, twice, m, e2, a):
+    """Score all experts by the values of a step. views (2, F, M): what they say of the step itself,
+    the second without the nearest neighbours, where `twice`."""
+    for k in range(BEYOND + 1):
+        if k >= QUICK and not twice:
+            continue
+        for c in range(2 if twice else 1):
+            _errors(w, k, step, x, views[c], mean, m, e2)
+            _score(w, c, k, e2, heard, m, a)
+        if k < BEYOND:
+            _persist(w, k, step, x, heard, views[0], mean, m)
+
+
+@njit_part
+def remember(w, step, x, heard, views, mean, gain, m):
+    """Note the values of a step and the residuals of all experts; `views` (F, M)."""
+    F = views.shape[0]
+    for i in range(m):
+        if heard[i]:
+            w.move[i] = x[i] - w.last[i] if w.age[i] == 0 else np.nan
+            w.last[i], w.age[i] = x[i], 0
+            for e in range(F):
+                r = x[i] - views[e, i]
+                if e == mean:
+                    r *= 1 - gain
+                w.residual[e, i] = r if r == r else 0.0
+        elif w.age[i] >= 0:
+            w.age[i] += 1
+    for k in range(BEYOND):
+        if step % STRIDES[k] != 0:
+            continue
+        row = w.ring[k, step // STRIDES[k] % DEPTH]
+        for i in range(m):
+            for e in range(F):
+                row[e, i] = x[i] - views[e, i] if heard[i] else np.nan
+            row[mean, i] *= 1 - gain
+            row[F + 2, i] = x[i] - row[mean, i]
+            row[F, i] = x[i] if heard[i] else np.nan
+            row[F + 1, i] = w.move[i] if heard[i] else np.nan
+
+
+@inlined_part
+def _expected(w, k, e, i, q):
+    """Mean square error of an expert at an age, no less than at any lower one; q: 0 with the nearest
+    neighbours, 1 without."""
+    if w.known[e, i] == 0:
+        return np.inf
+    worst = 0.0
+    first = 0 if MONOTONE == 2 or MONOTONE == 1 and e >= w.known.shape[0] - 2 else k
+    for j in range(first, k + 1):
+        near = w.error[0, j, e, i]
+        if q > 0 and w.scored[1, j, i] > 0:
+            far = w.error[1, j, e, i]
+            if e == 5:
+                far = near * max(1.0, (w.error[1, j, 2, i] + TINY) / (w.error[0, j, 2, i] + TINY))
+            near = far if q == 1 else np.sqrt(near * far)
+        worst = max(worst, near)
+    if e < 5 or e == 6 or e == 7 or e >= w.known.shape[0] - 2:
+        worst *= 1 + YOUNG / w.known[e, i]
+    return worst
+
+
+YOUNG = 100.0
+
+
+MONOTONE = 2
+
+
+@njit_part
+def combine(w, i, age, q, views, say, expected, out):
+    """What all experts together say of member i, `age` steps after its last value.
+
+    views (F,): what those with residuals say of the step itself, NaN where they do not. say,
+    expected (E,): scratch; on return say holds the weights. out: mean, square error, and the mean
+    without anything that the member's own past says; NaN where there is none.
+    """
+    F, E = len(views), len(say)
+    k = age_class(age)
+    while k > 0 and w.scored[0, k, i] == 0:
+        k -= 1
+    least, base = np.inf, np.inf
+    for e in range(E):
+        if e < F:
+            say[e] = views[e] + left(w, k, e, i) * w.residual[e, i]
+        elif e == F:
+            say[e] = w.last[i]
+        else:
+            say[e] = w.last[i] + (drift(w, k, i) * w.move[i] if w.move[i] == w.move[i] else 0.0)
+        expected[e] = _expected(w, k, e, i, q) if say[e] == say[e] else np.inf
+        least = min(least, expected[e])
+        if e < F:
+            base = min(base, expected[e])
+    if least == np.inf:
+        out[0], out[1], out[2] = w.last[i], np.nan, np.nan
+        say[:] = 0.0
+        return
+    total, mean, error, below, apart = 0.0, 0.0, 0.0, 0.0, 0.0
+    for e in range(E):
+        there = expected[e] < np.inf
+        p = (least + TINY) / (expected[e] + TINY)
+        v = p**POWER if there else 0.0
+        if there:
+            total += v
+            mean += v * say[e]
+            error += v * expected[e]
+            if e < F:
+                p = (base + TINY) / (expected[e] + TINY)
+                p = p**POWER
+                below += p
+                apart += p * views[e]
+        say[e] = v
+    for e in range(E):
+        say[e] /= total
+    out[0], out[1] = mean / total, error / total
+    out[2] = apart / below if below > 0 else np.nan
