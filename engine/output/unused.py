@@ -32,6 +32,7 @@ KEYS = {
     "time too far ahead": "grid.future",
     "time before grid.earliest": "grid.earliest, source.time_format",
     "time too far in the future": "source.time_format, source.timezone",
+    "time on no clock": "source.timezone",
     "malformed time": "source.time, source.time_format, source.skip_after",
     "malformed field": "source.missing, source.decimal, source.value",
     "malformed line": "source.delimiter, source.columns, source.skip, source.comment",

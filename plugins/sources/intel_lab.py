@@ -20,7 +20,7 @@ from gapcast.plugins.sources.files import File, find
 from gapcast.plugins.sources.replay import ReplaySource
 from gapcast.plugins.sources.text.names import gather
 from gapcast.plugins.sources.text.split import NEWLINE, fields
-from gapcast.plugins.sources.text.times import iso
+from gapcast.plugins.sources.text.times import NONE, iso
 
 log = logging.getLogger("gapcast")
 
@@ -127,8 +127,8 @@ def _in_order(file: File, out: Path) -> None:
             raise file.unreadable(error) from error
     text = text[: len(text) - (len(text) > 1 and text[-2] == NEWLINE)]
     split = fields(text, " ", [0, 1])
-    times, good = iso()(text, split.starts[:, 0].copy(), split.ends[:, 1].copy())
-    last = np.maximum.accumulate(np.where(good, np.arange(len(good)), 0))
+    times, kinds = iso()(text, split.starts[:, 0].copy(), split.ends[:, 1].copy())
+    last = np.maximum.accumulate(np.where(kinds != NONE, np.arange(len(kinds)), 0))
     order = np.argsort(times[last], kind="stable")
     lines = gather(
         text, split.lines[order].astype(np.int32), split.lines[order + 1].astype(np.int32)

@@ -505,15 +505,6 @@ def test_names_of_files_need_not_be_utf_8(tmp_path):
     assert sensors(rows) == [(r"\xff\xfe", "temperature")]
 
 
-def test_hours_that_come_twice_or_never_are_told(tmp_path, caplog):
-    text = "time,s\n2024-10-27 02:30,1\n2024-03-31 02:30,2\n2024-07-01 12:00,3\n"
-    one(tmp_path, text, wide=["s"], timezone="Europe/Berlin", order="as-is")
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 2
-    assert any("2024-10-27 come twice" in text for text in said)
-    assert any("2024-03-31 are on no clock" in text for text in said)
-
-
 def test_a_sorted_file_that_has_grown_is_not_read_on(tmp_path):
     text, _ = shuffled(2, newest_first)
     position = begun(tmp_path, text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -22,6 +22,7 @@ from gapcast.engine.plugin import Params
 from gapcast.engine.spelling import meant
 from gapcast.engine.units import Sensor, expecting
 from gapcast.plugins.sources.formats.rows import Labels
+from gapcast.plugins.sources.text.names import Names
 from gapcast.plugins.sources.text.patterns import reader
 
 REST = "*"
@@ -81,7 +82,9 @@ class TableOptions(Params):
         "1900) or as for strptime, %d.%m.%Y %H:%M.",
     )
     timezone: Annotated[str, AfterValidator(_zone)] = Field(
-        default="UTC", description="Zone of times that do not say theirs."
+        default="UTC",
+        description="Zone of times that do not say theirs. In the hour that comes twice when "
+        "clocks are set back, the records of a file are told apart by their order.",
     )
 
     @property
@@ -101,18 +104,6 @@ class TableOptions(Params):
             if (other := known.setdefault(series, name)) != name:
                 raise ValueError(_collision(other, name, *series))
         return self
-
-
-class Names(NamedTuple):
-    """Names in the rows of a table: (n,) their numbers, -1 for none, and the names (string)."""
-
-    ids: NDArray[np.int32]
-    found: pa.Array
-
-    @classmethod
-    def none(cls, n: int) -> Names:
-        """Of n rows without names."""
-        return cls(np.full(n, -1, np.int32), pa.array([], pa.string()))
 
 
 @dataclass(frozen=True)

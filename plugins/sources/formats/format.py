@@ -11,6 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Set
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,9 +21,10 @@ from gapcast.engine.output.unused import Unused
 from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.files import File
-from gapcast.plugins.sources.formats.chunk import Chunk, Order
+from gapcast.plugins.sources.formats.chunk import Chunk, Order, Since
 from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, too_long
 from gapcast.plugins.sources.text.blocks import Block, Blocks
+from gapcast.plugins.sources.text.clock import Clock
 from gapcast.plugins.sources.text.encodings import Transcoded, old_line_ends, sniffed
 from gapcast.plugins.sources.text.split import Bytes, Fields
 
@@ -53,7 +55,7 @@ class Format(ABC):
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
         """Chunks from `position` on, or from the beginning, each where the one before ended.
 
-        The first may begin before `position` says to skip readings of its first line. Where the
+        They may begin before `position`: the readings before it are skipped. Where the
         chunks are cut must not change what is in them. Raises SourceError when the file cannot be
         read; a record that cannot be understood is a dead letter.
         """
@@ -95,9 +97,13 @@ class TextFormat(Format):
     Lines are read as UTF-8, whatever the file's encoding is; bytes are counted as in UTF-8.
     """
 
+    clock: Clock | None = None
+    """Turns local times into UTC; `start` may make one. With it a line may depend on others."""
+
     @abstractmethod
     def parse(self, text: Bytes) -> Parsed:
-        """Rows of whole lines, one for each line. What a line gives depends on it alone."""
+        """Rows of whole lines, one for each line. What a line gives depends on it alone, but for
+        what `clock` is shown."""
 
     def start(self, head: list[bytes]) -> int | None:
         """How many lines stand before the first record, such as a header; called before `parse`.
@@ -121,7 +127,11 @@ class TextFormat(Format):
             return
         byte, line = begin
         if position and position["byte"] >= byte:
-            byte, line = position["byte"], position["line"]
+            place = position.get("since", position)
+            byte, line = place["byte"], place["line"]
+        if self.clock:
+            self.clock.follow(line)
+        self._since = -1
         with self._stream(byte) as stream:
             try:
                 for block in Blocks(stream, self.size, self.growing):
@@ -130,6 +140,8 @@ class TextFormat(Format):
                     yield piece
             except OSError as error:
                 raise self.file.unreadable(error) from error
+        if self.clock and not self.growing:
+            self.clock.end()
 
     def begin(self) -> tuple[int, int] | None:
         """Byte and number of the line of the first record. Looks at the file's first lines."""
@@ -176,11 +188,25 @@ class TextFormat(Format):
     def _chunk(self, block: Block, byte: int, line: int) -> Chunk:
         name, end = self.file.name, byte + block.length
         if block.long:
-            return too_long(block.text.tobytes(), name, line, byte, end)
+            made = too_long(block.text.tobytes(), name, line, byte, end)
+            if self.clock:
+                self.clock.pass_over(1)
+            return replace(made, since=self._begin(made))
         parsed = self.parse(block.text)
         starts = parsed.fields.lines + byte
         starts[-1] = end  # the last line of a file may lack its newline
-        return chunk(parsed.rows, name, line, Raw(parsed.fields, parsed.slots, starts))
+        made = chunk(parsed.rows, name, line, Raw(parsed.fields, parsed.slots, starts))
+        return replace(made, since=self._begin(made))
+
+    def _begin(self, made: Chunk) -> Since | None:
+        """From where on to read to go on at each line of a chunk."""
+        lines = None if self.clock is None else self.clock.since
+        if lines is None or made.starts is None:
+            return None
+        places = made.starts[np.maximum(lines - made.first, 0)]
+        found = np.where(lines < made.first, self._since, places)
+        self._since = int(found[-1])
+        return Since(lines, found)
 
 
 _HEAD = 1 << 16
