@@ -165,7 +165,7 @@ class _Pass:
     ) -> None:  # fmt: skip
         into = self.found.of[self.r, s]
         place = _translate(sensor, self.places[s])
-        step = batch["time"].cast(pa.int64()).to_numpy() // self.run.interval - into.first
+        step = self.run.grid.steps(batch["time"].cast(pa.int64()).to_numpy()) - into.first
         inside = (step >= 0) & (step < into.truth.shape[1])
         rows = np.flatnonzero((place >= 0) & (entry >= 0) & inside)
         at = place[rows], step[rows]

@@ -198,7 +198,7 @@ def _end(stages: _Stages, ending: Ending) -> pa.Table:
 
 
 def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
-    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermarks.lowest
+    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.reached
     rate = meter.rate(readings)
     lag = None if mark is None else time.time() - mark / 1e6
     return Progress(readings, rate, mark, lag, stages.delivery.rows, *workers.alive())
@@ -258,17 +258,16 @@ def _stages(job: Job, backend: Backend) -> _Stages:
     scores = ScoreFiles(
         job.targets,
         job.models,
-        job.grid.interval,
+        job.grid,
         job.window,
         job.run_dir,
         resume.scores if resume else None,
         bounds.scores,
-        job.grid.offset,
     )
     silence = Silence(job.grid.max_gap)
     if resume:
         silence.restore(resume.silence)
-    rows = Rows(job.targets, job.models, job.grid.interval, silence, job.grid.offset)
+    rows = Rows(job.targets, job.models, job.grid, silence)
     epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints

@@ -14,6 +14,7 @@ from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.format import newest
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig
+from gapcast.engine.config.model import Grid as GridSection
 from gapcast.engine.config.model import ScreenSection
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series, State
@@ -58,7 +59,7 @@ def prepare(
     models = tuple(deriving.through(model, links, config) for model in models)
     targets = _targets(config, network)
     _warn_of_circles(config)
-    interval = config.grid.interval
+    grid = grid_of(config.grid)
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
     own = generation or uuid4().hex
     job = Job(
@@ -66,21 +67,18 @@ def prepare(
         run_dir=run_dir,
         generation=own,
         source=source,
-        grid=_grid(config),
+        grid=grid,
         limits=_limits(config),
         screen=_screening(config.screen),
         idle=config.grid.idle / MICROSECONDS["s"],
         network=network,
         targets=targets,
         models=models,
-        layouts=tuple(lay_out(network, targets, model, interval) for model in models),
+        layouts=tuple(lay_out(network, targets, model, grid.interval) for model in models),
         evaluation=Evaluation(
             config.evaluation.hide,
             config.evaluation.release == "end",
-            spans_of(
-                [(s.start, s.end, s.sensors) for s in config.evaluation.spans], interval,
-                config.grid.offset,
-            ),
+            spans_of([(s.start, s.end, s.sensors) for s in config.evaluation.spans], grid),
             config.evaluation.sensors,
             _gaps(config),
         ),
@@ -98,12 +96,13 @@ def prepare(
     return job
 
 
-def _grid(config: RunConfig) -> GridSpec:
-    grid = config.grid
+def grid_of(grid: GridSection) -> GridSpec:
+    """The grid that a section says."""
+    offset, calendar = grid.placed
     aggregate = grid.aggregate
     return GridSpec(
         interval=grid.interval,
-        offset=grid.offset,
+        offset=offset,
         nearest=grid.align == "nearest",
         lateness=grid.lateness,
         aggregate=aggregate
@@ -116,6 +115,7 @@ def _grid(config: RunConfig) -> GridSpec:
         future=grid.future,
         **({} if grid.max_gap is None else {"max_gap": grid.max_gap // grid.interval}),
         earliest=grid.earliest,
+        calendar=calendar,
     )
 
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gapcast.engine.zones import rules
 from gapcast.plugins.sources.replay import ReplaySource
 from gapcast.plugins.sources.text.clock import Clock
 from gapcast.plugins.sources.text.names import Names
-from gapcast.plugins.sources.text.zones import rules
 
 BERLIN = "Europe/Berlin"
 AUTUMN = datetime(2024, 10, 27, 1, tzinfo=UTC)

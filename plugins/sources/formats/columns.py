@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from gapcast.engine.errors import SourceError
 from gapcast.engine.plugin import Params
 from gapcast.engine.spelling import meant
 from gapcast.engine.units import Sensor, expecting
+from gapcast.engine.zones import known
 from gapcast.plugins.sources.formats.rows import Labels
 from gapcast.plugins.sources.text.names import Names
 from gapcast.plugins.sources.text.patterns import reader
@@ -46,10 +46,8 @@ def _listed(value: Any) -> Any:
 
 
 def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise expecting("a time zone such as UTC or Europe/Berlin") from None
+    if not known(value):
+        raise expecting("a time zone such as UTC or Europe/Berlin")
     return value
 
 

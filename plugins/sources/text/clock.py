@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from gapcast.engine.zones import HOUR, Ints, Rules, rules
 from gapcast.plugins.sources.text.names import Names
 from gapcast.plugins.sources.text.passes import Passes
-from gapcast.plugins.sources.text.zones import HOUR, Ints, Rules, rules
 
 log = logging.getLogger("gapcast.files")
 

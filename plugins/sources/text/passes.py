@@ -16,8 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gapcast.engine.kernels.uncounted import njit_part
+from gapcast.engine.zones import HOUR, Ints
 from gapcast.plugins.sources.text.names import Names
-from gapcast.plugins.sources.text.zones import HOUR, Ints
 
 WINDOW = 6 * HOUR
 """Records so near to such an hour are looked at: they show the step and the way of a series."""

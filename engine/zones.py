@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,15 @@ class Rules(NamedTuple):
         """How far ahead of UTC the clock is at local times; of those that come twice, the first."""
         place = np.searchsorted(self.starts, local, "right") - 1
         return self.offsets[np.maximum(place, 0)]
+
+
+def known(zone: str) -> bool:
+    """Whether there is a zone of this name."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def rules(zone: str, local: Ints) -> Rules:
