@@ -59,6 +59,12 @@ class GridSpec:
         """When the readings of step 0 begin, µs since 1970."""
         return self.offset - self.interval // 2 if self.nearest else self.offset
 
+    @property
+    def periods(self) -> dict[str, float]:
+        """Of quantities that begin anew, such as directions."""
+        of = {} if isinstance(self.aggregate, str) else self.aggregate
+        return {q: how.period for q, how in of.items() if isinstance(how, Circular)}
+
     def even(self, times: Ints) -> Ints:
         """Moments, UTC, on the time that the grid cuts: UTC itself where there is no calendar."""
         return self.calendar.even(times) if self.calendar else times

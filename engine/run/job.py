@@ -63,8 +63,9 @@ class Job:
     def plan(self) -> Plan:
         """All that a shard of all the targets would need."""
         return Plan(
-            self.models, self.layouts, self.evaluation, self.window, self.layouts[0].targets
-        )
+            self.models, self.layouts, self.evaluation, self.window, self.layouts[0].targets,
+            self.grid.periods,
+        )  # fmt: skip
 
     def work(self) -> Work:
         """What workers are given, afresh or as the checkpoint has it."""

@@ -28,6 +28,7 @@ from gapcast.engine.run.job import Job
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
 from gapcast.engine.shard.shard import migrated
+from gapcast.engine.shard.vectors import ByVector
 from gapcast.engine.source import Source
 from gapcast.engine.spelling import meant
 from gapcast.engine.units import MICROSECONDS
@@ -58,8 +59,9 @@ def prepare(
     network, links = _network(config, source, quantities)
     models = tuple(deriving.through(model, links, config) for model in models)
     targets = _targets(config, network)
-    _warn_of_circles(config)
     grid = grid_of(config.grid)
+    if {*grid.periods} & {*config.targets.quantities}:
+        models = tuple(_by_vector(model, grid.periods) for model in models)
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
     own = generation or uuid4().hex
     job = Job(
@@ -96,6 +98,11 @@ def prepare(
     return job
 
 
+def _by_vector(model: Model, periods: Mapping[str, float]) -> Model:
+    """`model` as it forecasts quantities that begin anew."""
+    return replace(model, forecaster=ByVector.of(model.forecaster, periods))
+
+
 def grid_of(grid: GridSection) -> GridSpec:
     """The grid that a section says."""
     offset, calendar = grid.placed
@@ -117,17 +124,6 @@ def grid_of(grid: GridSection) -> GridSpec:
         earliest=grid.earliest,
         calendar=calendar,
     )
-
-
-def _warn_of_circles(config: RunConfig) -> None:
-    given = config.grid.aggregate
-    aggregate = given if isinstance(given, dict) else {}
-    for quantity in config.targets.quantities:
-        if not isinstance(aggregate.get(quantity, ""), str):
-            log.warning(
-                "targets.quantities: steps hold the mean direction of %s, but it is forecast and "
-                "scored as a plain number: 359 and 1 are far apart", quantity,
-            )  # fmt: skip
 
 
 def _gaps(config: RunConfig) -> Gaps | None:
