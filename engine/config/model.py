@@ -128,7 +128,8 @@ class Grid(Section):
     aggregate: Aggregate | dict[str, Aggregate | CircularMean] = Field(
         default="mean",
         description="What a step holds when a series has several readings in it: the same for all, "
-        "or of each quantity (mean where it is not named). `{circular: 360}` for directions.",
+        "or of each quantity (mean where it is not named). `{circular: 360}` for "
+        "directions, which are forecast as vectors.",
     )
     duplicates: Literal["drop-same", "first", "last", "all"] = Field(
         default="drop-same",
@@ -240,7 +241,9 @@ Quantities = Annotated[
 class ScreenSection(Section):
     """Which readings are not believed though within `limits`: reported, not learnt from."""
 
-    quantities: Quantities = Field(default=None, description="Quantities to screen.")
+    quantities: Quantities = Field(
+        default=None, description="Quantities to screen; all: but directions."
+    )
     outliers: bool = Field(
         default=True,
         description="Reject values far outside of what the past and the neighbours suggest.",

@@ -151,7 +151,10 @@ class _Pass:
     def _count(self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints) -> None:
         rows = np.flatnonzero((entry >= 0) & (status == STATUSES.index(self.run.scored)))
         with np.errstate(over="ignore"):
-            error = (_floats(batch, "forecast")[rows] - _floats(batch, "truth")[rows]) ** 2
+            error = _floats(batch, "forecast")[rows] - _floats(batch, "truth")[rows]
+            if period := self.run.grid.periods.get(self.sections[s].quantity):
+                error = (error + period / 2) % period - period / 2
+            error = error**2
         rows, error = rows[~np.isnan(error)], error[~np.isnan(error)]
         hour = batch["time"].cast(pa.int64()).to_numpy()[rows] // HOUR % 24
         sums = self.found.hours[s]

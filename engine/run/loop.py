@@ -237,6 +237,7 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         len(job.targets),
         (job.evaluation.scored,),
         lambda: job.latest,
+        job.grid.periods,
     )
     taken = intake(job, backend.batch, backend.linger)
     for sink in job.sinks.values():

@@ -71,7 +71,7 @@ def prepare(
         source=source,
         grid=grid,
         limits=_limits(config),
-        screen=_screening(config.screen),
+        screen=_screening(config.screen, network, grid),
         idle=config.grid.idle / MICROSECONDS["s"],
         network=network,
         targets=targets,
@@ -141,10 +141,14 @@ def _limits(config: RunConfig) -> dict[str, tuple[float, float]]:
     }
 
 
-def _screening(how: ScreenSection) -> ScreeningSpec | None:
-    if how.quantities == ():
+def _screening(how: ScreenSection, network: Network, grid: GridSpec) -> ScreeningSpec | None:
+    """What is screened: by default all but directions, whose values are no measure of distance."""
+    quantities = how.quantities
+    if quantities is None and grid.periods:
+        quantities = tuple(sorted({s.quantity for s in network.series} - {*grid.periods}))
+    if quantities == ():
         return None
-    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
+    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, quantities)
 
 
 def _resume(job: Job) -> Contents | None:

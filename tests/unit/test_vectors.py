@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import tau
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from gapcast.engine.neighbours import Neighbours
 from gapcast.engine.shard.results import ModelRows, Steps
 from gapcast.engine.shard.scoring import Scorer
 from gapcast.engine.shard.vectors import ByVector
+from gapcast.engine.sink import residuals
 from gapcast.engine.testing import forecaster
 from gapcast.plugins.forecasters.ema.forecaster import Ema
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
@@ -128,6 +130,21 @@ def test_every_backend_gives_the_same(tmp_path):
     path = wind(tmp_path, hours=24 * 5)
     one = played(tmp_path / "a", path)[1]
     assert played(tmp_path / "b", path, backend={"type": "dask"})[1] == one
+
+
+def test_directions_are_not_screened_by_default(tmp_path):
+    path = wind(tmp_path, hours=24 * 6)
+    result, _ = played(tmp_path / "r", path, models={"last": MODELS["last"]}, screen={})
+    assert result.counts.rejected == 0
+
+
+def test_residuals_of_rows_go_the_shorter_way_round():
+    rows = pa.table(
+        {"quantity": pa.array(["w", "w", "t", "w"]).dictionary_encode(),
+         "truth": [1.0, 359.0, 1.0, None], "forecast": [359.0, 2.0, 359.0, 5.0]}
+    )  # fmt: skip
+    assert residuals(rows, {"w": 360.0}).tolist()[:3] == [2.0, -3.0, -358.0]
+    assert np.isnan(residuals(rows, {"w": 360.0})[3])
 
 
 def test_withheld_directions_are_scored_when_released(tmp_path):
