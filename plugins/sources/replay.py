@@ -109,8 +109,10 @@ class ReplaySource(Source):
 
     A position is ``{line, skip, file}``, and for text ``byte``: the decompressed bytes before that
     line. `file` is how the file begins: one that is another by then is not read on (SourceError).
-    Going on in a compressed file decompresses all before it again. In a file that is sorted by
-    time, `line` counts readings; going on sorts it again.
+    Within an hour that comes twice, and for a while after it, `since` is the line from which on
+    lines are read again to tell its passes apart. Going on in a compressed file decompresses all
+    before it again. In a file that is sorted by time, `line` counts readings; going on sorts it
+    again.
     """
 
     Params = ReplayParams

@@ -126,10 +126,11 @@ def test_directions_are_forecast_alike_wherever_north_is(tmp_path):
 
 
 @pytest.mark.cluster
-def test_every_backend_gives_the_same(tmp_path):
+@pytest.mark.parametrize("backend", [{"type": "dask"}, {"type": "spark", "master": "local[2]"}])
+def test_every_backend_gives_the_same(tmp_path, backend):
     path = wind(tmp_path, hours=24 * 5)
     one = played(tmp_path / "a", path)[1]
-    assert played(tmp_path / "b", path, backend={"type": "dask"})[1] == one
+    assert played(tmp_path / "b", path, backend=backend)[1] == one
 
 
 def test_directions_are_not_screened_by_default(tmp_path):
