@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -31,6 +31,18 @@ class Read:
     dead_letters: pa.RecordBatch
     position: Position
     ended: bool = False
+
+
+class Change(NamedTuple):
+    """What became of a partition since it was read to its end.
+
+    how: in words after its name, such as ``has grown``. more: whether reading on from there would
+    bring something, if only an error.
+    """
+
+    partition: str
+    how: str
+    more: bool
 
 
 class Source(Plugin):
@@ -87,6 +99,15 @@ class Source(Plugin):
         Called from a thread of the engine's, also while others read; must return at once. Default:
         does nothing.
         """
+
+    def changed(self, positions: Mapping[str, Position]) -> list[Change]:
+        """What of the partitions that ended at these positions is not as it was when it was read,
+        and which partitions have come since.
+
+        A run tells it at its end, and goes on from there when it is resumed. Called between calls
+        of `read`. Default: nothing changes.
+        """
+        return []
 
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""

@@ -95,6 +95,7 @@ def prepare(
     )  # fmt: skip
     if generation:
         job.resume = _resume(job)
+        job.reopened = _reopened(job)
     return job
 
 
@@ -171,6 +172,16 @@ def _resume(job: Job) -> Contents | None:
             migrate = partial(_migrate, model, version=version)
             contents = replace(contents, shards=migrated(contents.shards, m, migrate))
     return contents
+
+
+def _reopened(job: Job) -> tuple[str, ...]:
+    """The partitions of which the checkpoint has all that there was then, and there is more."""
+    if job.resume is None:
+        return ()
+    ended = job.resume.ended()
+    return tuple(
+        of.partition for of in job.source.changed(ended) if of.more and of.partition in ended
+    )
 
 
 def _migrate(model: Model, state: State, version: int) -> State:

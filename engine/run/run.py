@@ -12,11 +12,12 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from gapcast.engine.checkpoint.format import numbers
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError, ShardsLost
-from gapcast.engine.output.unused import summary
+from gapcast.engine.output.unused import MOST_KINDS, summary
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import RunResult, carry
@@ -47,7 +48,10 @@ def run(
     before = _before(folder, config, resume)
     with WarmUp(progress) as warm_up:
         progress("looking at the source")
-        job = prepare(config, folder, before, bounds)
+        job = prepare(config, folder, before and before["generation"], bounds)
+        if before and before["state"] == "complete" and not _more(job):
+            job.source.close()
+            raise RunError(f"the run in {folder} is complete, there is nothing to resume")
         job.progress = lambda at: progress(str(at))
         manifest = _begun(config, job)
         with _noted(manifest):
@@ -62,6 +66,7 @@ def run(
         "complete" if result.complete else "interrupted",
         counts=asdict(result.counts),
         unused=[asdict(kind) for kind in result.unused],
+        changed=[of._asdict() for of in result.changed[:MOST_KINDS]],
         forecasts=result.forecasts,
         seconds=round(result.seconds, 3),
     )
@@ -144,8 +149,8 @@ class _Stops:
                 signal.signal(number, handler)
 
 
-def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
-    """The generation of the run to go on with, or None for a new one."""
+def _before(folder: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
+    """The manifest of the run to go on with, or None for a new one."""
     if not (folder / NAME).exists():
         if resume:
             raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
@@ -155,9 +160,7 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
             f"{folder} already holds a run; continue it with --resume, choose another --run-dir "
             "or remove it"
         )
-    manifest = json.loads((folder / NAME).read_text())
-    if manifest["state"] == "complete":
-        raise RunError(f"the run in {folder} is complete, there is nothing to resume")
+    manifest: dict[str, Any] = json.loads((folder / NAME).read_text())
     now = redact(config)
     then = manifest["config"]
     changed = [key for key in _FIXED if then.get(key) != now.get(key)]
@@ -165,8 +168,15 @@ def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
         changed.append("checkpoint.path")
     if changed:
         raise RunError(f"{folder} was started with another {', '.join(changed)}: cannot be resumed")
-    generation: str = manifest["generation"]
-    return generation
+    return manifest
+
+
+def _more(job: Job) -> bool:
+    """Whether the source of a run that was complete has more since."""
+    if job.resume is None:
+        return False
+    known = job.resume.grid[0]["partitions"]
+    return bool(job.reopened or {*job.source.partitions()} - {*known})
 
 
 _FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation", "models")

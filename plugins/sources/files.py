@@ -23,6 +23,8 @@ log = logging.getLogger("gapcast.files")
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _ZIP = b"PK\x03\x04"
 _PIECE = 1 << 20
+_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "modificationTime", "created")
+"""Under which of these a file system says when a file was written to."""
 _HEAD = 4096
 """Bytes by which a file is known again."""
 
@@ -75,6 +77,16 @@ class File:
             raise self.unreadable(error) from error
         return stream
 
+    def stamp(self) -> str:
+        """What is another whenever the file has been written to: its size and when that was, as its
+        file system has it. Raises SourceError."""
+        try:
+            info = self.system.info(self.path)
+        except OSError as error:
+            raise self.unreadable(error) from error
+        when = next((info[key] for key in _WRITTEN if info.get(key)), "")
+        return f"{info['size']} {when}"
+
     def fingerprint(self, length: int = _HEAD) -> dict[str, int]:
         """What shows later whether it still is the file that it is now: how what is in it begins,
         and its size, 0 where it is compressed."""
@@ -87,18 +99,21 @@ class File:
                 head += piece
         return {"head": len(head), "crc": zlib.crc32(head), "size": size}
 
-    def check(self, fingerprint: Mapping[str, int], line: int, whole: bool = False) -> None:
-        """Raise SourceError if it is not the file of which this is the `fingerprint`; whole: nor
-        one that has grown since."""
+    def difference(self, fingerprint: Mapping[str, int], whole: bool = False) -> str | None:
+        """In what it is not the file of which this is the `fingerprint`; whole: nor one that has
+        grown since."""
         now = self.fingerprint(fingerprint["head"])
-        how = None
         if now["crc"] != fingerprint["crc"]:
-            how = "begins differently"
-        elif now["size"] < fingerprint["size"]:
-            how = "is shorter"
-        elif whole and now["size"] > fingerprint["size"]:
-            how = "has grown, and is sorted before it is read"
-        if how:
+            return "begins differently"
+        if now["size"] < fingerprint["size"]:
+            return "is shorter"
+        if whole and now["size"] > fingerprint["size"]:
+            return "has grown, and is sorted before it is read"
+        return None
+
+    def check(self, fingerprint: Mapping[str, int], line: int, whole: bool = False) -> None:
+        """Raise SourceError if there is such a `difference`."""
+        if how := self.difference(fingerprint, whole):
             raise SourceError(
                 f"{self.path}: is not the file any more that was read up to line {line}, it {how}: "
                 "bring that one back, or begin a new run"

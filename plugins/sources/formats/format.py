@@ -21,7 +21,7 @@ from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.files import File
 from gapcast.plugins.sources.formats.chunk import Chunk, Order
-from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, too_long
+from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, rest_of_line, too_long
 from gapcast.plugins.sources.text.blocks import Block, Blocks
 from gapcast.plugins.sources.text.encodings import Transcoded, old_line_ends, sniffed
 from gapcast.plugins.sources.text.split import Bytes, Fields
@@ -120,11 +120,20 @@ class TextFormat(Format):
         if begin is None:
             return
         byte, line = begin
+        within = False  # a line whose beginning was taken for all of it
         if position and position["byte"] >= byte:
+            within = position["byte"] > byte
             byte, line = position["byte"], position["line"]
-        with self._stream(byte) as stream:
+        with self._stream(byte - int(within)) as stream:
             try:
+                within = within and stream.read(1) != b"\n"
                 for block in Blocks(stream, self.size, self.growing):
+                    if within:
+                        within, head = False, block.first_line
+                        block, byte = block.after(head), byte + head.length
+                        yield rest_of_line(head.text.tobytes(), self.file.name, line, byte)
+                        if not block.length:
+                            continue
                     piece = self._chunk(block, byte, line)
                     byte, line = byte + block.length, piece.end
                     yield piece
