@@ -179,9 +179,8 @@ def _reopened(job: Job) -> tuple[str, ...]:
     if job.resume is None:
         return ()
     ended = job.resume.ended()
-    return tuple(
-        of.partition for of in job.source.changed(ended) if of.more and of.partition in ended
-    )
+    more = {of.partition for of in job.source.changed(ended) if of.more}
+    return tuple(name for name in ended if name in more)
 
 
 def _migrate(model: Model, state: State, version: int) -> State:

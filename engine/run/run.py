@@ -48,7 +48,7 @@ def run(
     before = _before(folder, config, resume)
     with WarmUp(progress) as warm_up:
         progress("looking at the source")
-        job = prepare(config, folder, before and before["generation"], bounds)
+        job = prepare(config, folder, before["generation"] if before else None, bounds)
         if before and before["state"] == "complete" and not _more(job):
             job.source.close()
             raise RunError(f"the run in {folder} is complete, there is nothing to resume")
