@@ -148,7 +148,7 @@ class ReplaySource(Source):
         if self.params.follow and time.monotonic() - self._looked > _REFRESH:
             self._looked = time.monotonic()
             with suppress(SourceError):  # none of them is there just now
-                for file in find(self.params.paths):
+                for file in find(self.params.paths, again=True):
                     self._files.setdefault(file.name, file)
         return list(self._files)
 
@@ -193,7 +193,11 @@ class ReplaySource(Source):
             if name in self._files and (how := self._change(self._files[name], position)):
                 found.append(how)
         with suppress(SourceError):  # none of them is there any more
-            new = [file.name for file in find(self.params.paths) if file.name not in self._files]
+            new = [
+                file.name
+                for file in find(self.params.paths, again=True)
+                if file.name not in self._files
+            ]
             found += [Change(name, "is new", more=True) for name in new]
         return found
 

@@ -146,7 +146,9 @@ class Csv(TextFormat):
             self._table = self._found(head, at)
         self._parse_times = reader(options.time_format, options.timezone)
         missing = None if options.missing is None else [str(text) for text in options.missing]
-        self._cells = Cells(options.decimal, options.thousands, missing)
+        self._cells = Cells(
+            options.decimal, options.thousands, missing, lambda note: self.file.tell(f": {note}")
+        )
         return min(at + options.skip_after, len(lines))
 
     def _no_header(self, line: str) -> bool:

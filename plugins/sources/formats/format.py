@@ -7,7 +7,6 @@ and a line in ``formats/__init__.py``.
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Set
@@ -25,8 +24,6 @@ from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, rest_of_line,
 from gapcast.plugins.sources.text.blocks import Block, Blocks
 from gapcast.plugins.sources.text.encodings import Transcoded, old_line_ends, sniffed
 from gapcast.plugins.sources.text.split import Bytes, Fields
-
-log = logging.getLogger("gapcast.files")
 
 
 class Format(ABC):
@@ -169,9 +166,7 @@ class TextFormat(Format):
         self._encoding = self.encoding or sniffed(head)
         self._old = old_line_ends(head) and self._encoding in ("utf-8", "cp1252")
         if self.encoding is None and self._encoding != "utf-8":
-            log.warning(
-                "%s is not UTF-8: read as %s (source.encoding)", self.file.path, self._encoding
-            )
+            self.file.tell(f" is not UTF-8: read as {self._encoding} (source.encoding)")
 
     def _stream(self, byte: int) -> Any:
         """What is in the file, as UTF-8, from `byte` of that on."""
