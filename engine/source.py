@@ -62,6 +62,16 @@ class Source(Plugin):
     are such records; a NaN is a reading whose value is null.
     """
 
+    def look(self, quantities: Collection[str], targets: Collection[str]) -> Mapping[str, str]:
+        """What a run that wants these `quantities`, to forecast the `targets` among them, would
+        understand of the source, in words by what it is, found at a first look: a few files at
+        most, and no network.
+
+        ``gapcast check`` calls it instead of `open`. Raise `SourceError` where the run would.
+        Default: nothing is looked at.
+        """
+        return {}
+
     @abstractmethod
     def open(self, quantities: Collection[str] | None) -> None:
         """Get ready to read. Only `quantities` are wanted (``None``: all): leave out the rest."""

@@ -144,8 +144,8 @@ def find(paths: Iterable[str], again: bool = False) -> list[File]:
     In a glob, ``{sensor}`` and ``{quantity}`` stand for a part of a name that says the sensor or
     the quantity of all readings in the file. A file's name is its path relative to the folder or
     to the fixed part of the glob; where two would have the same name, the whole path. Sorted by
-    name, numbers by their value. again: what is passed over has been told before. Raises SourceError
-    when a path leads to no file.
+    name, numbers by their value. again: what is passed over has been told before. Raises
+    SourceError when a path leads to no file.
     """
     found = {file.path: file for path in paths for file in _expanded(path, again)}
     times = Counter(file.name for file in found.values())

@@ -26,6 +26,7 @@ from gapcast.plugins.sources.formats.chunk import Order
 from gapcast.plugins.sources.formats.csv import CsvOptions
 from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.formats.ordered import Ordered
+from gapcast.plugins.sources.look import few, first_look, nothing_read
 from gapcast.plugins.sources.pace import Pace
 
 log = logging.getLogger("gapcast.files")
@@ -127,12 +128,19 @@ class ReplaySource(Source):
         self._known: dict[str, dict[str, Any]] = {}
         self._in_order: dict[str, bool] = {}
         self._looked = time.monotonic()
-        self._check_sensors()
+        self._check_sensors(self._files.values())
 
-    def _check_sensors(self) -> None:
+    def look(self, quantities: Collection[str], targets: Collection[str]) -> Mapping[str, str]:
+        """See `Source.look`."""
+        self._quantities, self._size = frozenset(quantities), _LEAST
+        files = find(self.params.paths)
+        self._check_sensors(few(files))
+        return first_look(files, self._reader, {*targets})
+
+    def _check_sensors(self, files: Collection[File]) -> None:
         """Files whose sensors only the names of columns say must not share them."""
         first: dict[str, str] = {}
-        for file in self._files.values() if len(self._files) > 1 else ():
+        for file in files if len(files) > 1 else ():
             for sensor in self._reader(file).implicit():
                 if sensor in first:
                     raise SourceError(
@@ -162,7 +170,7 @@ class ReplaySource(Source):
             found |= self._reader(file).series(unused, order)
             self._note(file, order)
         if unused.kinds and not found and self._quantities is None:
-            raise SourceError("\n  ".join(["no reading can be used:", *map(str, unused.kinds[:5])]))
+            raise nothing_read(unused)
         return sorted(found)
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
@@ -278,7 +286,7 @@ class ReplaySource(Source):
         except ValueError as error:
             raise SourceError(f"{file.path}: {error}") from error
         made = reader(file, options, self._quantities, self._size)
-        made.growing = self.params.follow
+        made.name, made.growing = name, self.params.follow
         return made
 
 

@@ -220,7 +220,12 @@ def config(kind, folder, interval="1h"):
 def test_check_accepts_a_config_with_a_section(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     done = gapcast("check", config(kind, tmp_path))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert all(any(told in line for told in READ[kind].told) for line in done.stderr.splitlines())
+    assert "not used" not in done.stdout
+    sensor, _, quantity = READ[kind].first[1].partition("/")
+    assert f" {sensor}" in done.stdout
+    assert f", {sensor}/{quantity} " in done.stdout
 
 
 @pytest.mark.parametrize(

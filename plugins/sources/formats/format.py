@@ -43,6 +43,8 @@ class Format(ABC):
         self.options = options
         self.quantities = quantities
         self.size = size
+        self.name = type(self).__name__
+        """What the config calls the format."""
         self.growing = False
         """Whether more may be written to the file: what is not whole yet is left for later."""
 
@@ -72,6 +74,11 @@ class Format(ABC):
     def implicit(self) -> Set[str]:
         """Sensors that nothing but the names of the file's columns says. Default: none."""
         return frozenset()
+
+    def facts(self) -> dict[str, str]:
+        """What has been understood of the file since its chunks were asked for, in words by what it
+        is, for people to check. Default: the format."""
+        return {"format": self.name}
 
     def wanted(self, quantity: str) -> bool:
         """Whether readings of `quantity` are asked for."""
@@ -109,6 +116,10 @@ class TextFormat(Format):
     def encoding(self) -> str | None:
         """How the file is encoded; ``None``: see `sniffed`."""
         return None
+
+    def facts(self) -> dict[str, str]:
+        """See `Format.facts`."""
+        return {"format": f"{self.name}, {self._encoding}"}
 
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
         """See `Format.chunks`. A place in a file that is compressed, or not UTF-8, costs the

@@ -61,7 +61,7 @@ class Cells:
         self, fields: Fields, slots: list[int], skip: NDArray[np.int8]
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """As `decimals`: values and what became of them, both (n lines, len(slots))."""
-        if self.decimal != "." or self.thousands is not None:
+        if slots and (self.decimal != "." or self.thousands is not None):
             fields, slots = self._plain(fields, slots), list(range(len(slots)))
         values, cells = decimals(fields, slots, skip)
         least = np.fmin.reduce(values, axis=None, initial=np.inf)
