@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
@@ -71,6 +71,10 @@ class Source(Plugin):
         Default: nothing is looked at.
         """
         return {}
+
+    resumable: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that may be others when a run is resumed, such as addresses, credentials, speeds:
+    a position leads to the same records whatever they are."""
 
     @abstractmethod
     def open(self, quantities: Collection[str] | None) -> None:

@@ -115,6 +115,7 @@ class ReplaySource(Source):
     """
 
     Params = ReplayParams
+    resumable = frozenset({"speed", "follow"})
 
     params: ReplayParams
 
@@ -210,6 +211,8 @@ class ReplaySource(Source):
         return found
 
     def _change(self, file: File, position: Position) -> Change | None:
+        if self.params.follow:
+            return Change(file.name, "is followed from now on", more=True)
         try:
             if file.stamp() == position["file"].get("stamp"):
                 return None
@@ -228,6 +231,11 @@ class ReplaySource(Source):
         anew, and is read from its beginning then."""
         if position is None or position["file"]["head"] == 0:  # it was empty
             return None
+        if self.params.follow and "sorted" in position:
+            raise SourceError(
+                f"{file.path}: has been sorted before it was read, and cannot be followed: resume "
+                "without source.follow, or begin a new run"
+            )
         try:
             file.check(position["file"], position["line"], whole="sorted" in position)
         except SourceError as error:
