@@ -58,7 +58,7 @@ class ReplayParams(CsvOptions):
     )
     format: str | None = Field(
         default=None,
-        description="csv, influx-csv, intel-lab, intel-lab-conv, parquet, toa5 or "
+        description="csv, influx-csv, influx-line, intel-lab, intel-lab-conv, parquet, toa5 or "
         "my.module:MyFormat. Default: told by the file's name, where it can be.",
     )
     speed: Speed = Field(default=math.inf, description="max, or 60x: sixty times as recorded.")
