@@ -107,9 +107,20 @@ class File:
                 head += piece
         return {"head": len(head), "crc": zlib.crc32(head), "size": size}
 
-    def difference(self, fingerprint: Mapping[str, int], whole: bool = False) -> str | None:
+    def checksum(self) -> int:
+        """Of all its bytes, as they are. Raises SourceError."""
+        crc = 0
+        try:
+            with self.open() as raw:
+                while piece := raw.read(_PIECE):
+                    crc = zlib.crc32(piece, crc)
+        except OSError as error:
+            raise self.unreadable(error) from error
+        return crc
+
+    def difference(self, fingerprint: Mapping[str, Any], whole: bool = False) -> str | None:
         """In what it is not the file of which this is the `fingerprint`; whole: nor one that has
-        grown since."""
+        grown since, or in which anything is another than its `checksum` says."""
         now = self.fingerprint(fingerprint["head"])
         if now["crc"] != fingerprint["crc"]:
             return "begins differently"
@@ -117,9 +128,11 @@ class File:
             return "is shorter"
         if whole and now["size"] > fingerprint["size"]:
             return "has grown, and is sorted before it is read"
+        if whole and self.checksum() != fingerprint["whole"]:
+            return "has been changed within, and is sorted before it is read"
         return None
 
-    def check(self, fingerprint: Mapping[str, int], line: int, whole: bool = False) -> None:
+    def check(self, fingerprint: Mapping[str, Any], line: int, whole: bool = False) -> None:
         """Raise SourceError if there is such a `difference`."""
         if how := self.difference(fingerprint, whole):
             raise SourceError(

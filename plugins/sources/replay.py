@@ -111,7 +111,8 @@ class ReplaySource(Source):
     A position is ``{line, skip, file}``, and for text ``byte``: the decompressed bytes before that
     line. `file` is how the file begins, and its stamp: one that begins differently by then is not
     read on (SourceError). Going on in a compressed file decompresses all before it again. In a file
-    that is ``sorted`` by time, `line` counts readings; going on sorts it again.
+    that is ``sorted`` by time, `line` counts readings; going on sorts it again, if no byte of it is
+    another.
     """
 
     Params = ReplayParams
@@ -180,8 +181,12 @@ class ReplaySource(Source):
         cursor = self._cursors.pop(partition, None)
         if cursor is None:
             position = self._checked(file, position)
-            self._known[partition] = file.fingerprint() | {"stamp": file.stamp()}
-            cursor = Cursor(self._ordered(file, position), self._pace)
+            known: dict[str, Any] = file.fingerprint() | {"stamp": file.stamp()}
+            reader = self._ordered(file, position)
+            if isinstance(reader, Ordered):
+                known["whole"] = position["file"]["whole"] if position else file.checksum()
+            self._known[partition] = known
+            cursor = Cursor(reader, self._pace)
         self._cursors[partition] = cursor  # now the last one used
         if len(self._cursors) > _OPEN:
             self._cursors.pop(next(iter(self._cursors))).close()
@@ -219,7 +224,7 @@ class ReplaySource(Source):
             if how := file.difference(position["file"], "sorted" in position):
                 return Change(file.name, how, more=True)
             chunks = self._ordered(file, position).chunks(_place(position))
-            if next(chunks, None) is None:
+            if "sorted" in position or next(chunks, None) is None:
                 return Change(file.name, "was written to, but nothing follows in it", more=False)
         except SourceError as error:
             why = str(error).rpartition(": ")[2]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import signal
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +15,7 @@ from doubles import Keeps, place
 
 from gapcast import read_config, run
 from gapcast.engine.errors import RunError, SourceError
+from gapcast.engine.run.bounds import Bounds
 from gapcast.plugins.sources.replay import ReplaySource
 
 
@@ -26,7 +30,7 @@ def rows(first, last, sensor="a"):
 HEADER = "time,sensor,quantity,value\n"
 
 
-def config(path, sinks=None, **source):
+def config(path, sinks=None, batch=1000, **source):
     return read_config(
         {
             "name": "changes",
@@ -35,6 +39,7 @@ def config(path, sinks=None, **source):
             "targets": {"quantities": ["temperature"]},
             "models": {"last": {"type": "persistence"}},
             "sinks": sinks or {"files": {"type": "files"}},
+            "backend": {"type": "local", "batch": batch},
         }
     )
 
@@ -118,6 +123,45 @@ def test_a_file_that_is_sorted_and_has_grown_stops_with_the_choice(tmp_path):
     assert run(config(path), tmp_path / "r").counts.used == 40
     append(path, rows(40, 50))
     with pytest.raises(SourceError, match="has grown, and is sorted before it is read: bring that"):
+        run(config(path), tmp_path / "r", resume=True)
+
+
+def sorted_and_read(path, limit):
+    """A source that has read so many readings of a file that is sorted, and where it stands."""
+    source = ReplaySource(ReplaySource.Params(path=str(path)))
+    source.open(None)
+    return source, source.read(path.name, None, limit).position
+
+
+@pytest.mark.parametrize("pack", [bytes, partial(gzip.compress, mtime=0)])
+def test_a_file_that_is_sorted_and_was_changed_within_stops_with_the_choice(tmp_path, pack):
+    path = tmp_path / "a.csv"
+    text = HEADER + rows(200, 400) + rows(0, 200)
+    path.write_bytes(pack(text.encode()))
+    _, position = sorted_and_read(path, 150)
+    again = ReplaySource(ReplaySource.Params(path=str(path)))
+    again.open(None)
+    assert len(again.read("a.csv", position, 10).readings) == 10
+    changed = text.replace(",temperature,333", ",temperature,334")
+    assert len(changed) == len(text)
+    path.write_bytes(pack(changed.encode()))
+    again.close()
+    again.open(None)
+    with pytest.raises(SourceError, match="changed within, and is sorted before it is read: bring"):
+        again.read("a.csv", position, 10)
+    path.write_bytes(pack(text.encode()))
+    assert len(again.read("a.csv", position, 10).readings) == 10
+
+
+def test_so_does_a_complete_run(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(HEADER + rows(200, 400) + rows(0, 200))
+    run(config(path), tmp_path / "r")
+    os.utime(path, (1, 1))
+    with pytest.raises(RunError, match="is complete, there is nothing to resume"):
+        run(config(path), tmp_path / "r", resume=True)
+    path.write_text(path.read_text().replace(",temperature,333", ",temperature,334"))
+    with pytest.raises(SourceError, match="changed within, and is sorted before it is read: bring"):
         run(config(path), tmp_path / "r", resume=True)
 
 
@@ -257,6 +301,30 @@ def test_a_file_that_is_gone_or_rewritten_is_told_and_ends_no_run(tmp_path):
     assert gone.partition == "a.csv"
     assert gone.how.startswith("cannot be read any more: ")
     assert (rewritten.partition, rewritten.more) == ("b.csv", True)
+
+
+class Stops(Keeps):
+    """Asks the run to stop when it is given rows for the first time."""
+
+    left: list = []  # noqa: RUF012 - a test writes into it
+
+    def write(self, epoch, forecasts):
+        if Stops.left:
+            os.kill(os.getpid(), Stops.left.pop())
+        return super().write(epoch, forecasts)
+
+
+def test_a_file_that_had_ended_before_a_run_was_stopped_is_read_on(tmp_path):
+    (tmp_path / "a.csv").write_text(HEADER + rows(0, 10, "a"))
+    (tmp_path / "b.csv").write_text(HEADER + rows(0, 1000, "b"))
+    Stops.left = [signal.SIGTERM]
+    made = partial(config, f"{tmp_path}/*.csv", {"kept": {"type": f"{__name__}:Stops"}}, batch=10)
+    bounds = Bounds(epoch_rows=20)
+    first = run(made(), tmp_path / "r", bounds=bounds)
+    assert (first.complete, first.counts.read < 1010) == (False, True)
+    append(tmp_path / "a.csv", rows(900, 1000, "a"))
+    second = run(made(), tmp_path / "r", resume=True, bounds=bounds)
+    assert (second.complete, second.counts.read) == (True, 1110)
 
 
 def test_the_summary_of_a_run_tells_it(tmp_path, monkeypatch):
