@@ -36,6 +36,7 @@ KEYS = {
     "malformed time": "source.time, source.time_format, source.skip_after",
     "malformed field": "source.missing, source.decimal, source.value",
     "malformed line": "source.delimiter, source.columns, source.skip, source.comment",
+    "rest of a line": "source.follow",
     "malformed name": "source.encoding, source.sensor",
     "unknown series": "network.sensors, targets, source.sensor",
     "rejected": "limits",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,13 +48,8 @@ def prepare(
     from the beginning if there is none. bounds: instead of those that ship.
     Raises RunError when the source has nothing that the config asks for.
     """
-    models = tuple(
-        Model(name, chosen.create(), chosen.horizons, chosen.level)
-        for name, chosen in config.models.items()
-    )
-    quantities = {*config.targets.quantities}
-    for model in models:
-        quantities.update(model.forecaster.needs().quantities)
+    models = _models(config)
+    quantities = _asked(config, models)
     source = config.source.create()
     network, links = _network(config, source, quantities)
     models = tuple(deriving.through(model, links, config) for model in models)
@@ -95,7 +90,33 @@ def prepare(
     )  # fmt: skip
     if generation:
         job.resume = _resume(job)
+        job.reopened = _reopened(job)
     return job
+
+
+def look(config: RunConfig) -> Mapping[str, str]:
+    """What a run of `config` would understand of its source, at a first look (see `Source.look`).
+
+    Raises SourceError where the run would.
+    """
+    quantities = _asked(config, _models(config))
+    asked = not (config.network.sensors or config.network.positions)
+    for link in deriving.candidates(config, asked).values():
+        quantities |= {link.value, link.companion}
+    return config.source.create().look(quantities, config.targets.quantities)
+
+
+def _models(config: RunConfig) -> tuple[Model, ...]:
+    return tuple(
+        Model(name, chosen.create(), chosen.horizons, chosen.level)
+        for name, chosen in config.models.items()
+    )
+
+
+def _asked(config: RunConfig, models: Iterable[Model]) -> set[str]:
+    """The quantities that targets and models name."""
+    needed = (model.forecaster.needs().quantities for model in models)
+    return {*config.targets.quantities}.union(*needed)
 
 
 def _by_vector(model: Model, periods: Mapping[str, float]) -> Model:
@@ -171,6 +192,15 @@ def _resume(job: Job) -> Contents | None:
             migrate = partial(_migrate, model, version=version)
             contents = replace(contents, shards=migrated(contents.shards, m, migrate))
     return contents
+
+
+def _reopened(job: Job) -> tuple[str, ...]:
+    """The partitions of which the checkpoint has all that there was then, and there is more."""
+    if job.resume is None:
+        return ()
+    ended = job.resume.ended()
+    more = {of.partition for of in job.source.changed(ended) if of.more}
+    return tuple(name for name in ended if name in more)
 
 
 def _migrate(model: Model, state: State, version: int) -> State:

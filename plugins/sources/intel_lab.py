@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.network.series import read_positions
 from gapcast.engine.plugin import Params
-from gapcast.engine.source import Position, Read, Source
+from gapcast.engine.source import Change, Position, Read, Source
 from gapcast.plugins.sources.files import File, find
 from gapcast.plugins.sources.replay import ReplaySource
 from gapcast.plugins.sources.text.names import gather
@@ -73,6 +73,10 @@ class IntelLabSource(Source):
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""
         return self._replay.read(partition, position, limit)
+
+    def changed(self, positions: Mapping[str, Position]) -> list[Change]:
+        """See `Source.changed`."""
+        return self._replay.changed(positions)
 
     def close(self) -> None:
         """See `Source.close`."""

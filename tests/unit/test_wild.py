@@ -511,3 +511,33 @@ def test_a_sorted_file_that_has_grown_is_not_read_on(tmp_path):
     (tmp_path / "x.csv").write_text(text + "2024-03-09T00:00Z,a,t,1\n")
     with pytest.raises(SourceError, match="it has grown, and is sorted before it is read"):
         gone_on(tmp_path, position)
+
+
+def test_what_a_file_is_read_as_is_told_once_a_file_however_often_it_is_looked_at(tmp_path, caplog):
+    for name in "ab":
+        text = "time;sensor;quantity;value\n2024-03-01;Süd;t;---\n2024-03-02;Süd;t;1 °C\n"
+        (tmp_path / f"{name}.csv").write_text(text, encoding="latin-1")
+    source = ReplaySource(ReplaySource.Params(path=f"{tmp_path}/*.csv"))
+    source.open(None)
+    source.discover()
+    for name in source.partitions():
+        source.read(name, None, 10)
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(told) == [
+        f"{tmp_path}/{name}.csv{note}"
+        for name in "ab"
+        for note in (
+            " is not UTF-8: read as cp1252 (source.encoding)",
+            ": '---' is read as missing (source.missing)",
+            ": '°C' is read as a unit (source.missing)",
+        )
+    ]
+
+
+def test_hidden_files_are_told_once(tmp_path, caplog):
+    for name in ("a.csv", ".a.csv"):
+        (tmp_path / name).write_text("time,t\n2024-03-01,1\n")
+    source = ReplaySource(ReplaySource.Params(path=str(tmp_path)))
+    source.open(None)
+    assert source.changed({}) == []
+    assert caplog.text.count("1 hidden files are not read") == 1

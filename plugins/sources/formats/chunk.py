@@ -100,6 +100,21 @@ class Chunk:
         )
 
 
+REST = "rest of a line that had been read before its end was written"
+
+
+@dataclass(frozen=True)
+class Rest(Chunk):
+    """What was written to a line after it had been read as the last one: no reading. `first` and
+    `end` are the line after it."""
+
+    def between(self, start: Mark, stop: Mark) -> Read:
+        """All of it, whatever the marks."""
+        assert self.starts is not None
+        position = {"line": self.end, "skip": 0, "byte": int(self.starts[-1])}
+        return Read(self.readings, self.dead_letters, position)
+
+
 DISORDER = 0.01
 """A file is out of order when more than this share of its readings are earlier than one before."""
 

@@ -188,6 +188,22 @@ def table(
     )
 
 
+def described(options: TableOptions, found: Table) -> dict[str, str]:
+    """The columns of a table and what is read in them, in words."""
+    names = found.columns
+    at = [
+        f"{names[n]} ({q or 'quantity in ' + names[found.quantity]}, "
+        f"{'sensor in ' + names[found.sensor] if s is None else 'of ' + s})"
+        for n, s, q in zip(found.values, found.sensors, found.quantities, strict=True)
+    ]
+    return {
+        "time": f"{' '.join(options.times)}, as {options.time_format}; {options.timezone} where it "
+        "does not say its zone",
+        "columns": _found(names).strip("()").removeprefix("found: "),
+        "values": ", ".join(at[:8]) + (f", … {len(at)} in all" if len(at) > 8 else ""),
+    }
+
+
 def _named(wide: Mapping[str, Column], column: str) -> bool:
     """Whether the config says the sensor of a column."""
     return bool((wide.get(column) or Column()).sensor)

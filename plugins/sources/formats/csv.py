@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.units import expecting
-from gapcast.plugins.sources.formats.columns import Table, TableOptions, labels, table
+from gapcast.plugins.sources.formats.columns import Table, TableOptions, described, labels, table
 from gapcast.plugins.sources.formats.format import Parsed, TextFormat
 from gapcast.plugins.sources.formats.rows import (
     BAD_LINE,
@@ -151,7 +151,9 @@ class Csv(TextFormat):
         self._parse_times = reader(options.time_format)
         self.clock = Clock(options.timezone)
         missing = None if options.missing is None else [str(text) for text in options.missing]
-        self._cells = Cells(options.decimal, options.thousands, missing)
+        self._cells = Cells(
+            options.decimal, options.thousands, missing, lambda note: self.file.tell(f": {note}")
+        )
         return min(at + options.skip_after, len(lines))
 
     def _no_header(self, line: str) -> bool:
@@ -202,6 +204,14 @@ class Csv(TextFormat):
     def implicit(self) -> Set[str]:
         """See `Format.implicit`."""
         return self._table.implicit if self.begin() and self._columns else frozenset()
+
+    def facts(self) -> dict[str, str]:
+        """See `Format.facts`."""
+        options, said = self.options, super().facts()
+        said["format"] += f", delimiter {self._delimiter!r}, decimal {options.decimal!r}"
+        if options.thousands:
+            said["format"] += f", thousands {options.thousands!r}"
+        return said | (described(options, self._table) if self._columns else {})
 
     def parse(self, text: NDArray[np.uint8]) -> Parsed:
         """See `TextFormat.parse`."""

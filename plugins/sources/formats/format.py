@@ -7,7 +7,6 @@ and a line in ``formats/__init__.py``.
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Set
@@ -22,13 +21,11 @@ from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.files import File
 from gapcast.plugins.sources.formats.chunk import Chunk, Order, Since
-from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, too_long
+from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, rest_of_line, too_long
 from gapcast.plugins.sources.text.blocks import Block, Blocks
 from gapcast.plugins.sources.text.clock import Clock
 from gapcast.plugins.sources.text.encodings import Transcoded, old_line_ends, sniffed
 from gapcast.plugins.sources.text.split import Bytes, Fields
-
-log = logging.getLogger("gapcast.files")
 
 
 class Format(ABC):
@@ -48,6 +45,8 @@ class Format(ABC):
         self.options = options
         self.quantities = quantities
         self.size = size
+        self.name = type(self).__name__
+        """What the config calls the format."""
         self.growing = False
         """Whether more may be written to the file: what is not whole yet is left for later."""
 
@@ -77,6 +76,11 @@ class Format(ABC):
     def implicit(self) -> Set[str]:
         """Sensors that nothing but the names of the file's columns says. Default: none."""
         return frozenset()
+
+    def facts(self) -> dict[str, str]:
+        """What has been understood of the file since its chunks were asked for, in words by what it
+        is, for people to check. Default: the format."""
+        return {"format": self.name}
 
     def wanted(self, quantity: str) -> bool:
         """Whether readings of `quantity` are asked for."""
@@ -119,6 +123,10 @@ class TextFormat(Format):
         """How the file is encoded; ``None``: see `sniffed`."""
         return None
 
+    def facts(self) -> dict[str, str]:
+        """See `Format.facts`."""
+        return {"format": f"{self.name}, {self._encoding}"}
+
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
         """See `Format.chunks`. A place in a file that is compressed, or not UTF-8, costs the
         reading of all before it."""
@@ -126,15 +134,24 @@ class TextFormat(Format):
         if begin is None:
             return
         byte, line = begin
+        within = False  # a line whose beginning was taken for all of it
         if position and position["byte"] >= byte:
             place = position.get("since", position)
+            within = place["byte"] > byte
             byte, line = place["byte"], place["line"]
         if self.clock:
             self.clock.follow(line)
         self._since = -1
-        with self._stream(byte) as stream:
+        with self._stream(byte - int(within)) as stream:
             try:
+                within = within and stream.read(1) != b"\n"
                 for block in Blocks(stream, self.size, self.growing):
+                    if within:
+                        within, head = False, block.first_line
+                        block, byte = block.after(head), byte + head.length
+                        yield rest_of_line(head.text.tobytes(), self.file.name, line, byte)
+                        if not block.length:
+                            continue
                     piece = self._chunk(block, byte, line)
                     byte, line = byte + block.length, piece.end
                     yield piece
@@ -172,9 +189,7 @@ class TextFormat(Format):
         self._encoding = self.encoding or sniffed(head)
         self._old = old_line_ends(head) and self._encoding in ("utf-8", "cp1252")
         if self.encoding is None and self._encoding != "utf-8":
-            log.warning(
-                "%s is not UTF-8: read as %s (source.encoding)", self.file.path, self._encoding
-            )
+            self.file.tell(f" is not UTF-8: read as {self._encoding} (source.encoding)")
 
     def _stream(self, byte: int) -> Any:
         """What is in the file, as UTF-8, from `byte` of that on."""

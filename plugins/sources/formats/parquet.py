@@ -14,7 +14,7 @@ import pyarrow as pa
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.formats.batches import rows
 from gapcast.plugins.sources.formats.chunk import Chunk, Since
-from gapcast.plugins.sources.formats.columns import Table, TableOptions, table
+from gapcast.plugins.sources.formats.columns import Table, TableOptions, described, table
 from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.formats.rows import Rows, chunk
 from gapcast.plugins.sources.text.clock import Clock
@@ -54,6 +54,10 @@ class Parquet(Format):
         except (OSError, pa.ArrowException) as error:
             raise self.file.unreadable(error) from error
         return self._table(names).implicit
+
+    def facts(self) -> dict[str, str]:
+        """See `Format.facts`."""
+        return super().facts() | described(self.options, self._found)
 
     def _table(self, names: list[str]) -> Table:
         return table(self.options, names, self.quantities, self.file.path, self.file.said)

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gapcast.engine.readings import DEAD_LETTERS, RAW_LIMIT, READINGS, TIME, dead_letters, empty
-from gapcast.plugins.sources.formats.chunk import Chunk, Ints
+from gapcast.plugins.sources.formats.chunk import REST, Chunk, Ints, Rest
 from gapcast.plugins.sources.text.decimals import MALFORMED, NULL
 from gapcast.plugins.sources.text.names import gather
 from gapcast.plugins.sources.text.split import Fields
@@ -98,6 +98,13 @@ def too_long(raw: bytes, partition: str, line: int, byte: int, end: int) -> Chun
     """The chunk of a single line that was not read; `raw` is how it begins."""
     letters = dead_letters(TOO_LONG, partition, [line], raw=[raw[:RAW_LIMIT]])
     return Chunk(_NO_READINGS, letters, line, line + 1, np.array([byte, end]))
+
+
+def rest_of_line(raw: bytes, partition: str, line: int, end: int) -> Rest:
+    """What was written to the line before `line` since that was read, if more than its end."""
+    text = raw.strip()[:RAW_LIMIT]
+    letters = dead_letters(REST, partition, [line - 1], raw=[text]) if text else _NO_LETTERS
+    return Rest(_NO_READINGS, letters, line, line, np.array([end]))
 
 
 def _readings(rows: Rows, first: int) -> pa.RecordBatch:
