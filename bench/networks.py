@@ -19,12 +19,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: one process, one core
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import machine  # noqa: E402
-from suite.cells import Cell, Kept, play  # noqa: E402
-from suite.methods import NOWCAST, PEERS, SMOOTHED, Ours, model  # noqa: E402
-from suite.patterns import patterns  # noqa: E402
-from suite.sets import SETS, read, there  # noqa: E402
-from suite.table import merit, rows  # noqa: E402
+import machine
+from suite.cells import Cell, Kept, play
+from suite.methods import NOWCAST, PEERS, SMOOTHED, Ours, model
+from suite.patterns import patterns
+from suite.sets import SETS, read, there
+from suite.table import merit, rows
 
 ROOT = Path(__file__).parents[1]
 MODELS = ["network-rls", "spatial-rls", "diurnal", "blend", "rls"]

@@ -19,11 +19,11 @@ Floats = NDArray[np.float64]
 
 
 class About(NamedTuple):
-    """half: tune or held. circle: by a series' ending, the length of the circle that it measures
-    directions on."""
+    """half: tune or held. circles: endings of series that measure directions, and the length of
+    their circle."""
 
     half: str
-    circle: dict[str, float] = {}
+    circles: tuple[tuple[str, float], ...] = ()
 
 
 SETS = {
@@ -42,6 +42,12 @@ SETS = {
     "field": About("tune"),
     "dup": About("held"),
     "lab": About("tune"),
+    "wind": About("tune", (("_wind_dir", 360.0),)),
+    "flights": About("held"),
+    "humid": About("tune"),
+    "station": About("held", (("WindDir", 360.0),)),
+    "precip": About("tune"),
+    "sun": About("held"),
 }
 """In a fixed order: the place of a set seeds its gaps. New ones come last."""
 
@@ -100,8 +106,8 @@ def read(folder: Path, name: str) -> Network:
     with np.load(path) as data:
         values, names = data["values"].astype(float), [str(n) for n in data["names"]]
         interval = float(data["interval_s"])
-    circles = SETS[name].circle if name in SETS else {}
-    circle = [next((c for end, c in circles.items() if n.endswith(end)), np.nan) for n in names]
+    circles = SETS[name].circles if name in SETS else ()
+    circle = [next((c for end, c in circles if n.endswith(end)), np.nan) for n in names]
     return Network(name, values, interval, np.array(circle, float))
 
 
