@@ -1,4 +1,4 @@
-"""Unlike networks, gaps of five patterns: models of the project beside peers.
+"""Unlike networks, gaps of five patterns, forecasts ahead: models of the project beside peers.
 
     python bench/networks.py --models network-rls auto='{"type": "auto", "memory": "4d"}'
         [--sets nycw,lab | tune | held] [--patterns single,block] [--peers all] [--jobs 1]
@@ -13,7 +13,6 @@ import argparse
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
-from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: one process, one core
@@ -21,15 +20,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import machine
 from suite.cells import Cell, Kept, play
-from suite.methods import NOWCAST, PEERS, SMOOTHED, Ours, model
-from suite.patterns import patterns
+from suite.methods import AHEAD, GAPS, PEERS, Ours, model
+from suite.patterns import AHEAD as AHEAD_OF_TIME
+from suite.patterns import digest, patterns
 from suite.sets import SETS, read, there
-from suite.table import merit, rows
+from suite.table import Place, errors, intervals, merit, notes
 
 ROOT = Path(__file__).parents[1]
 MODELS = ["network-rls", "spatial-rls", "diurnal", "blend", "rls"]
-PATTERNS = ["single", "block", "overlap", "dark", "alone"]
-PACKAGES = ("scikit-learn", "scipy")
+PATTERNS = ["single", "block", "overlap", "dark", "alone", "ahead"]
+PACKAGES = ("scikit-learn", "scipy", "statsmodels", "river", "padasip")
 
 
 def chosen(wanted: str, known: list[str], what: str) -> list[str]:
@@ -86,26 +86,46 @@ def main() -> None:
     facts, kept = machine.describe(*PACKAGES), Kept(options.out)
     peers = chosen(options.peers, [*PEERS], "peers")
     models = dict(model(text, options.screening) for text in options.models)
-    methods: dict[str, Ours | None] = dict.fromkeys(peers) | models
-    places, cells = [], []
+    wanted = chosen(options.patterns, PATTERNS, "patterns")
+    titles: dict[str, Ours | None] = dict.fromkeys(peers) | models
+    places: list[Place] = []
+    cells: list[Cell] = []
     for name in networks(options.sets, options.data):
         network = read(options.data, name)
-        wanted = chosen(options.patterns, PATTERNS, "patterns")
-        of = [p for p in patterns(network) if p in wanted]
-        places += [(name, pattern) for pattern in of]
-        for pattern, (title, method) in product(of, methods.items()):
-            cell = Cell(options.data, name, pattern, title, method)
-            again = title.removeprefix("gapcast ") in options.again
-            if again or not kept.has(cell, network.digest):
-                cells.append(cell)
+        for pattern, parts in patterns(network).items():
+            if pattern not in wanted:
+                continue
+            places.append((name, pattern))
+            data = digest(network, parts)
+            for title, section in titles.items():
+                cell = Cell(options.data, name, pattern, title, section)
+                again = title.removeprefix("gapcast ") in options.again
+                if cell.can and (again or not kept.has(cell, data)):
+                    cells.append(cell)
     play_all(cells, kept, options.jobs, facts)
-    sizes = {"sets": str(len({s for s, _ in places})), "cells": str(len(places))}
-    for kind in (NOWCAST, SMOOTHED):
-        table = rows(kept.found, places, kind, [*models])
-        machine.print_table(f"{kind}: RMSE in standard deviations; [peers]", facts | sizes, table)
-    figures = merit(kept.found, places, [*models])
-    if figures:
-        machine.print_table("ratio to the best peer of each kind, seen afterwards", facts, figures)
+    tell(kept, places, [*models], facts)
+
+
+def tell(kept: Kept, places: list[Place], models: list[str], facts: dict[str, str]) -> None:
+    """Print the tables of what is kept."""
+    gaps, ahead = ([p for p in places if (p[1] == AHEAD_OF_TIME) == late] for late in (False, True))
+    machine.print_table(
+        "unlike networks",
+        facts,
+        [{"sets": len({name for name, _ in places}), "cells": len(places)}],
+    )
+    for task in (*GAPS, *AHEAD):
+        of = gaps if task in GAPS else ahead
+        if of:
+            rows = errors(kept.found, of, task, models)
+            machine.print_table(f"{task}: RMSE, standard deviations; [peers]", {}, rows)
+        if of and models:
+            rows = intervals(kept.found, of, task, models)
+            machine.print_table(f"{task}: 90 % intervals, seconds of processor time", {}, rows)
+    if models:
+        rows = merit(kept.found, places, models)
+        machine.print_table("ratios to the best peer of a kind, seen afterwards", {}, rows)
+    print("\n" + "\n".join(notes(kept.found, places)))
 
 
 if __name__ == "__main__":

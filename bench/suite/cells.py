@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from suite.methods import PEERS, Ours, Peer
-from suite.patterns import Mask, Part, patterns
+from suite.patterns import AHEAD, Mask, Part, digest, patterns
+from suite.peers.ahead import hold
+from suite.peers.naive import last, period
 from suite.scores import Errors, errors, told
-from suite.sets import Network, read
+from suite.sets import Floats, Network, read
 
 LIMIT = 60
 """Seconds of processor time that a peer may take for a cell."""
@@ -39,6 +41,12 @@ class Cell:
         return self.model or PEERS[self.name]
 
     @property
+    def can(self) -> bool:
+        """Whether the method does anything of the kind."""
+        peer = self.method if isinstance(self.method, Peer) else None
+        return peer is None or self.pattern != AHEAD or peer.ahead is not None
+
+    @property
     def key(self) -> str:
         """In the file of results."""
         return f"{self.network}/{self.pattern}/{self.name}"
@@ -53,21 +61,18 @@ class Kept:
         if path.exists():
             self.found = json.loads(path.read_text())["cells"]
 
-    def has(self, cell: Cell, digest: str) -> bool:
-        """Whether the cell is there, of the same data and the same section."""
+    def has(self, cell: Cell, data: str) -> bool:
+        """Whether the cell is there, of the same data (`digest`) and the same section."""
         kept = self.found.get(cell.key)
-        return kept is not None and (kept["data"], kept["section"]) == (
-            digest,
-            section(cell.method),
-        )
+        about = data, section(cell.method)
+        return kept is not None and (kept["data"], kept["section"]) == about
 
     def add(self, cell: Cell, scores: dict[str, Any], facts: dict[str, str]) -> None:
         """Take in a cell and write the file anew."""
         self.found[cell.key] = scores
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"machine": facts, "cells": self.found}, indent=1)
         beside = self.path.with_suffix(".part")
-        beside.write_text(text)
+        beside.write_text(json.dumps({"machine": facts, "cells": self.found}, indent=1))
         beside.replace(self.path)
 
 
@@ -79,65 +84,77 @@ def section(method: Peer | Ours) -> Any:
 
 
 def play(cell: Cell) -> dict[str, Any]:
-    """The scores of a cell by kind of task, and the processor time it took in seconds.
+    """The scores of a cell by task, and the processor time it took in seconds.
 
-    A peer that takes longer than `LIMIT` is left: its scores are `SLOW`; or else, why it failed.
+    A peer that is slow, fails or is not meant for so many series has words in place of scores.
     """
-    network = read(cell.data, cell.network)
-    if isinstance(cell.method, Ours):
-        _warm(json.dumps(cell.method.section), network)
-    about = {"data": network.digest, "section": section(cell.method)}
-    found: dict[str, list[Errors]] = {}
-    began = time.process_time()
+    network, method = read(cell.data, cell.network), cell.method
+    parts = patterns(network)[cell.pattern]
+    about = {"data": digest(network, parts), "section": section(method)}
+    if isinstance(method, Ours):
+        _warm(method, network)
+        scores, seconds = _parts(method, network, cell.pattern, parts)
+        return about | {"scores": scores, "seconds": seconds}
+    if max(len(part.columns) for part in parts) > method.most:
+        return about | {"scores": f"not run: above {method.most} series", "seconds": 0.0}
     try:
-        with _limited(LIMIT if isinstance(cell.method, Peer) else 0):
-            for part in patterns(network)[cell.pattern]:
-                for kind, of in _part(cell.method, network, part).items():
-                    found.setdefault(kind, []).append(of)
+        with _limited(LIMIT):
+            scores, seconds = _parts(method, network, cell.pattern, parts)
     except TimeoutError:
         return about | {"scores": SLOW, "seconds": float(LIMIT)}
     except Exception as error:
-        if isinstance(cell.method, Ours):
-            raise
         return about | {"scores": f"failed: {error!r:.60}", "seconds": 0.0}
-    seconds = time.process_time() - began
-    return about | {"scores": {k: told(v) for k, v in found.items()}, "seconds": seconds}
+    return about | {"scores": scores, "seconds": seconds}
 
 
 _warmed: set[str] = set()
 
 
-def _warm(section: str, network: Network) -> None:
+def _warm(method: Ours, network: Network) -> None:
     """Have the kernels of a model compiled, or read, before its time is taken."""
-    if section not in _warmed:
-        Ours(json.loads(section)).play(network.values[:30], network.interval, 3)
-        _warmed.add(section)
+    name = json.dumps(method.section)
+    if name not in _warmed:
+        _warmed.add(name)
+        method.play(network.values[:30], network.interval, 3)
 
 
-def _part(method: Peer | Ours, network: Network, part: Part) -> dict[str, Errors]:
-    columns, hidden = part
-    truth = np.ascontiguousarray(network.values[:, columns])
-    values = np.where(hidden, np.nan, truth)
-    filled = method.play(values, network.interval, longest(values, hidden))
-    spread, circle = network.spread[columns], network.circle[columns]
-    return {kind: errors(of, truth, hidden, spread, circle) for kind, of in filled.items()}
+def _parts(
+    method: Peer | Ours, network: Network, pattern: str, parts: list[Part]
+) -> tuple[dict[str, Any], float]:
+    found: dict[str, list[Errors]] = {}
+    seconds = 0.0
+    for columns, hidden in parts:
+        truth = np.ascontiguousarray(network.values[:, columns])
+        values = truth if pattern == AHEAD else np.where(hidden, np.nan, truth)
+        began = time.process_time()
+        if pattern == AHEAD:
+            filled = method.forecast(values, network.interval)
+        else:
+            filled = method.play(values, network.interval, longest(values, hidden))
+        seconds += time.process_time() - began
+        spread, circle = network.spread[columns], network.circle[columns]
+        for task, of in filled.items():
+            held = last(values) if pattern != AHEAD else hold(values, period(network.interval), 1)
+            found.setdefault(task, []).append(errors(of, truth, hidden, held, spread, circle))
+    return {task: told(of) for task, of in found.items()}, seconds
 
 
-def longest(values: np.ndarray, hidden: Mask) -> int:
+def longest(values: Floats, hidden: Mask) -> int:
     """Steps of the longest gap that has hidden cells, at least 1; at most twice the longest run of
     hidden ones, so that a sensor that died is not waited for."""
-    gap, alone, most, own = (np.zeros(values.shape[1], int) for _ in range(4))
-    touched = np.zeros(values.shape[1], bool)
-    for row, out in zip(np.isnan(values), hidden, strict=True):
-        gap, touched = np.where(row, gap + 1, 0), row & (touched | out)
+    gap, alone = np.zeros((2, values.shape[1]), int)
+    touched, most, own = np.zeros(values.shape[1], bool), 0, 0
+    for missing, out in zip(np.isnan(values), hidden, strict=True):
+        gap, touched = np.where(missing, gap + 1, 0), missing & (touched | out)
         alone = np.where(out, alone + 1, 0)
-        most, own = np.maximum(most, np.where(touched, gap, 0)), np.maximum(own, alone)
-    return int(max(1, min(most.max(), 2 * own.max())))
+        most = max(most, int(np.where(touched, gap, 0).max()))
+        own = max(own, int(alone.max()))
+    return max(1, min(most, 2 * own))
 
 
 @contextmanager
 def _limited(seconds: int) -> Iterator[None]:
-    """Raises TimeoutError after so many seconds of processor time; 0: never."""
+    """Raises TimeoutError after so many seconds of processor time."""
 
     def stop(*_: object) -> None:
         raise TimeoutError

@@ -43,6 +43,11 @@ def created(section: Mapping[str, Any], horizons: list[int]) -> Model:
     return Model("m", chosen.create(), chosen.horizons, chosen.level)
 
 
+def furthest(section: Mapping[str, Any]) -> int:
+    """The greatest horizon that the model of a section can serve, in steps."""
+    return created(section, [0]).forecaster.horizons[1]
+
+
 def play(
     section: Mapping[str, Any],
     values: Floats,

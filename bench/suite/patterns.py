@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ Mask = NDArray[np.bool_]
 DAY = 86_400
 SHARE = 0.2
 """Of the cells of the record's second half, hidden one by one (`single`)."""
+AHEAD = "ahead"
+"""Not a pattern of gaps: nothing is hidden, the cells of the last third are forecast ahead."""
 BLOCK = 0.05
 """Length of a block as a share of the record, at least three steps."""
 
@@ -25,13 +28,21 @@ class Part(NamedTuple):
     hidden: Mask
 
 
+def digest(network: Network, parts: list[Part]) -> str:
+    """Changes with the values of a set or with what is hidden of it."""
+    found = zlib.crc32(np.ascontiguousarray(network.values).tobytes())
+    for part in parts:
+        found = zlib.crc32(part.columns.tobytes() + part.hidden.tobytes(), found)
+    return f"{found:08x}"
+
+
 def patterns(network: Network) -> dict[str, list[Part]]:
     """By name, the parts that a pattern is played in; their errors are pooled.
 
     single: a fifth of the cells of the second half. block: six blocks, one series at a time.
     overlap: up to five correlated series out together; not below four series. dark: nobody says
     anything for a day, five times in long records. alone: some series, each with nobody beside
-    it, with three blocks; not where there is but one.
+    it, with three blocks; not where there is but one. ahead: see `AHEAD`.
     """
     values = network.values
     steps, series = values.shape
@@ -48,7 +59,8 @@ def patterns(network: Network) -> dict[str, list[Part]]:
             Part(np.array([c]), _blocks_of_one(steps) & seen[:, [c]])
             for c in np.sort(rng.permutation(series)[:3])
         ]
-    return parts
+    late = np.arange(steps)[:, None] >= 2 * steps // 3
+    return parts | {AHEAD: [Part(everyone, late & seen)]}
 
 
 def day(network: Network) -> int:

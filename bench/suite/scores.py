@@ -12,7 +12,6 @@ import numpy as np
 
 from gapcast.engine.metrics import BY_NAME, FIELDS, accumulate
 from suite.patterns import Mask
-from suite.peers.naive import last
 from suite.sets import Floats, shortest
 
 LEVEL = 0.9
@@ -35,13 +34,15 @@ class Errors(NamedTuple):
     unsaid: int
 
 
-def errors(filled: Filled, truth: Floats, hidden: Mask, spread: Floats, circle: Floats) -> Errors:
+def errors(
+    filled: Filled, truth: Floats, hidden: Mask, held: Floats, spread: Floats, circle: Floats
+) -> Errors:
     """Of the hidden cells, in units of `spread` (N,), by the shortest arc where there is a circle.
 
-    A cell without an estimate counts as if the last value before it had been said.
+    A cell without an estimate counts as if the last value known, `held`, had been said.
     """
     unsaid = hidden & np.isnan(filled.mean)
-    mean = np.where(unsaid, last(np.where(hidden, np.nan, truth)), filled.mean)
+    mean = np.where(unsaid, held, filled.mean)
     near = mean + shortest(truth - mean, circle)
     scaled = [np.ascontiguousarray((a / spread)[..., None]) for a in (mean, *filled[1:])]
     series = truth.shape[1]

@@ -86,11 +86,6 @@ class Network:
         )
         return found + 1e-12
 
-    @cached_property
-    def digest(self) -> str:
-        """Changes with whatever is in the set."""
-        return f"{zlib.crc32(np.ascontiguousarray(self.values).tobytes()):08x}"
-
 
 def shortest(difference: Floats, circle: Floats) -> Floats:
     """Differences (..., N), by the shortest arc where their series has a circle."""

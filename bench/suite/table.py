@@ -1,4 +1,4 @@
-"""The table of a comparison, and the figures of merit below it."""
+"""The tables of a comparison, and the figures of merit below them."""
 
 from __future__ import annotations
 
@@ -6,119 +6,140 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from suite.methods import NOWCAST, OFFLINE, PEERS, REFIT, SMOOTHED, STREAMING
+from suite.methods import AHEAD, NOWCAST, OFFLINE, PEERS, REFIT, SMOOTHED, STREAMING
 from suite.sets import SETS
 
-AGAINST = {STREAMING: NOWCAST, REFIT: NOWCAST, OFFLINE: SMOOTHED}
-"""By kind of peer, the kind of task that it is compared in."""
+TASKS = {
+    STREAMING: (NOWCAST, *AHEAD),
+    REFIT: (NOWCAST, *AHEAD),
+    OFFLINE: (SMOOTHED,),
+}
+"""By kind of peer, the tasks that it is compared in."""
 NOT_WORSE = 1.02
 """A ratio up to this counts as not worse."""
 Cells = Mapping[str, Mapping[str, Any]]
 Row = dict[str, object]
+Place = tuple[str, str]
+"""A set and a pattern."""
 
 
-def rmse(cells: Cells, network: str, pattern: str, kind: str, name: str) -> float | None:
-    """The RMSE of a method in standard deviations, None where it has none."""
-    scores = cells.get(f"{network}/{pattern}/{name}", {}).get("scores", {})
-    return scores.get(kind, {}).get("rmse") if isinstance(scores, Mapping) else None
+def scores(cells: Cells, place: Place, task: str, name: str) -> Mapping[str, Any]:
+    """The scores of a method in a task; empty where it has none."""
+    found = cells.get("/".join((*place, name)), {}).get("scores", {})
+    return found.get(task, {}) if isinstance(found, Mapping) else {}
 
 
-def best(cells: Cells, network: str, pattern: str, kind: str) -> tuple[float, str] | None:
-    """The least RMSE of any peer of a kind, seen afterwards, and whose it is."""
-    found = [
-        (score, name)
-        for name, peer in PEERS.items()
-        if peer.kind == kind
-        and (score := rmse(cells, network, pattern, AGAINST[kind], name)) is not None
-    ]
-    return min(found, default=None)
+def best(cells: Cells, place: Place, task: str, kind: str) -> float | None:
+    """The least RMSE of the peers of a kind, seen afterwards."""
+    found = (scores(cells, place, task, n).get("rmse") for n, p in PEERS.items() if p.kind == kind)
+    return min((score for score in found if score is not None), default=None)
 
 
-def rows(
-    cells: Cells, places: Sequence[tuple[str, str]], kind: str, models: Sequence[str]
-) -> list[Row]:
-    """A row for each (set, pattern): RMSE of peers and models, each model's ratio to the best peer
-    of every kind, coverage, CRPS and seconds of models."""
-    peers = [n for n, p in PEERS.items() if AGAINST[p.kind] == kind]
+def ratio(cells: Cells, place: Place, task: str, kind: str, name: str) -> float | None:
+    """A model's RMSE over that of the best peer of a kind; None where either is not there."""
+    peer, own = best(cells, place, task, kind), scores(cells, place, task, name).get("rmse")
+    return own / peer if peer and own is not None else None
+
+
+def errors(cells: Cells, places: Sequence[Place], task: str, models: Sequence[str]) -> list[Row]:
+    """A row for each set and pattern: the RMSE of peers, in brackets, and of models; each model's
+    ratio to the best peer of every kind."""
+    kinds = [kind for kind, tasks in TASKS.items() if task in tasks]
+    peers = [n for n, p in PEERS.items() if p.kind in kinds and (p.ahead or task not in AHEAD)]
     found = []
-    for network, pattern in places:
-        row: Row = {"set": network, "pattern": pattern}
-        for name in (*peers, *models):
-            score = rmse(cells, network, pattern, kind, name)
-            row[_short(name)] = _empty(cells, network, pattern, name) if score is None else score
+    for place in places:
+        row: Row = {"set": place[0], "pattern": place[1]}
+        for name in peers:
+            row[f"[{name}]"] = _rmse(cells, place, task, name)
         for name in models:
-            for against in (k for k, task in AGAINST.items() if task == kind):
-                ratio = _ratio(cells, network, pattern, against, name)
-                row[f"{_short(name)}/{against}"] = "" if ratio is None else ratio
-            cell = cells.get(f"{network}/{pattern}/{name}", {})
-            scores = cell.get("scores", {}).get(kind, {})
-            for column in ("coverage", "crps"):
-                value = scores.get(column)
-                row[f"{column} {_short(name)}"] = "" if value is None else value
-            row[f"s {_short(name)}"] = cell.get("seconds", "")
+            row[_short(name)] = _rmse(cells, place, task, name)
+            for kind in kinds:
+                value = ratio(cells, place, task, kind, name)
+                row[f"{_short(name)}/{kind}"] = "" if value is None else value
         found.append(row)
     return found
 
 
-def merit(cells: Cells, places: Sequence[tuple[str, str]], models: Sequence[str]) -> list[Row]:
-    """For each model, kind of peer, half and pattern: the geometric mean of its ratios to the best
-    peer of the kind, the share of cells not worse by more than 2 %, and the worst cell."""
+def intervals(cells: Cells, places: Sequence[Place], task: str, models: Sequence[str]) -> list[Row]:
+    """A row for each set and pattern: coverage and CRPS of each model, processor time, and the
+    cells that it did not answer."""
     found = []
-    for name in models:
-        for against in AGAINST:
-            for half in ("tune", "held"):
-                own = [p for p in places if _half(p[0]) == half]
-                for pattern in dict.fromkeys(p for _, p in own):
-                    of = [place for place in own if place[1] == pattern]
-                    found += _merit(cells, of, against, name, half, pattern)
-                found += _merit(cells, own, against, name, half, "all")
+    for place in places:
+        row: Row = {"set": place[0], "pattern": place[1]}
+        for name in models:
+            of = scores(cells, place, task, name)
+            for column in ("coverage", "crps", "unsaid"):
+                row[f"{_short(name)} {column}"] = "" if of.get(column) is None else of[column]
+            row[f"{_short(name)} s"] = cells.get("/".join((*place, name)), {}).get("seconds", "")
+        found.append(row)
     return found
 
 
-def _merit(
-    cells: Cells,
-    places: Sequence[tuple[str, str]],
-    against: str,
-    name: str,
-    half: str,
-    pattern: str,
-) -> list[Row]:
-    ratios = {place: _ratio(cells, *place, against, name) for place in places}
-    known = {place: ratio for place, ratio in ratios.items() if ratio}
-    if not known:
-        return []
-    worst = max(known, key=lambda place: known[place])
-    logs = [math.log(ratio) for ratio in known.values()]
-    return [
-        {
-            "model": _short(name),
-            "peers": against,
-            "half": half,
-            "pattern": pattern,
-            "cells": len(known),
-            "ratio": math.exp(sum(logs) / len(logs)),
-            "not worse": f"{sum(r <= NOT_WORSE for r in known.values()) / len(known):.0%}",
-            "worst": known[worst],
-            "where": " ".join(worst),
-        }
-    ]
+def merit(cells: Cells, places: Sequence[Place], models: Sequence[str]) -> list[Row]:
+    """For each model, kind of peer and half: the geometric mean of its ratios to the best peer of
+    the kind, by pattern and of all gaps, the share of gaps not worse by 2 %, and the worst; then
+    the same of forecasts ahead, which `gaps` leaves out."""
+    patterns = [p for p in dict.fromkeys(p for _, p in places) if p != "ahead"]
+    found = []
+    for name in models:
+        for kind, tasks in TASKS.items():
+            for half in ("tune", "held"):
+                own = [p for p in places if half_of(p[0]) == half]
+                gaps = _ratios(cells, [p for p in own if p[1] != "ahead"], tasks[0], kind, name)
+                if not own:
+                    continue
+                row: Row = {"model": _short(name), "peers": kind, "half": half}
+                for pattern in patterns:
+                    row[pattern] = _mean([r for p, r in gaps.items() if p[1] == pattern])
+                row |= {"gaps": _mean([*gaps.values()]), "cells": len(gaps)} | _extremes(gaps)
+                for task in AHEAD:
+                    late = _ratios(cells, own, task, kind, name) if task in tasks else {}
+                    row[task] = _mean([*late.values()])
+                found.append(row)
+    return found
 
 
-def _ratio(cells: Cells, network: str, pattern: str, against: str, name: str) -> float | None:
-    peer = best(cells, network, pattern, against)
-    own = rmse(cells, network, pattern, AGAINST[against], name)
-    return own / peer[0] if peer and own is not None and peer[0] > 0 else None
-
-
-def _empty(cells: Cells, network: str, pattern: str, name: str) -> str:
-    scores = cells.get(f"{network}/{pattern}/{name}", {}).get("scores", "")
-    return scores if isinstance(scores, str) else "-"
-
-
-def _half(network: str) -> str:
+def half_of(network: str) -> str:
+    """Half of the suite that a set is in; held where it is not one of the suite."""
     return SETS[network].half if network in SETS else "held"
 
 
+def _ratios(
+    cells: Cells, places: Sequence[Place], task: str, kind: str, name: str
+) -> dict[Place, float]:
+    found = {place: ratio(cells, place, task, kind, name) for place in places}
+    return {place: value for place, value in found.items() if value}
+
+
+def _extremes(ratios: Mapping[Place, float]) -> Row:
+    if not ratios:
+        return {"not worse": "", "worst": "", "where": ""}
+    worst = max(ratios, key=lambda place: ratios[place])
+    share = sum(r <= NOT_WORSE for r in ratios.values()) / len(ratios)
+    return {"not worse": f"{share:.0%}", "worst": ratios[worst], "where": " ".join(worst)}
+
+
+def _mean(ratios: Sequence[float]) -> object:
+    """Geometric; empty of nothing."""
+    return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else ""
+
+
+def notes(cells: Cells, places: Sequence[Place]) -> list[str]:
+    """Why peers were not run, or failed, and where."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for place in places:
+        for name in PEERS:
+            words = cells.get("/".join((*place, name)), {}).get("scores")
+            if isinstance(words, str):
+                found.setdefault((name, words), {})[" ".join(place)] = None
+    return [f"[{name}] {words} ({', '.join(where)})" for (name, words), where in found.items()]
+
+
+def _rmse(cells: Cells, place: Place, task: str, name: str) -> object:
+    """The RMSE; a dash where there is none."""
+    return scores(cells, place, task, name).get("rmse", "-")
+
+
 def _short(name: str) -> str:
-    """Peers in brackets-free lower case, models without the project's name."""
-    return name.removeprefix("gapcast ") if name.startswith("gapcast ") else f"[{name}]"
+    """A model as it was named on the command line."""
+    return name.removeprefix("gapcast ")

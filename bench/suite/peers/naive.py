@@ -18,6 +18,11 @@ def last(values: Floats) -> Floats:
     return np.where(before < 0, np.nan, found)
 
 
+def hold(values: Floats, interval: float) -> Floats:
+    """The last value (last observation carried forward)."""
+    return last(values)
+
+
 def period(interval: float) -> int:
     """Steps of a day; where steps are longer than half a day, of seven steps."""
     steps = round(DAY / interval)
@@ -32,7 +37,7 @@ def seasonal(values: Floats, interval: float) -> Floats:
     return np.where(np.isnan(filled), last(values), filled)
 
 
-def line(values: Floats) -> Floats:
+def line(values: Floats, interval: float) -> Floats:
     """A straight line across each gap, level beyond the ends."""
     filled, steps = values.copy(), np.arange(len(values))
     for column in filled.T:
@@ -42,11 +47,11 @@ def line(values: Floats) -> Floats:
     return filled
 
 
-def spline(values: Floats) -> Floats:
+def spline(values: Floats, interval: float) -> Floats:
     """A cubic through each gap that neither rings nor overshoots (Akima's), level beyond ends."""
     from scipy.interpolate import Akima1DInterpolator
 
-    filled, steps = line(values), np.arange(len(values))
+    filled, steps = line(values, interval), np.arange(len(values))
     for column, original in zip(filled.T, values.T, strict=True):
         seen = np.flatnonzero(~np.isnan(original))
         if len(seen) > 2:

@@ -85,7 +85,7 @@ class Persistence:
         self._before = residual
 
 
-def rls(values: Floats) -> Floats:
+def rls(values: Floats, interval: float) -> Floats:
     """What the visible others say of each missing value, plus the last residual, faded by age."""
     steps, series = values.shape
     regressions, scale = Regressions(series), Scale(series)

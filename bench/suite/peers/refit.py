@@ -14,7 +14,7 @@ CROWDED = 0.15
 """Where more of the second half is missing, others that miss steps are used all the same."""
 
 
-def ridge(values: Floats) -> Floats:
+def ridge(values: Floats, interval: float) -> Floats:
     """Each gap of the second half from the others: those that are there at the gap's first step, or
     all where gaps are everywhere; what they miss counts as their mean. The penalty is chosen by
     leaving one step out. One series: hold its last value."""
