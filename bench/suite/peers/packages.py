@@ -42,7 +42,7 @@ class _Padasip:
     def __init__(self, inputs: int) -> None:
         from padasip.filters import FilterRLS
 
-        self._model = FilterRLS(inputs, mu=FORGETTING, eps=1.0)
+        self._model = FilterRLS(inputs, mu=FORGETTING, eps=1.0, w="zeros")
 
     def predict(self, x: Floats) -> float:
         return float(self._model.predict(x))
