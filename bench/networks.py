@@ -21,8 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import machine
 from suite.cells import Cell, Kept, play
 from suite.methods import AHEAD, GAPS, PEERS, Ours, model
-from suite.patterns import AHEAD as AHEAD_OF_TIME
-from suite.patterns import digest, patterns
+from suite.patterns import FORECASTS, digest, patterns
 from suite.sets import SETS, read, there
 from suite.table import Place, errors, intervals, merit, notes
 
@@ -108,7 +107,7 @@ def main() -> None:
 
 def tell(kept: Kept, places: list[Place], models: list[str], facts: dict[str, str]) -> None:
     """Print the tables of what is kept."""
-    gaps, ahead = ([p for p in places if (p[1] == AHEAD_OF_TIME) == late] for late in (False, True))
+    gaps, ahead = ([p for p in places if (p[1] == FORECASTS) == late] for late in (False, True))
     machine.print_table(
         "unlike networks",
         facts,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from suite.methods import PEERS, Ours, Peer
-from suite.patterns import AHEAD, Mask, Part, digest, patterns
+from suite.patterns import FORECASTS, Mask, Part, digest, patterns
 from suite.peers.ahead import hold
 from suite.peers.naive import last, period
 from suite.scores import Errors, errors, told
@@ -44,7 +44,7 @@ class Cell:
     def can(self) -> bool:
         """Whether the method does anything of the kind."""
         peer = self.method if isinstance(self.method, Peer) else None
-        return peer is None or self.pattern != AHEAD or peer.ahead is not None
+        return peer is None or self.pattern != FORECASTS or peer.ahead is not None
 
     @property
     def key(self) -> str:
@@ -125,16 +125,18 @@ def _parts(
     seconds = 0.0
     for columns, hidden in parts:
         truth = np.ascontiguousarray(network.values[:, columns])
-        values = truth if pattern == AHEAD else np.where(hidden, np.nan, truth)
+        values = truth if pattern == FORECASTS else np.where(hidden, np.nan, truth)
         began = time.process_time()
-        if pattern == AHEAD:
+        if pattern == FORECASTS:
             filled = method.forecast(values, network.interval)
         else:
             filled = method.play(values, network.interval, longest(values, hidden))
         seconds += time.process_time() - began
         spread, circle = network.spread[columns], network.circle[columns]
         for task, of in filled.items():
-            held = last(values) if pattern != AHEAD else hold(values, period(network.interval), 1)
+            held = (
+                last(values) if pattern != FORECASTS else hold(values, period(network.interval), 1)
+            )
             found.setdefault(task, []).append(errors(of, truth, hidden, held, spread, circle))
     return {task: told(of) for task, of in found.items()}, seconds
 

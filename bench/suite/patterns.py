@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 DAY = 86_400
 SHARE = 0.2
 """Of the cells of the record's second half, hidden one by one (`single`)."""
-AHEAD = "ahead"
+FORECASTS = "ahead"
 """Not a pattern of gaps: nothing is hidden, the cells of the last third are forecast ahead."""
 BLOCK = 0.05
 """Length of a block as a share of the record, at least three steps."""
@@ -42,7 +42,7 @@ def patterns(network: Network) -> dict[str, list[Part]]:
     single: a fifth of the cells of the second half. block: six blocks, one series at a time.
     overlap: up to five correlated series out together; not below four series. dark: nobody says
     anything for a day, five times in long records. alone: some series, each with nobody beside
-    it, with three blocks; not where there is but one. ahead: see `AHEAD`.
+    it, with three blocks; not where there is but one. ahead: see `FORECASTS`.
     """
     values = network.values
     steps, series = values.shape
@@ -60,7 +60,7 @@ def patterns(network: Network) -> dict[str, list[Part]]:
             for c in np.sort(rng.permutation(series)[:3])
         ]
     late = np.arange(steps)[:, None] >= 2 * steps // 3
-    return parts | {AHEAD: [Part(everyone, late & seen)]}
+    return parts | {FORECASTS: [Part(everyone, late & seen)]}
 
 
 def day(network: Network) -> int:

@@ -63,11 +63,6 @@ class Network:
     circle: Floats
 
     @property
-    def half(self) -> str:
-        """Half of the suite that it is in."""
-        return SETS[self.name].half if self.name in SETS else "held"
-
-    @property
     def seed(self) -> int:
         """What its gaps are drawn by."""
         known = list(SETS)
@@ -85,6 +80,11 @@ class Network:
             np.nanmean(shortest(self.values - centre, self.circle) ** 2, axis=0)
         )
         return found + 1e-12
+
+
+def half_of(name: str) -> str:
+    """Half of the suite that a set is in; held where it is not one of the suite."""
+    return SETS[name].half if name in SETS else "held"
 
 
 def shortest(difference: Floats, circle: Floats) -> Floats:

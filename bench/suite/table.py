@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.methods import AHEAD, NOWCAST, OFFLINE, PEERS, REFIT, SMOOTHED, STREAMING
-from suite.sets import SETS
+from suite.patterns import FORECASTS
+from suite.sets import half_of
 
 TASKS = {
     STREAMING: (NOWCAST, *AHEAD),
@@ -77,31 +78,37 @@ def intervals(cells: Cells, places: Sequence[Place], task: str, models: Sequence
 
 def merit(cells: Cells, places: Sequence[Place], models: Sequence[str]) -> list[Row]:
     """For each model, kind of peer and half: the geometric mean of its ratios to the best peer of
-    the kind, by pattern and of all gaps, the share of gaps not worse by 2 %, and the worst; then
-    the same of forecasts ahead, which `gaps` leaves out."""
-    patterns = [p for p in dict.fromkeys(p for _, p in places) if p != "ahead"]
+    the kind, by pattern and of all gaps; the share of gaps not worse by 2 %, the worst; means of
+    coverage and CRPS in gaps; the ratios of forecasts ahead, which `gaps` leaves out."""
     found = []
     for name in models:
         for kind, tasks in TASKS.items():
             for half in ("tune", "held"):
-                own = [p for p in places if half_of(p[0]) == half]
-                gaps = _ratios(cells, [p for p in own if p[1] != "ahead"], tasks[0], kind, name)
-                if not own:
-                    continue
-                row: Row = {"model": _short(name), "peers": kind, "half": half}
-                for pattern in patterns:
-                    row[pattern] = _mean([r for p, r in gaps.items() if p[1] == pattern])
-                row |= {"gaps": _mean([*gaps.values()]), "cells": len(gaps)} | _extremes(gaps)
-                for task in AHEAD:
-                    late = _ratios(cells, own, task, kind, name) if task in tasks else {}
-                    row[task] = _mean([*late.values()])
-                found.append(row)
+                own = [place for place in places if half_of(place[0]) == half]
+                if own:
+                    row: Row = {"model": _short(name), "peers": kind, "half": half}
+                    found.append(row | _merit(cells, own, tasks, kind, name))
     return found
 
 
-def half_of(network: str) -> str:
-    """Half of the suite that a set is in; held where it is not one of the suite."""
-    return SETS[network].half if network in SETS else "held"
+def _merit(
+    cells: Cells, places: Sequence[Place], tasks: Sequence[str], kind: str, name: str
+) -> Row:
+    hidden = [place for place in places if place[1] != FORECASTS]
+    gaps = _ratios(cells, hidden, tasks[0], kind, name)
+    row: Row = {
+        pattern: _mean([ratio for place, ratio in gaps.items() if place[1] == pattern])
+        for pattern in dict.fromkeys(pattern for _, pattern in hidden)
+    }
+    row |= {"gaps": _mean([*gaps.values()]), "cells": len(gaps)} | _extremes(gaps)
+    for column in ("coverage", "crps"):
+        told = [scores(cells, place, tasks[0], name).get(column) for place in hidden]
+        known = [value for value in told if value is not None]
+        row[column] = sum(known) / len(known) if known else ""
+    for task in AHEAD:
+        late = _ratios(cells, places, task, kind, name) if task in tasks else {}
+        row[task] = _mean([*late.values()])
+    return row
 
 
 def _ratios(

@@ -268,7 +268,7 @@ def command(tmp_path):
 
 def test_the_command_adds_models_to_what_is_there(command, tmp_path):
     section = 'slow={"type": "ema"}'
-    first = command("--models", "persistence", section)
+    first = command("--jobs", "2", "--models", "persistence", section)
     assert first.returncode == 0, first.stderr
     assert "8/8" in first.stdout
     rows = [line for line in first.stdout.splitlines() if line.startswith("tiny")]
