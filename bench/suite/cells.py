@@ -122,21 +122,19 @@ def _parts(
     method: Peer | Ours, network: Network, pattern: str, parts: list[Part]
 ) -> tuple[dict[str, Any], float]:
     found: dict[str, list[Errors]] = {}
-    seconds = 0.0
+    seconds, interval = 0.0, network.interval
     for columns, hidden in parts:
         truth = np.ascontiguousarray(network.values[:, columns])
         values = truth if pattern == FORECASTS else np.where(hidden, np.nan, truth)
         began = time.process_time()
         if pattern == FORECASTS:
-            filled = method.forecast(values, network.interval)
+            filled = method.forecast(values, interval)
         else:
-            filled = method.play(values, network.interval, longest(values, hidden))
+            filled = method.play(values, interval, longest(values, hidden))
         seconds += time.process_time() - began
+        held = hold(values, period(interval), 1) if pattern == FORECASTS else last(values)
         spread, circle = network.spread[columns], network.circle[columns]
         for task, of in filled.items():
-            held = (
-                last(values) if pattern != FORECASTS else hold(values, period(network.interval), 1)
-            )
             found.setdefault(task, []).append(errors(of, truth, hidden, held, spread, circle))
     return {task: told(of) for task, of in found.items()}, seconds
 
