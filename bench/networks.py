@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: one process, one 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import machine
-from suite.cells import Cell, Kept, play
+from suite.cells import Cell, Results, play
 from suite.methods import AHEAD, GAPS, PEERS, Ours, model
 from suite.patterns import FORECASTS, digest, patterns
 from suite.sets import SETS, read, there
@@ -27,7 +27,7 @@ from suite.table import Place, errors, intervals, merit, notes
 
 ROOT = Path(__file__).parents[1]
 MODELS = ["network-rls", "spatial-rls", "diurnal", "blend", "rls"]
-PATTERNS = ["single", "block", "overlap", "dark", "alone", "ahead"]
+PATTERNS = ["single", "block", "overlap", "blackout", "alone", "ahead"]
 PACKAGES = ("scikit-learn", "scipy", "statsmodels", "river", "padasip")
 
 
@@ -52,13 +52,13 @@ def networks(wanted: str, data: Path) -> list[str]:
     return chosen(wanted, known, "sets")
 
 
-def play_all(cells: list[Cell], kept: Kept, jobs: int, facts: dict[str, str]) -> None:
+def play_all(cells: list[Cell], results: Results, jobs: int, facts: dict[str, str]) -> None:
     """Play cells and keep each as soon as it is done, told on a line."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn) as pool:
         found = pool.map(play, cells) if jobs > 1 else map(play, cells)
         for done, (cell, scores) in enumerate(zip(cells, found, strict=True), 1):
-            kept.add(cell, scores, facts)
+            results.add(cell, scores, facts)
             print(f"{done}/{len(cells)} {cell.key}: {_line(scores)}", flush=True)
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--again", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--screening", action="store_true")
     options = parser.parse_args()
-    facts, kept = machine.describe(*PACKAGES), Kept(options.out)
+    facts, results = machine.describe(*PACKAGES), Results(options.out)
     peers = chosen(options.peers, [*PEERS], "peers")
     models = dict(model(text, options.screening) for text in options.models)
     wanted = chosen(options.patterns, PATTERNS, "patterns")
@@ -99,14 +99,14 @@ def main() -> None:
             for title, section in titles.items():
                 cell = Cell(options.data, name, pattern, title, section)
                 again = title.removeprefix("gapcast ") in options.again
-                if cell.can and (again or not kept.has(cell, data)):
+                if cell.can and (again or not results.has(cell, data)):
                     cells.append(cell)
-    play_all(cells, kept, options.jobs, facts)
-    tell(kept, places, [*models], facts)
+    play_all(cells, results, options.jobs, facts)
+    tell(results, places, [*models], facts)
 
 
-def tell(kept: Kept, places: list[Place], models: list[str], facts: dict[str, str]) -> None:
-    """Print the tables of what is kept."""
+def tell(results: Results, places: list[Place], models: list[str], facts: dict[str, str]) -> None:
+    """Print the tables of what there is."""
     gaps, ahead = ([p for p in places if (p[1] == FORECASTS) == late] for late in (False, True))
     machine.print_table(
         "unlike networks",
@@ -116,15 +116,15 @@ def tell(kept: Kept, places: list[Place], models: list[str], facts: dict[str, st
     for task in (*GAPS, *AHEAD):
         of = gaps if task in GAPS else ahead
         if of:
-            rows = errors(kept.found, of, task, models)
+            rows = errors(results.found, of, task, models)
             machine.print_table(f"{task}: RMSE, standard deviations; [peers]", {}, rows)
         if of and models:
-            rows = intervals(kept.found, of, task, models)
+            rows = intervals(results.found, of, task, models)
             machine.print_table(f"{task}: 90 % intervals, seconds of processor time", {}, rows)
     if models:
-        rows = merit(kept.found, places, models)
+        rows = merit(results.found, places, models)
         machine.print_table("ratios to the best peer of a kind, seen afterwards", {}, rows)
-    print("\n" + "\n".join(notes(kept.found, places)))
+    print("\n" + "\n".join(notes(results.found, places)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The cells of the table: one method on one set and pattern; what is found is kept."""
+"""The cells of the table: one method on one set and pattern; what is found stays."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Cell:
         return f"{self.network}/{self.pattern}/{self.name}"
 
 
-class Kept:
+class Results:
     """Finished cells in a JSON file: what a rerun need not do again."""
 
     def __init__(self, path: Path) -> None:
@@ -63,9 +63,9 @@ class Kept:
 
     def has(self, cell: Cell, data: str) -> bool:
         """Whether the cell is there, of the same data (`digest`) and the same section."""
-        kept = self.found.get(cell.key)
+        before = self.found.get(cell.key, {})
         about = data, section(cell.method)
-        return kept is not None and (kept["data"], kept["section"]) == about
+        return (before.get("data"), before.get("section")) == about
 
     def add(self, cell: Cell, scores: dict[str, Any], facts: dict[str, str]) -> None:
         """Take in a cell and write the file anew."""
@@ -123,28 +123,28 @@ def _parts(
 ) -> tuple[dict[str, Any], float]:
     found: dict[str, list[Errors]] = {}
     seconds, interval = 0.0, network.interval
-    for columns, hidden in parts:
+    for columns, withheld in parts:
         truth = np.ascontiguousarray(network.values[:, columns])
-        values = truth if pattern == FORECASTS else np.where(hidden, np.nan, truth)
+        values = truth if pattern == FORECASTS else np.where(withheld, np.nan, truth)
         began = time.process_time()
         if pattern == FORECASTS:
             filled = method.forecast(values, interval)
         else:
-            filled = method.play(values, interval, longest(values, hidden))
+            filled = method.play(values, interval, longest(values, withheld))
         seconds += time.process_time() - began
         held = hold(values, period(interval), 1) if pattern == FORECASTS else last(values)
         spread, circle = network.spread[columns], network.circle[columns]
         for task, of in filled.items():
-            found.setdefault(task, []).append(errors(of, truth, hidden, held, spread, circle))
+            found.setdefault(task, []).append(errors(of, truth, withheld, held, spread, circle))
     return {task: told(of) for task, of in found.items()}, seconds
 
 
-def longest(values: Floats, hidden: Mask) -> int:
-    """Steps of the longest gap that has hidden cells, at least 1; at most twice the longest run of
-    hidden ones, so that a sensor that died is not waited for."""
+def longest(values: Floats, withheld: Mask) -> int:
+    """Steps of the longest gap with withheld cells, at least 1; at most twice the longest run of
+    these, so that a sensor that died is not waited for."""
     gap, alone = np.zeros((2, values.shape[1]), int)
     touched, most, own = np.zeros(values.shape[1], bool), 0, 0
-    for missing, out in zip(np.isnan(values), hidden, strict=True):
+    for missing, out in zip(np.isnan(values), withheld, strict=True):
         gap, touched = np.where(missing, gap + 1, 0), missing & (touched | out)
         alone = np.where(out, alone + 1, 0)
         most = max(most, int(np.where(touched, gap, 0).max()))

@@ -85,7 +85,7 @@ PEERS = {
 def model(text: str, screening: bool = False) -> tuple[str, Ours]:
     """``NAME`` or ``NAME=SECTION`` as JSON, a section of a config; the name alone is its type.
 
-    Models are kept as ``gapcast NAME``, so that they are not taken for peers.
+    In the file of results models are ``gapcast NAME``, so that they are not taken for peers.
     """
     name, equals, section = text.partition("=")
     try:

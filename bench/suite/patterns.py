@@ -1,4 +1,4 @@
-"""Gap patterns: which cells of a network are hidden. The same set, the same gaps, always."""
+"""Gap patterns: which cells of a network are withheld. The same set, the same gaps, always."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from suite.sets import Floats, Network
 Mask = NDArray[np.bool_]
 DAY = 86_400
 SHARE = 0.2
-"""Of the cells of the record's second half, hidden one by one (`single`)."""
+"""Of the cells of the record's second half, withheld one by one (`single`)."""
 FORECASTS = "ahead"
-"""Not a pattern of gaps: nothing is hidden, the cells of the last third are forecast ahead."""
+"""Not a pattern of gaps: nothing is withheld, the cells of the last third are forecast ahead."""
 BLOCK = 0.05
 """Length of a block as a share of the record, at least three steps."""
 
 
 class Part(NamedTuple):
-    """Cells that are hidden at once. columns: the series that are there at all, ascending;
-    hidden: (T, columns), never a cell that is truly missing."""
+    """Cells that are withheld at once. columns: the series that are there at all, ascending;
+    withheld: (T, columns), never a cell that is truly missing."""
 
     columns: NDArray[np.int64]
-    hidden: Mask
+    withheld: Mask
 
 
 def digest(network: Network, parts: list[Part]) -> str:
-    """Changes with the values of a set or with what is hidden of it."""
+    """Changes with the values of a set or with what is withheld of it."""
     found = zlib.crc32(np.ascontiguousarray(network.values).tobytes())
     for part in parts:
-        found = zlib.crc32(part.columns.tobytes() + part.hidden.tobytes(), found)
+        found = zlib.crc32(part.columns.tobytes() + part.withheld.tobytes(), found)
     return f"{found:08x}"
 
 
@@ -40,8 +40,8 @@ def patterns(network: Network) -> dict[str, list[Part]]:
     """By name, the parts that a pattern is played in; their errors are pooled.
 
     single: a fifth of the cells of the second half. block: six blocks, one series at a time.
-    overlap: up to five correlated series out together; not below four series. dark: nobody says
-    anything for a day, five times in long records. alone: some series, each with nobody beside
+    overlap: up to five correlated series out together; not below four series. blackout: all of
+    them for a day, five times in long records. alone: some series, each without any other beside
     it, with three blocks; not where there is but one. ahead: see `FORECASTS`.
     """
     values = network.values
@@ -51,7 +51,7 @@ def patterns(network: Network) -> dict[str, list[Part]]:
     found = {"single": _single(steps, series, rng), "block": _block(steps, series, rng)}
     if series >= 4:
         found["overlap"] = _overlap(values)
-    found["dark"] = _dark(steps, series, day(network))
+    found["blackout"] = _blackout(steps, series, day(network))
     seen = ~np.isnan(values)
     parts = {name: [Part(everyone, mask & seen)] for name, mask in found.items()}
     if series > 1:
@@ -107,7 +107,7 @@ def _overlap(values: Floats) -> Mask:
     return mask
 
 
-def _dark(steps: int, series: int, length: int) -> Mask:
+def _blackout(steps: int, series: int, length: int) -> Mask:
     mask = np.zeros((steps, series), bool)
     starts = [2 * steps // 3]
     if steps > 12 * length:

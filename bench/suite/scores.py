@@ -1,4 +1,4 @@
-"""What forecasts of hidden cells are worth: RMSE and CRPS in standard deviations, coverage.
+"""What forecasts of withheld cells are worth: RMSE and CRPS in standard deviations, coverage.
 
 By the project's own table of scores, `gapcast.engine.metrics`.
 """
@@ -19,7 +19,7 @@ LEVEL = 0.9
 
 
 class Filled(NamedTuple):
-    """(T, N) each: estimates of the hidden cells, in raw units, NaN where there is none; bounds,
+    """(T, N) each: estimates of the withheld cells, in raw units, NaN where there is none; bounds,
     all NaN for those who have none."""
 
     mean: Floats
@@ -28,20 +28,20 @@ class Filled(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """sums: of `gapcast.engine.metrics`. unsaid: hidden cells without an estimate."""
+    """sums: of `gapcast.engine.metrics`. unsaid: withheld cells without an estimate."""
 
     sums: Floats
     unsaid: int
 
 
 def errors(
-    filled: Filled, truth: Floats, hidden: Mask, held: Floats, spread: Floats, circle: Floats
+    filled: Filled, truth: Floats, withheld: Mask, held: Floats, spread: Floats, circle: Floats
 ) -> Errors:
-    """Of the hidden cells, in units of `spread` (N,), by the shortest arc where there is a circle.
+    """Of the withheld cells, in units of `spread` (N,), by the shortest arc on a circle.
 
     A cell without an estimate counts as if the last value known, `held`, had been said.
     """
-    unsaid = hidden & np.isnan(filled.mean)
+    unsaid = withheld & np.isnan(filled.mean)
     mean = np.where(unsaid, held, filled.mean)
     near = mean + shortest(truth - mean, circle)
     scaled = [np.ascontiguousarray((a / spread)[..., None]) for a in (mean, *filled[1:])]
@@ -50,7 +50,7 @@ def errors(
     ages, by_age = np.empty(0, np.int64), np.zeros((series, 1, 1, FIELDS))
     deviation = 1 / NormalDist().inv_cdf((1 + LEVEL) / 2)
     age = np.zeros(truth.shape, np.int32)
-    accumulate(*scaled, near / spread, hidden, age, ages, deviation, total, window, by_age)
+    accumulate(*scaled, near / spread, withheld, age, ages, deviation, total, window, by_age)
     return Errors(total.sum(axis=(0, 1)), int(unsaid.sum()))
 
 

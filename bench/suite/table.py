@@ -94,15 +94,15 @@ def merit(cells: Cells, places: Sequence[Place], models: Sequence[str]) -> list[
 def _merit(
     cells: Cells, places: Sequence[Place], tasks: Sequence[str], kind: str, name: str
 ) -> Row:
-    hidden = [place for place in places if place[1] != FORECASTS]
-    gaps = _ratios(cells, hidden, tasks[0], kind, name)
+    withheld = [place for place in places if place[1] != FORECASTS]
+    gaps = _ratios(cells, withheld, tasks[0], kind, name)
     row: Row = {
         pattern: _mean([ratio for place, ratio in gaps.items() if place[1] == pattern])
-        for pattern in dict.fromkeys(pattern for _, pattern in hidden)
+        for pattern in dict.fromkeys(pattern for _, pattern in withheld)
     }
     row |= {"gaps": _mean([*gaps.values()]), "cells": len(gaps)} | _extremes(gaps)
     for column in ("coverage", "crps"):
-        told = [scores(cells, place, tasks[0], name).get(column) for place in hidden]
+        told = [scores(cells, place, tasks[0], name).get(column) for place in withheld]
         known = [value for value in told if value is not None]
         row[column] = sum(known) / len(known) if known else ""
     for task in AHEAD:

@@ -1,4 +1,4 @@
-"""The bench on unlike networks: gaps, scores, peers that do not look ahead, what is kept."""
+"""The bench on unlike networks: gaps, scores, peers that do not look ahead, the command."""
 
 from __future__ import annotations
 
@@ -47,33 +47,33 @@ def network(steps=200, series=6, name="tiny", missing=0.1, interval=3600.0):
 
 def test_gaps_are_always_the_same_and_hide_nothing_that_is_missing():
     once, again = patterns.patterns(network()), patterns.patterns(network())
-    assert list(once) == ["single", "block", "overlap", "dark", "alone", "ahead"]
+    assert list(once) == ["single", "block", "overlap", "blackout", "alone", "ahead"]
     for name, parts in once.items():
         for part, same in zip(parts, again[name], strict=True):
             np.testing.assert_array_equal(part.columns, same.columns)
-            np.testing.assert_array_equal(part.hidden, same.hidden)
-            assert part.hidden.any()
-            assert not np.isnan(network().values[:, part.columns][part.hidden]).any()
+            np.testing.assert_array_equal(part.withheld, same.withheld)
+            assert part.withheld.any()
+            assert not np.isnan(network().values[:, part.columns][part.withheld]).any()
 
 
 def test_another_set_has_other_gaps():
     one, other = (patterns.patterns(network(name=name)) for name in ("lab", "pipes"))
-    assert (one["single"][0].hidden != other["single"][0].hidden).any()
+    assert (one["single"][0].withheld != other["single"][0].withheld).any()
 
 
 def test_what_each_pattern_hides():
     found = patterns.patterns(network(missing=0))
-    hidden = {name: parts[0].hidden for name, parts in found.items()}
-    assert not hidden["single"][:100].any()
-    assert hidden["single"][100:].mean() == pytest.approx(0.2, abs=0.05)
-    assert hidden["block"].sum(axis=1).max() == 1
-    assert hidden["block"].sum() == 6 * 10
-    assert hidden["overlap"].sum(axis=1).max() == 3
-    dark = hidden["dark"].any(axis=1)
-    assert (hidden["dark"][dark]).all()
-    assert dark.sum() == 24
-    assert [part.hidden.shape[1] for part in found["alone"]] == [1, 1, 1]
-    assert not hidden["ahead"][:133].any()
+    withheld = {name: parts[0].withheld for name, parts in found.items()}
+    assert not withheld["single"][:100].any()
+    assert withheld["single"][100:].mean() == pytest.approx(0.2, abs=0.05)
+    assert withheld["block"].sum(axis=1).max() == 1
+    assert withheld["block"].sum() == 6 * 10
+    assert withheld["overlap"].sum(axis=1).max() == 3
+    blackout = withheld["blackout"].any(axis=1)
+    assert (withheld["blackout"][blackout]).all()
+    assert blackout.sum() == 24
+    assert [part.withheld.shape[1] for part in found["alone"]] == [1, 1, 1]
+    assert not withheld["ahead"][:133].any()
 
 
 def test_few_series_have_no_gaps_together_and_one_has_none_alone():
@@ -84,31 +84,31 @@ def test_few_series_have_no_gaps_together_and_one_has_none_alone():
 def test_what_is_kept_is_of_the_same_values_and_gaps():
     one, other = network(), network(missing=0.05)
     parts = patterns.patterns(one)
-    assert patterns.digest(one, parts["dark"]) == patterns.digest(one, parts["dark"])
-    assert patterns.digest(one, parts["dark"]) != patterns.digest(one, parts["block"])
-    assert patterns.digest(one, parts["dark"]) != patterns.digest(other, parts["dark"])
+    assert patterns.digest(one, parts["blackout"]) == patterns.digest(one, parts["blackout"])
+    assert patterns.digest(one, parts["blackout"]) != patterns.digest(one, parts["block"])
+    assert patterns.digest(one, parts["blackout"]) != patterns.digest(other, parts["blackout"])
 
 
 def test_the_longest_gap_goes_on_where_values_are_missing():
-    values, hidden = np.zeros((12, 2)), np.zeros((12, 2), bool)
-    hidden[3:6, 0] = True
-    values[hidden] = values[6, 0] = np.nan
+    values, withheld = np.zeros((12, 2)), np.zeros((12, 2), bool)
+    withheld[3:6, 0] = True
+    values[withheld] = values[6, 0] = np.nan
     values[:, 1] = np.nan
-    assert cells.longest(values, hidden) == 4
+    assert cells.longest(values, withheld) == 4
     values[6:, 0] = np.nan
-    assert cells.longest(values, hidden) == 6
+    assert cells.longest(values, withheld) == 6
 
 
 # Scores
 
 
-def told(mean, lower, upper, truth, hidden=None, held=None, spread=(1.0,), circle=(np.nan,)):
+def told(mean, lower, upper, truth, withheld=None, held=None, spread=(1.0,), circle=(np.nan,)):
     columns = (np.array(a, float)[:, None] for a in (mean, lower, upper))
     truth = np.array(truth, float)[:, None]
-    hidden = np.ones(truth.shape, bool) if hidden is None else np.array(hidden)[:, None]
+    withheld = np.ones(truth.shape, bool) if withheld is None else np.array(withheld)[:, None]
     held = np.zeros(truth.shape) if held is None else np.array(held, float)[:, None]
     found = scores.errors(
-        scores.Filled(*columns), truth, hidden, held, np.array(spread), np.array(circle)
+        scores.Filled(*columns), truth, withheld, held, np.array(spread), np.array(circle)
     )
     return scores.told([found])
 
@@ -219,17 +219,17 @@ def test_figures_of_merit_of_a_hand_example():
         return {"scores": {task: {"rmse": rmse}}}
 
     found = {
-        "lab/dark/locf": cell("nowcast", 2.0),
-        "lab/dark/rls": cell("nowcast", 1.0),
-        "lab/dark/gapcast m": cell("nowcast", 0.5),
+        "lab/blackout/locf": cell("nowcast", 2.0),
+        "lab/blackout/rls": cell("nowcast", 1.0),
+        "lab/blackout/gapcast m": cell("nowcast", 0.5),
         "lab/block/locf": cell("nowcast", 0.5),
         "lab/block/rls": {"scores": "not run: slow"},
         "lab/block/gapcast m": cell("nowcast", 2.0),
     }
-    places = [("lab", "dark"), ("lab", "block")]
+    places = [("lab", "blackout"), ("lab", "block")]
     (row,) = (r for r in table.merit(found, places, ["gapcast m"]) if r["peers"] == "streaming")
     assert (row["half"], row["cells"], row["not worse"]) == ("tune", 2, "50%")
-    assert (row["dark"], row["block"]) == (0.5, pytest.approx(4.0))
+    assert (row["blackout"], row["block"]) == (0.5, pytest.approx(4.0))
     assert row["gaps"] == pytest.approx(math.sqrt(0.5 * 4))
     assert (row["worst"], row["where"]) == (pytest.approx(4.0), "lab block")
     assert table.notes(found, places) == ["[rls] not run: slow (lab block)"]
@@ -273,9 +273,9 @@ def test_the_command_adds_models_to_what_is_there(command, tmp_path):
     assert "8/8" in first.stdout
     rows = [line for line in first.stdout.splitlines() if line.startswith("tiny")]
     assert len(rows) == 8
-    kept = json.loads((tmp_path / "found.json").read_text())["cells"]
-    assert kept["tiny/block/gapcast slow"]["scores"].keys() == {"nowcast", "smoothed"}
-    assert kept["tiny/block/rls"]["scores"]["nowcast"]["n"] > 0
+    found = json.loads((tmp_path / "found.json").read_text())["cells"]
+    assert found["tiny/block/gapcast slow"]["scores"].keys() == {"nowcast", "smoothed"}
+    assert found["tiny/block/rls"]["scores"]["nowcast"]["n"] > 0
     again = command("--models", "persistence", 'slow={"type": "ema", "horizons": [0]}')
     assert "2/2" in again.stdout
     assert "locf:" not in again.stdout

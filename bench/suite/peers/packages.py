@@ -29,7 +29,7 @@ class _River:
     def __init__(self, inputs: int) -> None:
         from river.linear_model import BayesianLinearRegression
 
-        self._model = BayesianLinearRegression(smoothing=FORGETTING)
+        self._model = BayesianLinearRegression(smoothing=FORGETTING, beta=MEMORY)
 
     def predict(self, x: Floats) -> float:
         return float(self._model.predict_one(dict(enumerate(x.tolist()))))
