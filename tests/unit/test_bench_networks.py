@@ -14,6 +14,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from gapcast.engine.errors import ConfigError
+
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "bench"
 
@@ -246,14 +248,47 @@ def test_every_set_is_built_and_both_halves_are_there():
     assert {about.half for about in sets.SETS.values()} == {"tune", "held"}
 
 
+# Cells
+
+
+def stored(folder, of):
+    names = np.array([f"s{i}" for i in range(of.values.shape[1])])
+    np.savez(folder / f"{of.name}.npz", values=of.values, interval_s=of.interval, names=names)
+
+
+def test_a_peer_that_is_slow_or_fails_has_words_for_scores(tmp_path, monkeypatch):
+    def slow(values, interval):
+        while True:
+            pass
+
+    def wrong(values, interval):
+        raise ValueError("no solution")
+
+    stored(tmp_path, network(60, 4))
+    monkeypatch.setattr(cells, "LIMIT", 0.05)
+    for fill, most, words in (
+        (slow, 9, "not run: slow"),
+        (wrong, 9, "failed: ValueError('no solution')"),
+        (slow, 3, "not run: above 3 series"),
+    ):
+        monkeypatch.setitem(methods.PEERS, "peer", methods.Peer(methods.STREAMING, fill, most=most))
+        cell = cells.Cell(tmp_path, "tiny", "block", "peer")
+        assert cells.play(cell)["scores"] == words
+
+
+def test_a_model_that_fails_ends_the_bench(tmp_path):
+    stored(tmp_path, network(60, 4))
+    model = methods.Ours({"type": "no-such-model"})
+    with pytest.raises(ConfigError, match="no-such-model"):
+        cells.play(cells.Cell(tmp_path, "tiny", "block", "m", model))
+
+
 # The command
 
 
 @pytest.fixture
 def command(tmp_path):
-    of = network(120, 4)
-    names = np.array(["a", "b", "c", "d"])
-    np.savez(tmp_path / "tiny.npz", values=of.values, interval_s=of.interval, names=names)
+    stored(tmp_path, network(120, 4))
 
     def play(*arguments):
         line = [sys.executable, "bench/networks.py", "--data", tmp_path]
