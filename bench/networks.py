@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: one process, one core
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -53,16 +55,26 @@ def networks(wanted: str, data: Path) -> list[str]:
 
 
 def play_all(cells: list[Cell], results: Results, jobs: int, facts: dict[str, str]) -> None:
-    """Play cells and keep each as soon as it is done, told on a line."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn) as pool:
-        found = pool.map(play, cells) if jobs > 1 else map(play, cells)
-        for done, (cell, scores) in enumerate(zip(cells, found, strict=True), 1):
-            results.add(cell, scores, facts)
-            print(f"{done}/{len(cells)} {cell.key}: {_line(scores)}", flush=True)
+    """Play cells and store each as soon as it is done, told on a line."""
+    for done, (cell, scores) in enumerate(played(cells, jobs), 1):
+        results.add(cell, scores, facts)
+        print(f"{done}/{len(cells)} {cell.key}: {_line(scores)}", flush=True)
 
 
-def _line(scores: dict[str, object]) -> str:
+def played(cells: list[Cell], jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Cells with their scores, as they are done, so many processes at a time; 1: in this one."""
+    if jobs == 1:
+        yield from ((cell, play(cell)) for cell in cells)
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        running = {pool.submit(play, cell): cell for cell in cells}
+        try:
+            yield from ((running[done], done.result()) for done in as_completed(running))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _line(scores: dict[str, Any]) -> str:
     told = scores["scores"]
     if isinstance(told, dict):
         told = ", ".join(f"{kind} {of['rmse'] or float('nan'):.3f}" for kind, of in told.items())
