@@ -198,9 +198,10 @@ def test_a_season_is_repeated_and_filled_in():
 
 def test_a_model_is_played_as_in_a_run_and_every_step_is_answered():
     values = network(120, 4).values
-    found = ours.play({"type": "persistence"}, values, 3600.0, [-6, 0, 1])
+    found = ours.play({"type": "persistence"}, values, 3600.0, [-6, 0, 1, 24])
     np.testing.assert_array_equal(found[0].mean, naive.last(values))
     np.testing.assert_array_equal(found[1].mean, naive.last(values))
+    np.testing.assert_array_equal(found[24].mean, ahead.hold(values, 24, 24))
     missing = np.isnan(values)
     missing[:10] = False
     assert not np.isnan(found[-6].mean[missing]).any()
