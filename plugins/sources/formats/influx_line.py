@@ -37,6 +37,7 @@ from gapcast.plugins.sources.text.names import LONGEST, gather
 from gapcast.plugins.sources.text.patterns import reader
 from gapcast.plugins.sources.text.points import FALSE, TRUE, Points, points
 from gapcast.plugins.sources.text.split import Bytes, Fields
+from gapcast.plugins.sources.text.times import NONE
 
 MEASUREMENT, FIELD = "_measurement", "_field"
 """What these are called among the tags."""
@@ -90,7 +91,7 @@ class InfluxLine(TextFormat):
     def start(self, head: list[bytes]) -> int:
         """See `TextFormat.start`."""
         options = self.options
-        self._times = reader(options.time_format, "UTC")
+        self._times = reader(options.time_format)
         missing = None if options.missing is None else [str(text) for text in options.missing]
         self._cells = Cells(missing=missing, tell=lambda note: self.file.tell(f": {note}"))
         self._known: dict[bytes, Tags | None] = {}
@@ -186,8 +187,8 @@ class InfluxLine(TextFormat):
         """The times of the points; those without are noted in `state`."""
         starts, ends = _ends(found.time)
         starts[state != GOOD] = ends[state != GOOD] = 0
-        time, good = self._times(text, starts, ends)
-        state[(state == GOOD) & ~good] = BAD_TIME
+        time, kinds = self._times(text, starts, ends)
+        state[(state == GOOD) & (kinds == NONE)] = BAD_TIME
         return time
 
 
