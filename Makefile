@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast programs lint faults bench clean services-up services-down
+.PHONY: help install demo test test-fast programs lint faults bench suite clean services-up services-down
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -71,6 +71,12 @@ faults: $(STAMP) ## damage records, EXAMPLES=10000 of each kind; kill runs at ra
 bench: $(STAMP) ## some of the tables of bench/README.md, one after the other (takes a while)
 	$(PIP) install --quiet -c constraints.txt -e '.[bench]'
 	for b in kernels parse job startup backends tsdb; do $(BIN)/python bench/$$b.py || exit 1; done
+
+suite: ## the sets of bench/networks.py in build/suite, in an environment of their own
+	@$(PYTHON) -m venv build/suite/.venv
+	@build/suite/.venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile \
+	  -r bench/suite/requirements.txt
+	PYTHONPATH=bench build/suite/.venv/bin/python -m suite.building build/suite
 
 services-up: $(STAMP) ## Kafka, HDFS, HBase and OpenTSDB on this machine (needs Java 17 and Maven)
 	@$(BIN)/python tests/services/up.py up build/services

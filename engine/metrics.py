@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from gapcast.engine.forecaster import Floats
+from gapcast.engine.kernels.arcs import arc
 from gapcast.engine.kernels.uncounted import inlined_part
 
 
@@ -219,11 +220,14 @@ _terms = _together(TERMS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def accumulate(mean, lower, upper, truth, scored, age, ages, deviation, total, window, by_age):
+def accumulate(
+    mean, lower, upper, truth, scored, age, ages, deviation, period, total, window, by_age
+):  # fmt: skip
     """Add the errors of a chunk of steps to the sums of the run, of a window and of gap ages.
 
     mean, lower, upper (T, N, H); truth (T, N); scored (T, N) whether a cell counts; age (T, N);
-    ages (B - 1,): where the next class of ages begins, ascending; deviation: see `Cell`; total,
+    ages (B - 1,): where the next class of ages begins, ascending; deviation: see `Cell`; period
+    (N,) after which a target's quantity begins anew, or 0: its errors go the shorter way; total,
     window (N, H, FIELDS); by_age (N, H, B, FIELDS). Each target's sums grow in the order of the
     steps, so they do not depend on how steps are cut into chunks or targets into shards.
     """
@@ -236,11 +240,12 @@ def accumulate(mean, lower, upper, truth, scored, age, ages, deviation, total, w
             while b < len(ages) and age[t, n] >= ages[b]:
                 b += 1
             for h in range(H):
-                error = mean[t, n, h] - truth[t, n]
+                error = arc(mean[t, n, h] - truth[t, n], period[n])
                 if np.isnan(error):
                     continue
                 low, high = lower[t, n, h], upper[t, n, h]
-                found = _terms(Cell(error, mean[t, n, h], low, high, truth[t, n], deviation))
+                there = mean[t, n, h] - error if period[n] > 0 else truth[t, n]
+                found = _terms(Cell(error, mean[t, n, h], low, high, there, deviation))
                 for sums in (total[n, h], window[n, h], by_age[n, h, b]):
                     for k in range(FIELDS):
                         sums[k] += found[k]

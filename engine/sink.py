@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from gapcast.engine.plugin import Plugin
 from gapcast.engine.progress import Progress
@@ -108,6 +111,21 @@ class JobInfo:
 
     progress: Callable[[], Progress] = Progress
     """How the run was getting on about a second ago."""
+
+    periods: Mapping[str, float] = field(default_factory=dict)
+    """Of quantities that begin anew, such as directions."""
+
+
+def residuals(rows: pa.Table, periods: Mapping[str, float]) -> NDArray[np.float64]:
+    """truth - forecast of rows, NaN where there is none; of quantities with a period the shorter
+    way round."""
+    truth, forecast = (rows[name].to_numpy() for name in ("truth", "forecast"))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: NDArray[np.float64] = truth - forecast
+        for quantity, period in periods.items():
+            here = pc.equal(rows["quantity"].cast(pa.string()), quantity).to_numpy()
+            found[here] = (found[here] + period / 2) % period - period / 2
+    return found
 
 
 class Sink(Plugin):

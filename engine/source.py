@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
@@ -33,6 +33,18 @@ class Read:
     ended: bool = False
 
 
+class Change(NamedTuple):
+    """What became of a partition since it was read to its end.
+
+    how: in words after its name, such as ``has grown``. more: whether reading on from there would
+    bring something, if only an error.
+    """
+
+    partition: str
+    how: str
+    more: bool
+
+
 class Source(Plugin):
     """Readings in one or more partitions, each an ordered sequence that can be read again.
 
@@ -49,6 +61,20 @@ class Source(Plugin):
     `Read.dead_letters`. Times beyond what int64 microseconds hold, or values that are not numbers,
     are such records; a NaN is a reading whose value is null.
     """
+
+    def look(self, quantities: Collection[str], targets: Collection[str]) -> Mapping[str, str]:
+        """What a run that wants these `quantities`, to forecast the `targets` among them, would
+        understand of the source, in words by what it is, found at a first look: a few files at
+        most, and no network.
+
+        ``gapcast check`` calls it instead of `open`. Raise `SourceError` where the run would.
+        Default: nothing is looked at.
+        """
+        return {}
+
+    resumable: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that may be others when a run is resumed, such as addresses, credentials, speeds:
+    a position leads to the same records whatever they are."""
 
     @abstractmethod
     def open(self, quantities: Collection[str] | None) -> None:
@@ -87,6 +113,15 @@ class Source(Plugin):
         Called from a thread of the engine's, also while others read; must return at once. Default:
         does nothing.
         """
+
+    def changed(self, positions: Mapping[str, Position]) -> list[Change]:
+        """What of the partitions that ended at these positions is not as it was when it was read,
+        and which partitions have come since.
+
+        A run tells it at its end, and goes on from there when it is resumed. Called between calls
+        of `read`. Default: nothing changes.
+        """
+        return []
 
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""

@@ -88,18 +88,18 @@ def ground(config: RunConfig, job: Job) -> Ground:
 
     job: `config` prepared. Raises RunError.
     """
-    interval, wanted, spans = job.grid.interval, config.backtest.span, config.evaluation.spans
+    grid, wanted, spans = job.grid, config.backtest.span, config.evaluation.spans
     if wanted or spans:
         first = wanted.start if wanted else min(span.start for span in spans)
         last = wanted.end if wanted else max(span.end for span in spans)
-        start, stop = -(-first // interval), -(-last // interval)
+        start, stop = grid.since(first), grid.since(last)
     else:
         begun, stop = _extent(job)
         start = stop - (stop - begun) // 3
     if start >= stop:
-        raise RunError(f"backtest.span contains no whole step of {write_duration(interval)}")
+        raise RunError(f"backtest.span contains no whole step of {write_duration(grid.interval)}")
     sensors = list(dict.fromkeys(t.sensor for t in job.targets))
-    return Ground(interval, start, stop, sensors, job.network.positions)
+    return Ground(grid, start, stop, sensors, job.network.positions)
 
 
 def _extent(job: Job) -> tuple[int, int]:

@@ -22,7 +22,6 @@ from gapcast.engine.run.manifest import versions
 from gapcast.engine.run.prepare import prepare
 from gapcast.engine.run.run import new_folder
 from gapcast.engine.storage import replace
-from gapcast.engine.units import write_time
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,7 @@ def backtest(
     about = {
         "config": redact(config),
         "versions": versions(),
-        "span": {
-            "from": write_time(where.start * where.interval),
-            "to": write_time(where.stop * where.interval),
-        },
+        "span": where.times(where.start, where.stop),
         "cases": [vars(case) for case in wanted],
     }
     _write(found, json.dumps(about, indent=2) + "\n")

@@ -13,17 +13,20 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from gapcast.engine.config.backtest import Pattern
 from gapcast.engine.errors import RunError
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.units import MICROSECONDS, write_duration, write_time
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Where gaps may be: the steps [start, stop) of `interval` microseconds, and the sensors of
-    the targets in the network's order, with positions in metres where known."""
+    """Where gaps may be: the steps [start, stop) of `grid`, and the sensors of the targets in the
+    network's order, with positions in metres where known."""
 
-    interval: int
+    grid: GridSpec
     start: int
     stop: int
     sensors: Sequence[str]
@@ -33,6 +36,11 @@ class Ground:
     def steps(self) -> int:
         """How many steps there are."""
         return self.stop - self.start
+
+    def times(self, start: int, stop: int) -> dict[str, str]:
+        """When some steps begin and end, as a config says it."""
+        first, last = self.grid.begins(np.array([start, stop])).tolist()
+        return {"from": write_time(first), "to": write_time(last)}
 
 
 def withheld(pattern: Pattern, ground: Ground, key: str) -> dict[str, Any]:
@@ -81,7 +89,7 @@ def defaults(ground: Ground) -> dict[str, Pattern]:
     found = {"mcar-1": Pattern(type="mcar")}
     for name, least, most in (("mcar", 2, 3), ("blackout", 1, 1)):
         for duration in (h, 6 * h, d):
-            steps, rest = divmod(duration, ground.interval)
+            steps, rest = divmod(duration, ground.grid.interval)
             if not rest and least <= steps and most * steps <= ground.steps:
                 pattern = Pattern.model_validate({"type": name, "length": int(steps)})
                 found[f"{name}-{write_duration(duration)}"] = pattern
@@ -97,10 +105,7 @@ def defaults(ground: Ground) -> dict[str, Pattern]:
 def _dark(
     ground: Ground, hide: str, bounds: Sequence[tuple[int, int]], **more: Any
 ) -> dict[str, Any]:
-    spans = [
-        {"from": write_time(a * ground.interval), "to": write_time(b * ground.interval)}
-        for a, b in bounds
-    ]
+    spans = [ground.times(a, b) for a, b in bounds]
     return {"mode": "blackout", "hide": hide, "release": "never", "spans": spans, **more}
 
 

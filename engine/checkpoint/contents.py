@@ -38,6 +38,12 @@ class Contents:
         names = self.grid[0]["partitions"]
         return {n: p for n, p in zip(names, self.positions, strict=True) if p}
 
+    def ended(self) -> dict[str, Position]:
+        """The same of those that had been read to their ends."""
+        meta, arrays = self.grid
+        open_still = dict(zip(meta["partitions"], arrays["open"], strict=True))
+        return {name: at for name, at in self.read().items() if not open_still[name]}
+
     def snapshot(self) -> Snapshot:
         """The same as JSON values and arrays, to be written."""
         grid, grid_arrays = self.grid

@@ -76,6 +76,7 @@ def run(
         raise typer.Exit(0 if result.stopped_by == signal.SIGTERM else INTERRUPTED)
     out.print(score_table(result))
     _tell(out, config, result)
+    _tell_changed(out, config, result)
     if _warn(out, result) and strict:
         raise typer.Exit(UNUSED)
 
@@ -90,6 +91,20 @@ def _warn(out: Console, result: RunResult) -> bool:
         "\nwarning: " + "\n  ".join([head, *kinds]), soft_wrap=True, highlight=False, markup=False
     )
     return True
+
+
+def _tell_changed(out: Console, config: Path, result: RunResult) -> None:
+    """Say what of the source is not as it was when it was read."""
+    if not result.changed:
+        return
+    lines = [f"  {of.partition} {of.how}" for of in result.changed[:REASONS]]
+    if any(of.more for of in result.changed):
+        lines.append(f"  to read on: gapcast run {config} --run-dir {result.run_dir} --resume")
+    out.print(
+        f"\nwarning: since they were read, {len(result.changed):,} parts of the source changed:\n"
+        + "\n".join(lines),
+        soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
 
 
 def _report(notes: Console, result: RunResult) -> None:

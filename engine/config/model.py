@@ -26,6 +26,7 @@ from pydantic import (
 
 from gapcast.engine.config.backtest import Backtest
 from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan
+from gapcast.engine.grid.calendar import Calendar, offsets
 from gapcast.engine.sink import Delivery
 from gapcast.engine.storage import check_url
 from gapcast.engine.units import (
@@ -37,6 +38,7 @@ from gapcast.engine.units import (
     read_duration,
     write_duration,
 )
+from gapcast.engine.zones import known
 
 DAY = MICROSECONDS["d"]
 
@@ -87,6 +89,18 @@ class CircularMean(Section):
     circular: FiniteFloat = Field(gt=0, description="Where the quantity begins anew: 360 degrees.")
 
 
+def _zone(value: str) -> str:
+    if not known(value):
+        raise expecting("a time zone such as UTC or Asia/Kolkata")
+    return value
+
+
+def _standard(ahead: int) -> str:
+    """A zone that is so far ahead of UTC all the year, in whole hours."""
+    hours = ahead // MICROSECONDS["h"]
+    return f"Etc/GMT{-hours:+d}" if hours else "UTC"
+
+
 class Grid(Section):
     """How event time is cut into steps, and when a step is closed."""
 
@@ -94,8 +108,13 @@ class Grid(Section):
     offset: Duration = Field(
         default=0,
         ge=0,
-        description="When steps begin, after midnight UTC: `1110min` makes days of 1d begin at "
-        "midnight in India. Less than the interval.",
+        description="How long after midnight steps begin: `6h` makes days of 1d begin at six. Less "
+        "than the interval.",
+    )
+    zone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="UTC",
+        description="Whose midnight that is, such as Asia/Kolkata. Where clocks are changed, steps "
+        "of whole days are days of 23 to 25 hours; shorter steps must divide the change.",
     )
     align: Literal["within", "nearest"] = Field(
         default="within",
@@ -109,7 +128,8 @@ class Grid(Section):
     aggregate: Aggregate | dict[str, Aggregate | CircularMean] = Field(
         default="mean",
         description="What a step holds when a series has several readings in it: the same for all, "
-        "or of each quantity (mean where it is not named). `{circular: 360}` for directions.",
+        "or of each quantity (mean where it is not named). `{circular: 360}` for "
+        "directions, which are forecast as vectors.",
     )
     duplicates: Literal["drop-same", "first", "last", "all"] = Field(
         default="drop-same",
@@ -142,7 +162,28 @@ class Grid(Section):
     def _within_a_step(self) -> Self:
         if self.offset >= self.interval:
             raise expecting("an offset below the interval")
+        _ = self.placed
         return self
+
+    @property
+    def placed(self) -> tuple[int, Calendar | None]:
+        """When step 0 begins, µs after 1970; and the calendar on whose even time, where the days of
+        the zone are not equal. Raises an error where steps cannot begin by the zone's clock."""
+        if self.zone == "UTC":
+            return self.offset, None
+        there = offsets(self.zone, self.earliest)
+        begins = {(self.offset - ahead) % self.interval for ahead in there}
+        if len(begins) == 1:
+            return begins.pop(), None
+        if self.interval % MICROSECONDS["d"] == 0:
+            return self.offset, Calendar(self.zone, self.offset % MICROSECONDS["d"])
+        raise expecting(
+            "such that steps can begin by the zone's clock: those of "
+            f"{write_duration(self.interval)} cannot where it is changed by "
+            f"{write_duration(there[-1] - there[0])}, as in {self.zone}; expected an interval of "
+            f"whole days, or one that divides this; or zone: {_standard(there[0])}, which has no "
+            "summer time"
+        )
 
 
 class Sites(Section):
@@ -200,7 +241,9 @@ Quantities = Annotated[
 class ScreenSection(Section):
     """Which readings are not believed though within `limits`: reported, not learnt from."""
 
-    quantities: Quantities = Field(default=None, description="Quantities to screen.")
+    quantities: Quantities = Field(
+        default=None, description="Quantities to screen; all: but directions."
+    )
     outliers: bool = Field(
         default=True,
         description="Reject values far outside of what the past and the neighbours suggest.",

@@ -19,7 +19,8 @@ _INTRODUCTION = """\
 
 <!-- Rendered from the models: python -m gapcast.engine.config.reference > docs/config.md -->
 
-`gapcast check CONFIG` says what is wrong with a config, every mistake at once, with its line.
+`gapcast check CONFIG` says what is wrong with a config, every mistake at once, with its line, and
+what it understands of the source's files.
 `gapcast check --schema` prints a JSON Schema, with which editors complete and check the YAML.
 `--set KEY=VALUE` changes a key for one run: `--set grid.interval=1h`.
 

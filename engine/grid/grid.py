@@ -108,9 +108,11 @@ class Grid:
         offset = batch["offset"].to_numpy()
         step, verdict = np.empty(n, np.int64), np.empty(n, np.uint8)
         counts = np.zeros(kernel.HELD + 1, np.int64)
+        shown = spec.even(time)
+        earliest, latest = spec.even(np.array([spec.earliest, now + CLOCK_SKEW])).tolist()
         kernel.judge(
-            time, value, series, offset, self._sensor, self._lowest, self._highest, spec.interval,
-            spec.shift, spec.lateness, spec.earliest, now + CLOCK_SKEW, self._future,
+            shown, value, series, offset, self._sensor, self._lowest, self._highest, spec.interval,
+            spec.shift, spec.lateness, earliest, latest, self._future,
             kernel.UNSET if self._open.next is None else self._open.next, held, ended, marks,
             counts, step, verdict,
         )  # fmt: skip
@@ -124,6 +126,12 @@ class Grid:
         self.counts.late += int(counts[kernel.LATE])
         self.counts.invalid += int(counts[kernel.UNKNOWN : kernel.HELD].sum())
         return letters.of_judged(batch, verdict, self.partitions[partition])
+
+    @property
+    def reached(self) -> int | None:
+        """How far all partitions are that are waited for, µs since 1970, UTC."""
+        mark = self.watermarks.lowest
+        return None if mark is None else int(self.spec.moments(np.array([mark]))[0])
 
     def unreadable(self, records: int) -> None:
         """Count records that the source could not make readings of."""

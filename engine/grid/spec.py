@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gapcast.engine.grid.calendar import Calendar
 from gapcast.engine.grid.kernels import cells
 from gapcast.engine.network.series import Network
+
+Ints = NDArray[np.int64]
 
 AGGREGATES = ("mean", "last", "min", "max", "sum")
 DUPLICATES = ("drop-same", "first", "last", "all")
@@ -37,6 +40,7 @@ class GridSpec:
     readings of one series and time count, `DUPLICATES`. future: how far a reading may be ahead of
     its partition's watermark without being held until others agree; None: `AHEAD` steps. max_gap:
     steps after the last that holds a value for which there are rows though nothing arrives.
+    calendar: that of days of 23 to 25 hours, on whose even time all the rest is counted.
     """
 
     interval: int
@@ -47,13 +51,40 @@ class GridSpec:
     duplicates: str = "drop-same"
     future: int | None = None
     max_gap: int = 1000
+    earliest: int = 631_152_000_000_000
+    calendar: Calendar | None = None
 
     @property
     def shift(self) -> int:
         """When the readings of step 0 begin, µs since 1970."""
         return self.offset - self.interval // 2 if self.nearest else self.offset
 
-    earliest: int = 631_152_000_000_000
+    @property
+    def periods(self) -> dict[str, float]:
+        """Of quantities that begin anew, such as directions."""
+        of = {} if isinstance(self.aggregate, str) else self.aggregate
+        return {q: how.period for q, how in of.items() if isinstance(how, Circular)}
+
+    def even(self, times: Ints) -> Ints:
+        """Moments, UTC, on the time that the grid cuts: UTC itself where there is no calendar."""
+        return self.calendar.even(times) if self.calendar else times
+
+    def moments(self, even: Ints) -> Ints:
+        """The moments, UTC, of times that the grid cuts."""
+        return self.calendar.moments(even) if self.calendar else even
+
+    def begins(self, steps: Ints) -> Ints:
+        """When steps begin, UTC."""
+        return self.moments(steps * self.interval + self.offset)
+
+    def steps(self, times: Ints) -> Ints:
+        """The steps in which moments lie, UTC."""
+        return (self.even(times) - self.offset) // self.interval
+
+    def since(self, moment: int) -> int:
+        """The first step that begins at a moment, UTC, or after it."""
+        step = self.steps(np.array([moment - 1]))
+        return int(step[0]) + 1
 
 
 def aggregates(

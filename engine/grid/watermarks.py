@@ -41,6 +41,10 @@ class Watermarks:
         """Nothing will follow in this partition: steps no longer wait for it."""
         self._open[partition] = False
 
+    def reopen(self, partition: int) -> None:
+        """Something follows in a partition that had ended: steps wait for it again."""
+        self._open[partition] = True
+
     def idle(self, partition: int) -> bool:
         """The partition has been silent for too long: steps do not wait for it until it speaks.
 

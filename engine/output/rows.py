@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.grid.silence import Silence
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
 from gapcast.engine.sink import FORECASTS, STATUSES
@@ -26,12 +27,10 @@ class Rows:
         self,
         targets: Sequence[Series],
         models: Sequence[Model],
-        interval: int,
+        grid: GridSpec,
         silence: Silence | None = None,
-        offset: int = 0,
     ) -> None:
-        self.interval = interval
-        self.offset = offset
+        self.grid = grid
         self._silence = silence
         self.models = [(m.name, m.horizons) for m in models]
         self._sensor = _encode([t.sensor for t in targets])
@@ -69,7 +68,7 @@ class Rows:
     def _shared(self, first: int, steps: Steps) -> dict[str, pa.Array]:
         """The columns that are the same for all models."""
         T, N = steps.truth.shape
-        times = (first + np.arange(T)) * self.interval + self.offset
+        times = self.grid.begins(first + np.arange(T))
         return {
             "time": pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type),
             "sensor": _tile(self._sensor, T),

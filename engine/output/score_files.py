@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
+from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Model, Series
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.output.parts import Parts
 from gapcast.engine.shard import scoring
 from gapcast.engine.shard.results import StepResult
@@ -25,19 +27,17 @@ class ScoreFiles:
         self,
         targets: Sequence[Series],
         models: Sequence[Model],
-        interval: int,
+        grid: GridSpec,
         window: int,
         folder: Path,
         before: Mapping[str, Any] | None = None,
         most: int = 100_000,
-        offset: int = 0,
     ) -> None:
         """before: what `settle` gave, to go on from. most: scores of finished windows that may
-        gather before they are written. offset: when step 0 begins."""
+        gather before they are written."""
         self.targets = scoring.names(targets)
         self.models = models
-        self.interval = interval
-        self._offset = offset
+        self.grid = grid
         self.window = window
         self.folder = folder
         self._span: tuple[int, int] | None = None
@@ -57,7 +57,7 @@ class ScoreFiles:
     def write_windows(self, windows: Sequence[tuple[int, int, Floats]]) -> None:
         """Write finished windows: (model, index of the window, sums)."""
         for m, index, sums in windows:
-            bounds = {"start": index * self.window, "end": (index + 1) * self.window}
+            bounds = self._bounds(np.array([index, index + 1]) * self.window)
             self._ended.append(self._table(m, sums, bounds, scoring.SCORES))
         if sum(map(len, self._ended)) >= self._most:
             self._write_ended()
@@ -65,10 +65,7 @@ class ScoreFiles:
     def write_whole(self, totals: Sequence[Floats], by_gap: Sequence[Floats]) -> pa.Table:
         """Write the scores of the whole run, one array of sums a model; returns `SCORES`."""
         first, last = self._span or (0, 0)
-        bounds = {
-            "start": first * self.interval + self._offset,
-            "end": last * self.interval + self._offset,
-        }
+        bounds = self._bounds(np.array([first, last]) * self.grid.interval + self.grid.offset)
         gaps = {"gap": pa.array(list(scoring.GAP_AGES))}
         whole = [self._table(m, s, bounds, scoring.SCORES) for m, s in enumerate(totals)]
         gap = [self._table(m, s, gaps, scoring.GAP_SCORES) for m, s in enumerate(by_gap)]
@@ -76,6 +73,10 @@ class ScoreFiles:
         for name, table in (("scores", scores), ("scores_by_gap", pa.concat_tables(gap))):
             replace(self.folder / f"{name}.csv", partial(pcsv.write_csv, table))
         return scores
+
+    def _bounds(self, even: NDArray[np.int64]) -> dict[str, int]:
+        start, end = self.grid.moments(even).tolist()
+        return {"start": start, "end": end}
 
     def close(self) -> None:
         """Write the windows that wait."""

@@ -151,7 +151,10 @@ class _Pass:
     def _count(self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints) -> None:
         rows = np.flatnonzero((entry >= 0) & (status == STATUSES.index(self.run.scored)))
         with np.errstate(over="ignore"):
-            error = (_floats(batch, "forecast")[rows] - _floats(batch, "truth")[rows]) ** 2
+            error = _floats(batch, "forecast")[rows] - _floats(batch, "truth")[rows]
+            if period := self.run.grid.periods.get(self.sections[s].quantity):
+                error = (error + period / 2) % period - period / 2
+            error = error**2
         rows, error = rows[~np.isnan(error)], error[~np.isnan(error)]
         hour = batch["time"].cast(pa.int64()).to_numpy()[rows] // HOUR % 24
         sums = self.found.hours[s]
@@ -165,7 +168,7 @@ class _Pass:
     ) -> None:  # fmt: skip
         into = self.found.of[self.r, s]
         place = _translate(sensor, self.places[s])
-        step = batch["time"].cast(pa.int64()).to_numpy() // self.run.interval - into.first
+        step = self.run.grid.steps(batch["time"].cast(pa.int64()).to_numpy()) - into.first
         inside = (step >= 0) & (step < into.truth.shape[1])
         rows = np.flatnonzero((place >= 0) & (entry >= 0) & inside)
         at = place[rows], step[rows]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.horizon import NOWCAST
 from gapcast.engine.metrics import METRICS
 from gapcast.engine.report.drawings import Drawing, Drawings
@@ -74,7 +75,7 @@ def _run(r: int, name: str, run: Run, drawings: Drawings) -> dict[str, Any]:
         "backend": run.config.get("backend", {}).get("type"),
         "interval": run.interval / 1e6,
         "scored": run.scored,
-        "span": [step * run.interval / 1e6 for step in run.span],
+        "span": (run.grid.begins(np.array(run.span)) / 1e6).tolist(),
         "statuses": None
         if statuses is None
         else dict(zip(STATUSES, statuses.tolist(), strict=True)),
@@ -113,7 +114,7 @@ def _section(
         "positions": None if np.isnan(place).all() else [pack(axis) for axis in place.T],
         "drawn": [where[n] for n in drawings.chosen[s].tolist()],
         "drawings": [
-            {"run": r, **_drawing(drawings.of[r, s], section, run.interval)}
+            {"run": r, **_drawing(drawings.of[r, s], section, run.grid)}
             if (r, s) in drawings.of
             else None
             for r, run in enumerate(runs)
@@ -137,13 +138,13 @@ def _rows(section: Section, chosen: np.ndarray[Any, Any]) -> np.ndarray[Any, Any
     return np.union1d(worst, chosen)
 
 
-def _drawing(of: Drawing, section: Section, interval: int) -> dict[str, Any]:
+def _drawing(of: Drawing, section: Section, grid: GridSpec) -> dict[str, Any]:
     """start, step: seconds. Of each target drawn its truth and statuses; of each entry of the run
     and each target its forecasts and bounds."""
     own = [e for e in range(len(section.entries)) if not np.isnan(of.forecast[e]).all()]
     return {
-        "start": of.first * interval / 1e6,
-        "step": interval / 1e6,
+        "start": int(grid.begins(np.array([of.first]))[0]) / 1e6,
+        "step": grid.interval / 1e6,
         "truth": [pack(row) for row in of.truth],
         "status": ["".join(map(str, row)) for row in of.status.tolist()],
         "entries": {

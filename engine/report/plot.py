@@ -102,7 +102,7 @@ def _curves(
     axes: Any, run: Run, section: Section, n: int, entries: Sequence[int], of: Drawing
 ) -> None:
     steps = of.first + np.arange(of.truth.shape[1])
-    times = (steps * run.interval).astype("datetime64[us]")
+    times = run.grid.begins(steps).astype("datetime64[us]")
     mse = section.errors["mse"][:, n]
     best = min(entries, key=lambda e: (np.isnan(mse[e]), mse[e]))
     names = [label(entry, section) for entry in section.entries]

@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
+from gapcast.engine.config.model import Grid
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Floats, Ints
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.metrics import METRICS
 from gapcast.engine.network.series import natural, read_positions
 from gapcast.engine.run.manifest import NAME
+from gapcast.engine.run.prepare import grid_of
 from gapcast.engine.shard.scoring import GAP_AGES, GAP_SCORES, SCORES
 from gapcast.engine.units import read_duration
 
@@ -48,12 +51,18 @@ class Run:
         return read_duration(self.config["grid"]["interval"])
 
     @cached_property
+    def grid(self) -> GridSpec:
+        """How its steps lie."""
+        return grid_of(Grid.model_validate(self.config["grid"]))
+
+    @cached_property
     def span(self) -> tuple[int, int]:
         """Its steps [first, last), counted from 1970; empty if nothing was scored."""
         if not len(self.scores):
             return 0, 0
         start, end = (self.scores[c][0].cast(pa.int64()).as_py() for c in ("start", "end"))
-        return start // self.interval, end // self.interval
+        first, last = self.grid.steps(np.array([start, end])).tolist()
+        return first, last
 
     @property
     def scored(self) -> str:

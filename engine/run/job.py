@@ -32,7 +32,8 @@ class Job:
 
     layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
     `idle` in seconds. checkpoint: where, how often. screen: what is looked for in closed steps.
-    resume: what to go on from. stopping: set it to end the run early, with everything read so far
+    resume: what to go on from; reopened: partitions that it had read to their ends, and in which
+    there is more since. stopping: set it to end the run early, with everything read so far
     delivered. progress: is told about every second how the run is getting on; latest: what it was
     told last.
     """
@@ -55,6 +56,7 @@ class Job:
     screen: ScreeningSpec | None = None
     bounds: Bounds = field(default_factory=Bounds)
     resume: Contents | None = None
+    reopened: tuple[str, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = lambda at: None
     latest: Progress = field(default_factory=Progress)
@@ -63,8 +65,9 @@ class Job:
     def plan(self) -> Plan:
         """All that a shard of all the targets would need."""
         return Plan(
-            self.models, self.layouts, self.evaluation, self.window, self.layouts[0].targets
-        )
+            self.models, self.layouts, self.evaluation, self.window, self.layouts[0].targets,
+            self.grid.periods,
+        )  # fmt: skip
 
     def work(self) -> Work:
         """What workers are given, afresh or as the checkpoint has it."""

@@ -39,6 +39,7 @@ from gapcast.engine.run.job import Job
 from gapcast.engine.shard.results import Ending, StepResult
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.sink import JobInfo
+from gapcast.engine.source import Change
 
 log = logging.getLogger("gapcast.run")
 
@@ -50,7 +51,8 @@ class RunResult:
     counts: what became of every reading. scores: the whole run's, schema `SCORES`. forecasts:
     rows delivered. seconds: wall time from the first read to the last write. model_seconds: time
     spent in each model's steps, summed over shards. complete: whether every source had ended.
-    stopped_by: the signal that ended it before, if one did.
+    changed: what of the source is not as it was when it was read. stopped_by: the signal that ended
+    it before, if one did.
     """
 
     run_dir: Path
@@ -61,6 +63,7 @@ class RunResult:
     model_seconds: dict[str, float]
     complete: bool
     unused: list[Kind]
+    changed: list[Change] = field(default_factory=list)
     stopped_by: int | None = None
 
 
@@ -82,12 +85,13 @@ def carry(job: Job, backend: Backend) -> RunResult:
     """Carry a job from its source through the backend's workers to its sinks.
 
     Until the source ends or the job is stopping; then everything read so far is delivered, and a
-    stopped one leaves a checkpoint. Raises `GapcastError`; ShardsLost when workers are gone.
+    checkpoint left. Raises `GapcastError`; ShardsLost when workers are gone.
     """
     # Workers first: a process is not started safely beside the threads of sources and sinks.
     with backend.workers(job.work()) as workers, _opened(job, backend) as stages:
         began = time.monotonic()
         complete = _follow(job, stages, workers)
+        changed = _changed(job, stages.intake) if complete else []
         ending = workers.finish()
         scores = _end(stages, ending)
         return RunResult(
@@ -99,6 +103,7 @@ def carry(job: Job, backend: Backend) -> RunResult:
             {m.name: s for m, s in zip(job.models, ending.seconds, strict=True)},
             complete,
             stages.dead_letters.unused.kinds,
+            changed,
         )
 
 
@@ -128,7 +133,8 @@ class _Stages:
 
 
 def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
-    """Turn after turn, until the source ends (True) or the job is stopping (False)."""
+    """Turn after turn, until the source ends (True) or the job is stopping (False); then a
+    checkpoint, from which the run goes on if there is more one day."""
     meter = Meter(stages.intake.grid.counts.read)
     for turn in stages.intake.turns():
         for letters in turn.dead_letters:
@@ -151,10 +157,25 @@ def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
         if act.checkpoint:
             _checkpoint(job, stages, workers)
     stages.settle()
-    stopped = job.stopping.is_set()
-    if stopped:
-        _checkpoint(job, stages, workers, wait=True)
-    return not stopped
+    complete = not job.stopping.is_set()
+    _checkpoint(job, stages, workers, wait=True)
+    return complete
+
+
+def _changed(job: Job, taken: Intake) -> list[Change]:
+    """What of the source is not as it was when it was read; the log says so."""
+    names = taken.grid.partitions
+    ended = {name: at for name, at in zip(names, taken.positions, strict=True) if at is not None}
+    changed = job.source.changed(ended)
+    for of in changed[:_TOLD]:
+        log.warning("%s %s", of.partition, of.how)
+    if len(changed) > _TOLD:
+        log.warning("and %d other partitions changed", len(changed) - _TOLD)
+    return changed
+
+
+_TOLD = 5
+"""So many partitions that changed are named in the log."""
 
 
 def _send(frame: GridFrame, stages: _Stages, workers: Workers) -> None:
@@ -198,7 +219,7 @@ def _end(stages: _Stages, ending: Ending) -> pa.Table:
 
 
 def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
-    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.watermarks.lowest
+    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.reached
     rate = meter.rate(readings)
     lag = None if mark is None else time.time() - mark / 1e6
     return Progress(readings, rate, mark, lag, stages.delivery.rows, *workers.alive())
@@ -237,6 +258,7 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         len(job.targets),
         (job.evaluation.scored,),
         lambda: job.latest,
+        job.grid.periods,
     )
     taken = intake(job, backend.batch, backend.linger)
     for sink in job.sinks.values():
@@ -258,17 +280,16 @@ def _stages(job: Job, backend: Backend) -> _Stages:
     scores = ScoreFiles(
         job.targets,
         job.models,
-        job.grid.interval,
+        job.grid,
         job.window,
         job.run_dir,
         resume.scores if resume else None,
         bounds.scores,
-        job.grid.offset,
     )
     silence = Silence(job.grid.max_gap)
     if resume:
         silence.restore(resume.silence)
-    rows = Rows(job.targets, job.models, job.grid.interval, silence, job.grid.offset)
+    rows = Rows(job.targets, job.models, job.grid, silence)
     epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints
@@ -283,4 +304,7 @@ def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
     if job.resume:
         grid.restore(*job.resume.grid)
         positions = job.resume.positions
+        for name in job.reopened:
+            log.info("%s is read on: there is more since", name)
+            grid.watermarks.reopen(grid.partitions.index(name))
     return Intake(job.source, grid, job.idle, job.stopping, batch, linger, positions)

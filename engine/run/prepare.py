@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.format import newest
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig
+from gapcast.engine.config.model import Grid as GridSection
 from gapcast.engine.config.model import ScreenSection
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series, State
@@ -27,6 +28,7 @@ from gapcast.engine.run.job import Job
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
 from gapcast.engine.shard.shard import migrated
+from gapcast.engine.shard.vectors import ByVector
 from gapcast.engine.source import Source
 from gapcast.engine.spelling import meant
 from gapcast.engine.units import MICROSECONDS
@@ -46,19 +48,15 @@ def prepare(
     from the beginning if there is none. bounds: instead of those that ship.
     Raises RunError when the source has nothing that the config asks for.
     """
-    models = tuple(
-        Model(name, chosen.create(), chosen.horizons, chosen.level)
-        for name, chosen in config.models.items()
-    )
-    quantities = {*config.targets.quantities}
-    for model in models:
-        quantities.update(model.forecaster.needs().quantities)
+    models = _models(config)
+    quantities = _asked(config, models)
     source = config.source.create()
     network, links = _network(config, source, quantities)
     models = tuple(deriving.through(model, links, config) for model in models)
     targets = _targets(config, network)
-    _warn_of_circles(config)
-    interval = config.grid.interval
+    grid = grid_of(config.grid)
+    if {*grid.periods} & {*config.targets.quantities}:
+        models = tuple(_by_vector(model, grid.periods) for model in models)
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
     own = generation or uuid4().hex
     job = Job(
@@ -66,21 +64,18 @@ def prepare(
         run_dir=run_dir,
         generation=own,
         source=source,
-        grid=_grid(config),
+        grid=grid,
         limits=_limits(config),
-        screen=_screening(config.screen),
+        screen=_screening(config.screen, network, grid),
         idle=config.grid.idle / MICROSECONDS["s"],
         network=network,
         targets=targets,
         models=models,
-        layouts=tuple(lay_out(network, targets, model, interval) for model in models),
+        layouts=tuple(lay_out(network, targets, model, grid.interval) for model in models),
         evaluation=Evaluation(
             config.evaluation.hide,
             config.evaluation.release == "end",
-            spans_of(
-                [(s.start, s.end, s.sensors) for s in config.evaluation.spans], interval,
-                config.grid.offset,
-            ),
+            spans_of([(s.start, s.end, s.sensors) for s in config.evaluation.spans], grid),
             config.evaluation.sensors,
             _gaps(config),
         ),
@@ -95,15 +90,47 @@ def prepare(
     )  # fmt: skip
     if generation:
         job.resume = _resume(job)
+        job.reopened = _reopened(job)
     return job
 
 
-def _grid(config: RunConfig) -> GridSpec:
-    grid = config.grid
+def look(config: RunConfig) -> Mapping[str, str]:
+    """What a run of `config` would understand of its source, at a first look (see `Source.look`).
+
+    Raises SourceError where the run would.
+    """
+    quantities = _asked(config, _models(config))
+    asked = not (config.network.sensors or config.network.positions)
+    for link in deriving.candidates(config, asked).values():
+        quantities |= {link.value, link.companion}
+    return config.source.create().look(quantities, config.targets.quantities)
+
+
+def _models(config: RunConfig) -> tuple[Model, ...]:
+    return tuple(
+        Model(name, chosen.create(), chosen.horizons, chosen.level)
+        for name, chosen in config.models.items()
+    )
+
+
+def _asked(config: RunConfig, models: Iterable[Model]) -> set[str]:
+    """The quantities that targets and models name."""
+    needed = (model.forecaster.needs().quantities for model in models)
+    return {*config.targets.quantities}.union(*needed)
+
+
+def _by_vector(model: Model, periods: Mapping[str, float]) -> Model:
+    """`model` as it forecasts quantities that begin anew."""
+    return replace(model, forecaster=ByVector.of(model.forecaster, periods))
+
+
+def grid_of(grid: GridSection) -> GridSpec:
+    """The grid that a section says."""
+    offset, calendar = grid.placed
     aggregate = grid.aggregate
     return GridSpec(
         interval=grid.interval,
-        offset=grid.offset,
+        offset=offset,
         nearest=grid.align == "nearest",
         lateness=grid.lateness,
         aggregate=aggregate
@@ -116,18 +143,8 @@ def _grid(config: RunConfig) -> GridSpec:
         future=grid.future,
         **({} if grid.max_gap is None else {"max_gap": grid.max_gap // grid.interval}),
         earliest=grid.earliest,
+        calendar=calendar,
     )
-
-
-def _warn_of_circles(config: RunConfig) -> None:
-    given = config.grid.aggregate
-    aggregate = given if isinstance(given, dict) else {}
-    for quantity in config.targets.quantities:
-        if not isinstance(aggregate.get(quantity, ""), str):
-            log.warning(
-                "targets.quantities: steps hold the mean direction of %s, but it is forecast and "
-                "scored as a plain number: 359 and 1 are far apart", quantity,
-            )  # fmt: skip
 
 
 def _gaps(config: RunConfig) -> Gaps | None:
@@ -145,10 +162,14 @@ def _limits(config: RunConfig) -> dict[str, tuple[float, float]]:
     }
 
 
-def _screening(how: ScreenSection) -> ScreeningSpec | None:
-    if how.quantities == ():
+def _screening(how: ScreenSection, network: Network, grid: GridSpec) -> ScreeningSpec | None:
+    """What is screened: by default all but directions, whose values are no measure of distance."""
+    quantities = how.quantities
+    if quantities is None and grid.periods:
+        quantities = tuple(sorted({s.quantity for s in network.series} - {*grid.periods}))
+    if quantities == ():
         return None
-    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, how.quantities)
+    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, quantities)
 
 
 def _resume(job: Job) -> Contents | None:
@@ -171,6 +192,15 @@ def _resume(job: Job) -> Contents | None:
             migrate = partial(_migrate, model, version=version)
             contents = replace(contents, shards=migrated(contents.shards, m, migrate))
     return contents
+
+
+def _reopened(job: Job) -> tuple[str, ...]:
+    """The partitions of which the checkpoint has all that there was then, and there is more."""
+    if job.resume is None:
+        return ()
+    ended = job.resume.ended()
+    more = {of.partition for of in job.source.changed(ended) if of.more}
+    return tuple(name for name in ended if name in more)
 
 
 def _migrate(model: Model, state: State, version: int) -> State:

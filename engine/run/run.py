@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
@@ -16,12 +15,13 @@ from types import FrameType
 from gapcast.engine.checkpoint.format import numbers
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError, ShardsLost
-from gapcast.engine.output.unused import summary
+from gapcast.engine.output.unused import MOST_KINDS, summary
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import RunResult, carry
-from gapcast.engine.run.manifest import NAME, Manifest
+from gapcast.engine.run.manifest import Manifest
 from gapcast.engine.run.prepare import prepare
+from gapcast.engine.run.resuming import begun, more_since
 from gapcast.engine.run.warm_up import WarmUp
 
 log = logging.getLogger("gapcast.run")
@@ -44,10 +44,13 @@ def run(
     Raises `GapcastError`; the manifest then says ``failed`` and why.
     """
     folder = run_dir or new_folder(config.name)
-    before = _before(folder, config, resume)
+    before = begun(folder, config, resume)
     with WarmUp(progress) as warm_up:
         progress("looking at the source")
-        job = prepare(config, folder, before, bounds)
+        job = prepare(config, folder, before["generation"] if before else None, bounds)
+        if before and before["state"] == "complete" and not more_since(job):
+            job.source.close()
+            raise RunError(f"the run in {folder} is complete, there is nothing to resume")
         job.progress = lambda at: progress(str(at))
         manifest = _begun(config, job)
         with _noted(manifest):
@@ -62,6 +65,7 @@ def run(
         "complete" if result.complete else "interrupted",
         counts=asdict(result.counts),
         unused=[asdict(kind) for kind in result.unused],
+        changed=[of._asdict() for of in result.changed[:MOST_KINDS]],
         forecasts=result.forecasts,
         seconds=round(result.seconds, 3),
     )
@@ -142,35 +146,6 @@ class _Stops:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _before(folder: Path, config: RunConfig, resume: bool) -> str | None:
-    """The generation of the run to go on with, or None for a new one."""
-    if not (folder / NAME).exists():
-        if resume:
-            raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
-        return None
-    if not resume:
-        raise RunError(
-            f"{folder} already holds a run; continue it with --resume, choose another --run-dir "
-            "or remove it"
-        )
-    manifest = json.loads((folder / NAME).read_text())
-    if manifest["state"] == "complete":
-        raise RunError(f"the run in {folder} is complete, there is nothing to resume")
-    now = redact(config)
-    then = manifest["config"]
-    changed = [key for key in _FIXED if then.get(key) != now.get(key)]
-    if then["checkpoint"].get("path") != now["checkpoint"]["path"]:
-        changed.append("checkpoint.path")
-    if changed:
-        raise RunError(f"{folder} was started with another {', '.join(changed)}: cannot be resumed")
-    generation: str = manifest["generation"]
-    return generation
-
-
-_FIXED = ("name", "source", "grid", "network", "limits", "targets", "evaluation", "models")
-"""Parts of a config that a run keeps from its beginning to its end."""
 
 
 def _nothing(result: RunResult) -> str:

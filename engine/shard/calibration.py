@@ -41,10 +41,11 @@ class Intervals:
     are learnt when it is released, in order, as evidence on the forecasts made within it.
     """
 
-    def __init__(self, layout: Layout, needs: Needs) -> None:
-        """needs: what the forecaster says it reads."""
+    def __init__(self, layout: Layout, needs: Needs, period: Floats | None = None) -> None:
+        """needs: what the forecaster says it reads. period: (targets,) after which their quantities
+        begin anew, 0: never; None: all never."""
         reads = needs.neighbours is not None or needs.block is not None
-        self._settings = _settings(layout, reads)
+        self._settings = _settings(layout, reads, np.zeros(layout.n) if period is None else period)
         self._holding = _holding(layout.n, len(self._settings.ages))
         self._factors = _factors(layout, len(self._settings.doubt))
         self._before: kernel.Holding | None = None
@@ -108,7 +109,7 @@ class Intervals:
             self._late = [tuple(both)]  # type: ignore[list-item]
 
 
-def _settings(layout: Layout, reads: bool) -> kernel.Settings:
+def _settings(layout: Layout, reads: bool, period: Floats) -> kernel.Settings:
     joint = layout.members.shape[1] > 0
     gains = np.array([SEEN, *[DARK] * (len(CLASSES) + 1)])
     return kernel.Settings(
@@ -125,6 +126,7 @@ def _settings(layout: Layout, reads: bool) -> kernel.Settings:
         columns=layout.targets,
         others=layout.members[:, None] if joint else layout.regressors,
         row=layout.units if joint else np.arange(layout.n),
+        period=period,
         reads=reads,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Series
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.shard.kernels import gaps as kernel
 
 
@@ -110,15 +111,12 @@ class Evaluation:
 
 def spans_of(
     bounds: Sequence[tuple[int, int] | tuple[int, int, tuple[str, ...] | None]],
-    interval: int,
-    offset: int = 0,
+    grid: GridSpec,
 ) -> tuple[Span, ...]:
     """Spans of steps whose start lies in [from, to), perhaps of some sensors only; times in
-    microseconds, step 0 begins at `offset`. Touching spans stay apart, so that each is released at
+    microseconds since 1970, UTC. Touching spans stay apart, so that each is released at
     its own end; overlapping ones raise ValueError."""
-    spans = sorted(
-        Span(-((offset - a) // interval), -((offset - b) // interval), *of) for a, b, *of in bounds
-    )
+    spans = sorted(Span(grid.since(a), grid.since(b), *of) for a, b, *of in bounds)
     for one, other in pairwise(spans):
         if other.start < one.stop:
             raise ValueError("spans overlap")

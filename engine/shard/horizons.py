@@ -22,11 +22,14 @@ class Alignment:
     steps after. All that changes is in `state`, targets leading.
     """
 
-    def __init__(self, model: Model, asked: Ints, targets: int, interval: int) -> None:
-        """asked: the horizons that the forecaster itself is asked for, ascending."""
+    def __init__(
+        self, model: Model, asked: Ints, targets: int, interval: int, period: Floats | None = None
+    ) -> None:
+        """asked: the horizons that the forecaster itself is asked for, ascending. period: as for
+        `Smoother`."""
         self.asked = Horizons(asked)
         smoothed = [h.lag for h in model.horizons if h.kind is Kind.SMOOTHED]
-        self.smoother = Smoother(targets, smoothed, interval)
+        self.smoother = Smoother(targets, smoothed, interval, period)
         self._wanted = [self.asked.index(h) for h in model.horizons if h.kind is not Kind.SMOOTHED]
         depth = self.asked.furthest
         width = len(_COLUMNS) if depth else 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Plan:
     """Models and their layouts over the same targets, how they are judged, in which windows.
 
     window: length of a score window in µs. job_targets: columns of the whole job's targets,
-    which ``hide: together`` blanks.
+    which ``hide: together`` blanks. periods: of quantities that begin anew, such as directions.
     """
 
     models: tuple[Model, ...]
@@ -34,6 +35,7 @@ class Plan:
     how: Evaluation
     window: int
     job_targets: Ints
+    periods: Mapping[str, float] = field(default_factory=dict)
 
     def for_targets(self, targets: Ints) -> Plan:
         """The plan of a shard that owns these of the targets (ascending indices)."""
@@ -70,6 +72,7 @@ class Plan:
             "series": [list(names) for names in zip(*first.series, strict=True)],
             "how": asdict(self.how),
             "window": self.window,
+            "periods": dict(self.periods),
         }
         arrays = {"job_targets": self.job_targets}
         for m, layout in enumerate(self.layouts):
@@ -100,7 +103,9 @@ def of_parcel(parcel: Parcel) -> Plan:
     how["sensors"] = how["sensors"] and tuple(how["sensors"])
     how["gaps"] = how["gaps"] and Gaps(**how["gaps"])
     models = tuple(_create(model) for model in meta["models"])
-    return Plan(models, layouts, Evaluation(**how), meta["window"], arrays["job_targets"])
+    return Plan(
+        models, layouts, Evaluation(**how), meta["window"], arrays["job_targets"], meta["periods"]
+    )
 
 
 def _model(model: Model) -> dict[str, Any]:

@@ -39,7 +39,11 @@ class Scorer:
     handed over when the first step of the next one comes.
     """
 
-    def __init__(self, targets: int, model: Model, interval: int, window: int) -> None:
+    def __init__(
+        self, targets: int, model: Model, interval: int, window: int, period: Floats | None = None
+    ) -> None:
+        """period: (targets,) after which their quantities begin anew, 0: never; None: all never."""
+        self._period = np.zeros(targets) if period is None else period
         self.horizons = model.horizons
         self.interval = interval
         self.window = window
@@ -84,7 +88,7 @@ class Scorer:
         accumulate(
             rows.mean[..., of], rows.lower[..., of], rows.upper[..., of], steps.truth,
             steps.status == STATUSES.index(scored), steps.age, self._ages, self._deviation,
-            state["total"][:, of], state["window"][:, of], state["by_gap"][:, of],
+            self._period, state["total"][:, of], state["window"][:, of], state["by_gap"][:, of],
         )  # fmt: skip
 
     def _turn(self, index: int) -> list[tuple[int, Floats]]:

@@ -24,6 +24,7 @@ from gapcast.engine.shard.horizons import Alignment
 from gapcast.engine.shard.kernels import ages as kernel
 from gapcast.engine.shard.results import Ending, StepResult, Steps
 from gapcast.engine.shard.smoothing import Lagged
+from gapcast.engine.shard.vectors import periods_of
 from gapcast.engine.shard.withheld import cut
 from gapcast.engine.state import Arrays, below, within
 
@@ -50,13 +51,16 @@ class Shard:
             m.forecaster.start(layout) for m, layout in zip(self.models, self.layouts, strict=True)
         ]
         n, interval = len(self.targets), self.layouts[0].interval
-        self.scorers = [scoring.Scorer(n, model, interval, plan.window) for model in self.models]
+        period = periods_of(self.layouts[0], plan.periods)[self.targets]
+        self.scorers = [
+            scoring.Scorer(n, model, interval, plan.window, period) for model in self.models
+        ]
         self.alignments = [
-            Alignment(model, layout.horizons, n, interval)
+            Alignment(model, layout.horizons, n, interval, period)
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
         self.intervals = [
-            Intervals(layout, model.forecaster.needs())
+            Intervals(layout, model.forecaster.needs(), period)
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
         self.lagged = Lagged(n, Horizons(h for m in self.models for h in m.horizons).lags)

@@ -57,7 +57,11 @@ class Smoother:
     over. Of truth withheld from the model it sees nothing.
     """
 
-    def __init__(self, targets: int, lags: Sequence[int], interval: int) -> None:
+    def __init__(
+        self, targets: int, lags: Sequence[int], interval: int, period: Floats | None = None
+    ) -> None:
+        """period: (targets,) after which their quantities begin anew, 0: never; None: all never."""
+        self._period = np.zeros(targets) if period is None else period
         self.lags: Ints = np.array(lags, np.int64)
         self.forgetting = exp(-interval / MEMORY)
         depth = int(max(lags, default=0)) + kernel.REACH + 1 if len(lags) else 0
@@ -79,6 +83,7 @@ class Smoother:
         if reference is None:
             reference = np.full(own.shape, np.nan)
         kernel.smooth(
-            own, made, reference, age, first, self.lags, self.forgetting, *self.state.values(), out
-        )
+            own, made, reference, age, first, self.lags, self.forgetting, self._period,
+            *self.state.values(), out,
+        )  # fmt: skip
         return out

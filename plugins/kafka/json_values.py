@@ -19,6 +19,7 @@ from gapcast.plugins.sources.formats.batches import rows
 from gapcast.plugins.sources.formats.rows import SKIPPED
 from gapcast.plugins.sources.text.decimals import ABSENT, MALFORMED, NULL
 from gapcast.plugins.sources.text.patterns import UNITS, reader
+from gapcast.plugins.sources.text.times import NONE
 
 ONE_BY_ONE = 64
 """A block of so many records that Arrow cannot read is not cut in two again."""
@@ -209,8 +210,8 @@ class JsonObjects(Decoder):
         """A time that is a number in quotes."""
         raw = (text or "").encode()
         span = np.array([0, len(raw)], np.int32)
-        times, good = self._written(np.frombuffer(raw + b"\n", np.uint8), span[:1], span[1:])
-        return int(times[0]) if good[0] else None
+        times, kinds = self._written(np.frombuffer(raw + b"\n", np.uint8), span[:1], span[1:])
+        return int(times[0]) if kinds[0] != NONE else None
 
 
 def _loads(value: bytes) -> Any:

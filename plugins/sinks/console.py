@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gapcast.engine import plugin
-from gapcast.engine.sink import STATUSES, Committed, Delivery, JobInfo, Outcome, Sink
+from gapcast.engine.sink import STATUSES, Committed, Delivery, JobInfo, Outcome, Sink, residuals
 from gapcast.engine.spelling import printable
 
 
@@ -60,11 +60,11 @@ class ConsoleSink(Sink):
 
     def _score(self, forecasts: pa.Table) -> None:
         scored = pc.is_in(forecasts["status"], value_set=pa.array(self.job.scored))
-        rows = forecasts.select(["model", "forecast", "truth"]).filter(scored)
+        rows = forecasts.select(["quantity", "model", "forecast", "truth"]).filter(scored)
         if not len(rows):
             return
         model = pc.index_in(rows["model"], value_set=pa.array(self.job.models)).to_numpy()
-        error = rows["forecast"].to_numpy() - rows["truth"].to_numpy()
+        error = residuals(rows, self.job.periods)
         size = len(self.job.models)
         for column, weight in enumerate((np.ones_like(error), error**2, np.abs(error))):
             self.errors[:, column] += np.bincount(model, weight, size)

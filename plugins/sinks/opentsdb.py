@@ -158,6 +158,7 @@ class OpenTsdbSink(Sink):
             p.series,
             1_000_000 if job.interval % 1_000_000 == 0 else 1000,
             job.scored,
+            job.periods,
         )
         self._connections = Connections(p.url, headers, p.ca, p.timeout / 1e6, p.gzip)
         self._connections.check()

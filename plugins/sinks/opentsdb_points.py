@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from string import Formatter
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gapcast.engine.sink import STATUSES
+from gapcast.engine.sink import STATUSES, residuals
 from gapcast.plugins.sinks.bodies import Body, cut
 
 OF_SENSOR = ("truth", "status")
@@ -85,7 +85,7 @@ class Layout:
     """What points are called and which are made.
 
     unit: microseconds in a unit of the timestamps, 1,000,000 or 1,000. scored: statuses whose
-    squared errors count.
+    squared errors count. periods: as in `JobInfo`.
     """
 
     run: str
@@ -94,6 +94,7 @@ class Layout:
     series: Sequence[str]
     unit: int
     scored: Sequence[str]
+    periods: Mapping[str, float] = field(default_factory=dict)
 
     def heads(self, series: str, names: Mapping[str, pa.Array]) -> pa.Array:
         """The beginnings of points of one series, up to the timestamp, one an element of names."""
@@ -178,7 +179,7 @@ def _texts(
     names = {name: some[name].combine_chunks().cast(pa.string()) for name in named}
     time = block["time"].cast(pa.int64()).to_numpy() // layout.unit
     moments = pa.array(time).cast(pa.string())
-    values = _values(block, first, layout.scored)
+    values = _values(block, first, layout)
     texts, of = [], []
     for series in layout.series:
         where = pa.array(np.flatnonzero(values[series].is_valid()))
@@ -189,14 +190,14 @@ def _texts(
     return pa.concat_arrays(texts), np.concatenate(of)
 
 
-def _values(rows: pa.Table, first: NDArray[np.bool_], scored: Sequence[str]) -> dict[str, pa.Array]:
+def _values(rows: pa.Table, first: NDArray[np.bool_], layout: Layout) -> dict[str, pa.Array]:
     """The values of each series, null where there is no point."""
     plain = {n: rows[n].combine_chunks() for n in ("forecast", "lower", "upper", "truth")}
     status = rows["status"].cast(pa.string())
+    error = residuals(rows, layout.periods)
     with np.errstate(over="ignore", invalid="ignore"):
-        error = plain["truth"].to_numpy(zero_copy_only=False) - plain["forecast"].to_numpy()
         square = error * error
-    counts = pc.is_in(status, value_set=pa.array(scored, pa.string())).to_numpy()
+    counts = pc.is_in(status, value_set=pa.array(layout.scored, pa.string())).to_numpy()
     code = pc.index_in(status, value_set=pa.array(STATUSES)).to_numpy().astype(float)
     return {
         **plain,

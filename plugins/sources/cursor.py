@@ -52,6 +52,8 @@ class Cursor:
             self._at = Mark(position["line"], position["skip"]) if position else Mark(0)
         if self._chunk is None or self._at.line >= self._chunk.end:
             self._chunk = next(self._chunks, None)
+            while self._chunk is not None and self._chunk.first < self._chunk.end <= self._at.line:
+                self._chunk = next(self._chunks, None)
             if self._chunk is not None:
                 self._at = max(self._at, Mark(self._chunk.first))
                 if self._schedule:

@@ -23,6 +23,8 @@ log = logging.getLogger("gapcast.files")
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _ZIP = b"PK\x03\x04"
 _PIECE = 1 << 20
+_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "modificationTime", "created")
+"""Under which of these a file system says when a file was written to."""
 _HEAD = 4096
 """Bytes by which a file is known again."""
 
@@ -31,13 +33,21 @@ _HEAD = 4096
 class File:
     """A file under the name it has as a partition, on any file system fsspec knows.
 
-    said: what its path says of its readings, ``sensor`` and ``quantity``, by placeholders.
+    said: what its path says of its readings, ``sensor`` and ``quantity``, by placeholders. told:
+    what has been said of it.
     """
 
     name: str
     path: str
     system: Any
     said: Mapping[str, str] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def tell(self, note: str) -> None:
+        """Say something of the file in the log, once however often it is looked at."""
+        if note not in self.told:
+            self.told.add(note)
+            log.warning("%s%s", self.path, note)
 
     def open(self) -> Any:
         """The file as it is, for reading bytes. Raises SourceError."""
@@ -75,6 +85,16 @@ class File:
             raise self.unreadable(error) from error
         return stream
 
+    def stamp(self) -> str:
+        """What is another whenever the file has been written to: its size and when that was, as its
+        file system has it. Raises SourceError."""
+        try:
+            info = self.system.info(self.path)
+        except OSError as error:
+            raise self.unreadable(error) from error
+        when = next((info[key] for key in _WRITTEN if info.get(key)), "")
+        return f"{info['size']} {when}"
+
     def fingerprint(self, length: int = _HEAD) -> dict[str, int]:
         """What shows later whether it still is the file that it is now: how what is in it begins,
         and its size, 0 where it is compressed."""
@@ -87,18 +107,34 @@ class File:
                 head += piece
         return {"head": len(head), "crc": zlib.crc32(head), "size": size}
 
-    def check(self, fingerprint: Mapping[str, int], line: int, whole: bool = False) -> None:
-        """Raise SourceError if it is not the file of which this is the `fingerprint`; whole: nor
-        one that has grown since."""
+    def checksum(self) -> int:
+        """Of all its bytes, as they are. Raises SourceError."""
+        crc = 0
+        try:
+            with self.open() as raw:
+                while piece := raw.read(_PIECE):
+                    crc = zlib.crc32(piece, crc)
+        except OSError as error:
+            raise self.unreadable(error) from error
+        return crc
+
+    def difference(self, fingerprint: Mapping[str, Any], whole: bool = False) -> str | None:
+        """In what it is not the file of which this is the `fingerprint`; whole: nor one that has
+        grown since, or in which anything is another than its `checksum` says."""
         now = self.fingerprint(fingerprint["head"])
-        how = None
         if now["crc"] != fingerprint["crc"]:
-            how = "begins differently"
-        elif now["size"] < fingerprint["size"]:
-            how = "is shorter"
-        elif whole and now["size"] > fingerprint["size"]:
-            how = "has grown, and is sorted before it is read"
-        if how:
+            return "begins differently"
+        if now["size"] < fingerprint["size"]:
+            return "is shorter"
+        if whole and now["size"] > fingerprint["size"]:
+            return "has grown, and is sorted before it is read"
+        if whole and self.checksum() != fingerprint["whole"]:
+            return "has been changed within, and is sorted before it is read"
+        return None
+
+    def check(self, fingerprint: Mapping[str, Any], line: int, whole: bool = False) -> None:
+        """Raise SourceError if there is such a `difference`."""
+        if how := self.difference(fingerprint, whole):
             raise SourceError(
                 f"{self.path}: is not the file any more that was read up to line {line}, it {how}: "
                 "bring that one back, or begin a new run"
@@ -115,15 +151,16 @@ def _codec(begin: bytes) -> str | None:
     return next((codec for magic, codec in _MAGIC.items() if begin.startswith(magic)), None)
 
 
-def find(paths: Iterable[str]) -> list[File]:
+def find(paths: Iterable[str], again: bool = False) -> list[File]:
     """The files that `paths` mean: files, folders (all within, but hidden ones) or globs.
 
     In a glob, ``{sensor}`` and ``{quantity}`` stand for a part of a name that says the sensor or
     the quantity of all readings in the file. A file's name is its path relative to the folder or
     to the fixed part of the glob; where two would have the same name, the whole path. Sorted by
-    name, numbers by their value. Raises SourceError when a path leads to no file.
+    name, numbers by their value. again: what is passed over has been told before. Raises
+    SourceError when a path leads to no file.
     """
-    found = {file.path: file for path in paths for file in _expanded(path)}
+    found = {file.path: file for path in paths for file in _expanded(path, again)}
     times = Counter(file.name for file in found.values())
     files = [
         file if times[file.name] == 1 else replace(file, name=file.path) for file in found.values()
@@ -131,7 +168,7 @@ def find(paths: Iterable[str]) -> list[File]:
     return sorted(files, key=lambda file: _natural(file.name))
 
 
-def _expanded(path: str) -> list[File]:
+def _expanded(path: str, again: bool) -> list[File]:
     import fsspec
 
     try:
@@ -139,11 +176,11 @@ def _expanded(path: str) -> list[File]:
         system, root = fsspec.core.url_to_fs(path)
         if system.isdir(root):
             files = [File(_relative(p, root), p, system) for p in _within(system, root)]
-            files = _shown(path, files)
+            files = _shown(path, files, again)
         elif system.exists(root):
             files = [File(PurePosixPath(root).name, root, system)]
         else:
-            files = _matching(path, root, system)
+            files = _matching(path, root, system, again)
     except (OSError, ImportError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
     if not files:
@@ -189,7 +226,7 @@ def check_placeholders(path: str) -> str:
     return path
 
 
-def _matching(path: str, root: str, system: Any) -> list[File]:
+def _matching(path: str, root: str, system: Any, again: bool) -> list[File]:
     """The files that a glob with placeholders means; hidden ones if its last part says so."""
     whole = re.compile("".join(_pattern(piece) for piece in _GLOB.split(root)))
     fixed = re.split(r"[^/]*(?:[*?\[]|\{sensor\}|\{quantity\})", root, maxsplit=1)[0].rstrip("/")
@@ -199,7 +236,7 @@ def _matching(path: str, root: str, system: Any) -> list[File]:
         if matched and system.isfile(found):
             said = {role: _name(text) for role, text in matched.groupdict().items()}
             files.append(File(_relative(found, fixed), found, system, said))
-    return files if PurePosixPath(root).name[:1] in "._" else _shown(path, files)
+    return files if PurePosixPath(root).name[:1] in "._" else _shown(path, files, again)
 
 
 _PLACEHOLDER = re.compile(r"\{(?:sensor|quantity)\}")
@@ -216,10 +253,10 @@ def _pattern(piece: str) -> str:
     return _PATTERNS.get(piece) or re.escape(piece)
 
 
-def _shown(path: str, files: list[File]) -> list[File]:
+def _shown(path: str, files: list[File], again: bool) -> list[File]:
     """Those that are not hidden; which are is said."""
     shown = [file for file in files if not re.search(r"(^|/)[._]", file.name)]
-    if len(shown) < len(files):
+    if len(shown) < len(files) and not again:
         hidden = next(file.name for file in files if file not in shown)
         log.warning(
             "%s: %d hidden files are not read, %s the first; a path that names them is read",

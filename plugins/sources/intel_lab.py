@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,12 @@ from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.network.series import read_positions
 from gapcast.engine.plugin import Params
-from gapcast.engine.source import Position, Read, Source
+from gapcast.engine.source import Change, Position, Read, Source
 from gapcast.plugins.sources.files import File, find
 from gapcast.plugins.sources.replay import ReplaySource
 from gapcast.plugins.sources.text.names import gather
 from gapcast.plugins.sources.text.split import NEWLINE, fields
-from gapcast.plugins.sources.text.times import iso
+from gapcast.plugins.sources.text.times import NONE, iso
 
 log = logging.getLogger("gapcast")
 
@@ -73,6 +73,10 @@ class IntelLabSource(Source):
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""
         return self._replay.read(partition, position, limit)
+
+    def changed(self, positions: Mapping[str, Position]) -> list[Change]:
+        """See `Source.changed`."""
+        return self._replay.changed(positions)
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -127,8 +131,8 @@ def _in_order(file: File, out: Path) -> None:
             raise file.unreadable(error) from error
     text = text[: len(text) - (len(text) > 1 and text[-2] == NEWLINE)]
     split = fields(text, " ", [0, 1])
-    times, good = iso()(text, split.starts[:, 0].copy(), split.ends[:, 1].copy())
-    last = np.maximum.accumulate(np.where(good, np.arange(len(good)), 0))
+    times, kinds = iso()(text, split.starts[:, 0].copy(), split.ends[:, 1].copy())
+    last = np.maximum.accumulate(np.where(kinds != NONE, np.arange(len(kinds)), 0))
     order = np.argsort(times[last], kind="stable")
     lines = gather(
         text, split.lines[order].astype(np.int32), split.lines[order + 1].astype(np.int32)

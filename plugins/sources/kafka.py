@@ -118,6 +118,9 @@ class KafkaSource(Source):
     """
 
     Params = KafkaParams
+    resumable = frozenset(
+        {"brokers", "tls", "sasl", "connect", "group", "refresh", "patience", "end"}
+    )
 
     params: KafkaParams
 

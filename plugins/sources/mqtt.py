@@ -113,6 +113,9 @@ class MqttSource(Source):
     """
 
     Params = MqttParams
+    resumable = frozenset(
+        {"broker", "tls", "username", "password", "connect", "patience", "backlog", "retain"}
+    )
 
     params: MqttParams
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.output.unused import Unused
 from gapcast.engine.plugin import Params
-from gapcast.engine.source import Position, Read, Source
+from gapcast.engine.source import Change, Position, Read, Source
 from gapcast.engine.units import Speed
 from gapcast.plugins.sources.cursor import Cursor
 from gapcast.plugins.sources.files import File, check_placeholders, find
@@ -26,6 +26,7 @@ from gapcast.plugins.sources.formats.chunk import Order
 from gapcast.plugins.sources.formats.csv import CsvOptions
 from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.formats.ordered import Ordered
+from gapcast.plugins.sources.look import few, first_look, nothing_read
 from gapcast.plugins.sources.pace import Pace
 
 log = logging.getLogger("gapcast.files")
@@ -57,7 +58,7 @@ class ReplayParams(CsvOptions):
     )
     format: str | None = Field(
         default=None,
-        description="csv, influx-csv, intel-lab, intel-lab-conv, parquet, toa5 or "
+        description="csv, influx-csv, influx-line, intel-lab, intel-lab-conv, parquet, toa5 or "
         "my.module:MyFormat. Default: told by the file's name, where it can be.",
     )
     speed: Speed = Field(default=math.inf, description="max, or 60x: sixty times as recorded.")
@@ -108,12 +109,15 @@ class ReplaySource(Source):
     """Files, each a partition under its name, sorted by name with numbers by their value.
 
     A position is ``{line, skip, file}``, and for text ``byte``: the decompressed bytes before that
-    line. `file` is how the file begins: one that is another by then is not read on (SourceError).
-    Going on in a compressed file decompresses all before it again. In a file that is sorted by
-    time, `line` counts readings; going on sorts it again.
+    line. `file` is how the file begins, and its stamp: one that begins differently by then is not
+    read on (SourceError). Within an hour that comes twice, and for a while after it, `since` is the
+    line from which on lines are read again to tell its passes apart. Going on in a compressed file
+    decompresses all before it again. In a file that is ``sorted`` by time, `line` counts readings;
+    going on sorts it again, if no byte of it is another.
     """
 
     Params = ReplayParams
+    resumable = frozenset({"speed", "follow"})
 
     params: ReplayParams
 
@@ -124,14 +128,22 @@ class ReplaySource(Source):
         self._size = min(_MOST, max(_LEAST, _BYTES // min(_OPEN, len(self._files))))
         self._pace = None if math.isinf(self.params.speed) else Pace(self.params.speed)
         self._cursors: dict[str, Cursor] = {}
+        self._known: dict[str, dict[str, Any]] = {}
         self._in_order: dict[str, bool] = {}
         self._looked = time.monotonic()
-        self._check_sensors()
+        self._check_sensors(self._files.values())
 
-    def _check_sensors(self) -> None:
+    def look(self, quantities: Collection[str], targets: Collection[str]) -> Mapping[str, str]:
+        """See `Source.look`."""
+        self._quantities, self._size = frozenset(quantities), _LEAST
+        files = find(self.params.paths)
+        self._check_sensors(few(files))
+        return first_look(files, self._reader, {*targets})
+
+    def _check_sensors(self, files: Collection[File]) -> None:
         """Files whose sensors only the names of columns say must not share them."""
         first: dict[str, str] = {}
-        for file in self._files.values() if len(self._files) > 1 else ():
+        for file in files if len(files) > 1 else ():
             for sensor in self._reader(file).implicit():
                 if sensor in first:
                     raise SourceError(
@@ -147,7 +159,7 @@ class ReplaySource(Source):
         if self.params.follow and time.monotonic() - self._looked > _REFRESH:
             self._looked = time.monotonic()
             with suppress(SourceError):  # none of them is there just now
-                for file in find(self.params.paths):
+                for file in find(self.params.paths, again=True):
                     self._files.setdefault(file.name, file)
         return list(self._files)
 
@@ -161,7 +173,7 @@ class ReplaySource(Source):
             found |= self._reader(file).series(unused, order)
             self._note(file, order)
         if unused.kinds and not found and self._quantities is None:
-            raise SourceError("\n  ".join(["no reading can be used:", *map(str, unused.kinds[:5])]))
+            raise nothing_read(unused)
         return sorted(found)
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
@@ -170,30 +182,68 @@ class ReplaySource(Source):
         cursor = self._cursors.pop(partition, None)
         if cursor is None:
             position = self._checked(file, position)
-            reader = self._ordered(file)
-            if position and isinstance(reader, Ordered):
-                file.check(position["file"], position["line"], whole=True)
+            known: dict[str, Any] = file.fingerprint() | {"stamp": file.stamp()}
+            reader = self._ordered(file, position)
+            if isinstance(reader, Ordered):
+                known["whole"] = position["file"]["whole"] if position else file.checksum()
+            self._known[partition] = known
             cursor = Cursor(reader, self._pace)
-        known = position["file"] if position else file.fingerprint()
         self._cursors[partition] = cursor  # now the last one used
         if len(self._cursors) > _OPEN:
             self._cursors.pop(next(iter(self._cursors))).close()
-        place = None if position is None else {k: v for k, v in position.items() if k != "file"}
-        read = cursor.read(place, limit)
+        read = cursor.read(_place(position), limit)
         if read.ended:
             self._cursors.pop(partition).close()
             if self.params.follow:
                 time.sleep(_POLL / len(self._files))
                 read = replace(read, ended=False)
-        return replace(read, position=read.position | {"file": known})
+        return replace(read, position=read.position | {"file": self._known[partition]})
+
+    def changed(self, positions: Mapping[str, Position]) -> list[Change]:
+        """See `Source.changed`. Only files with another stamp are looked into."""
+        for system in {id(f.system): f.system for f in self._files.values()}.values():
+            system.invalidate_cache()
+        found = []
+        for name, position in positions.items():
+            if name in self._files and (how := self._change(self._files[name], position)):
+                found.append(how)
+        with suppress(SourceError):  # none of them is there any more
+            new = [
+                file.name
+                for file in find(self.params.paths, again=True)
+                if file.name not in self._files
+            ]
+            found += [Change(name, "is new", more=True) for name in new]
+        return found
+
+    def _change(self, file: File, position: Position) -> Change | None:
+        if self.params.follow:
+            return Change(file.name, "is followed from now on", more=True)
+        try:
+            if file.stamp() == position["file"].get("stamp"):
+                return None
+            if how := file.difference(position["file"], "sorted" in position):
+                return Change(file.name, how, more=True)
+            chunks = self._ordered(file, position).chunks(_place(position))
+            if "sorted" in position or next(chunks, None) is None:
+                return Change(file.name, "was written to, but nothing follows in it", more=False)
+        except SourceError as error:
+            why = str(error).rpartition(": ")[2]
+            return Change(file.name, f"cannot be read any more: {why}", more=True)
+        return Change(file.name, "has grown", more=True)
 
     def _checked(self, file: File, position: Position | None) -> Position | None:
         """`position`, if the file is the one it was made for. One that is followed may be begun
         anew, and is read from its beginning then."""
-        if position is None:
+        if position is None or position["file"]["head"] == 0:  # it was empty
             return None
+        if self.params.follow and "sorted" in position:
+            raise SourceError(
+                f"{file.path}: has been sorted before it was read, and cannot be followed: resume "
+                "without source.follow, or begin a new run"
+            )
         try:
-            file.check(position["file"], position["line"])
+            file.check(position["file"], position["line"], whole="sorted" in position)
         except SourceError as error:
             if not self.params.follow:
                 raise
@@ -207,9 +257,12 @@ class ReplaySource(Source):
             cursor.close()
         self._cursors.clear()
 
-    def _ordered(self, file: File) -> Format:
-        """The reader of a file, in order of time if that is asked for, or seems to be needed."""
+    def _ordered(self, file: File, position: Position | None) -> Format:
+        """The reader of a file, in order of time if that is asked for, or seems to be needed; from
+        a position on, as it was read before."""
         reader = self._reader(file)
+        if position is not None:
+            return Ordered(reader) if "sorted" in position else reader
         asked = self.params.order is None and not self.params.follow
         if asked and file.name not in self._in_order:
             order, begun = Order(), Begun(reader)
@@ -247,5 +300,10 @@ class ReplaySource(Source):
         except ValueError as error:
             raise SourceError(f"{file.path}: {error}") from error
         made = reader(file, options, self._quantities, self._size)
-        made.growing = self.params.follow
+        made.name, made.growing = name, self.params.follow
         return made
+
+
+def _place(position: Position | None) -> Position | None:
+    """A position within its file, as its format knows it."""
+    return None if position is None else {k: v for k, v in position.items() if k != "file"}

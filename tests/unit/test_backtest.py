@@ -23,6 +23,7 @@ from gapcast.engine.backtesting.scores import pool
 from gapcast.engine.config.backtest import Pattern
 from gapcast.engine.errors import ConfigError, RunError
 from gapcast.engine.forecaster import Series
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.run.prepare import _gaps
 from gapcast.engine.shard.evaluation import Evaluation, spans_of
 
@@ -34,7 +35,11 @@ START = 600_000
 
 def land(steps=96, sensors=8, positions=None):
     return Ground(
-        HALF_HOUR, START, START + steps, [f"s{i}" for i in range(sensors)], positions or {}
+        GridSpec(HALF_HOUR),
+        START,
+        START + steps,
+        [f"s{i}" for i in range(sensors)],
+        positions or {},
     )
 
 
@@ -58,7 +63,7 @@ def withhold(section, ground):
     made = config(evaluation=section).evaluation
     bounds = [(s.start, s.end, s.sensors) for s in made.spans]
     how = Evaluation(
-        made.hide, made.release == "end", spans_of(bounds, HALF_HOUR), made.sensors,
+        made.hide, made.release == "end", spans_of(bounds, GridSpec(HALF_HOUR)), made.sensors,
         _gaps(config(evaluation=section)),
     )  # fmt: skip
     series = [Series(s, "temperature") for s in ground.sensors]

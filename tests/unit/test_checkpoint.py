@@ -328,6 +328,33 @@ def test_stopped_and_resumed_with_other_threads_nothing_differs(stops, tmp_path,
     assert result.forecasts == straight.forecasts
 
 
+DIRECTIONS = {
+    "grid": {"interval": "30min", "aggregate": {"temperature": {"circular": 24}}},
+    "models": {"rls": {"type": "rls", "horizons": [-3, 0, 2]}, "blend": {"type": "blend"}},
+}
+LOCAL_DAYS = {
+    "grid": {"interval": "1d", "zone": "America/New_York"},
+    "evaluation": {"mode": "prequential"},
+    "models": {"last": {"type": "persistence", "horizons": [0, 1]}},
+}
+
+
+@pytest.mark.parametrize("more", [DIRECTIONS, LOCAL_DAYS])
+def test_directions_and_days_of_a_zone_go_on_as_they_were(stops, tmp_path, more):
+    stops()
+    straight = run(config(**more), tmp_path / "straight")
+    stops(150, 500, 900)
+    for life in range(4):
+        result = run(config(**more), tmp_path / "r", resume=life > 0)
+    assert result.complete
+    assert forecasts(tmp_path / "r").num_rows == straight.forecasts > 0
+    assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
+    assert windows(tmp_path / "r") == windows(tmp_path / "straight")
+    assert (tmp_path / "r/scores.csv").read_bytes() == (
+        tmp_path / "straight/scores.csv"
+    ).read_bytes()
+
+
 def test_a_run_goes_on_from_checkpoints_far_away(stops, tmp_path, monkeypatch):
     monkeypatch.setenv("GAPCAST_STATES", "states-of-tests")
     stops()

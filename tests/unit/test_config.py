@@ -149,7 +149,7 @@ def test_what_is_written_down_has_every_default_and_no_secret():
     assert plain["grid"] == {
         "interval": "1h", "lateness": "10min", "aggregate": "last", "idle": "1min",
         "future": "2d", "duplicates": "drop-same", "max_gap": None, "align": "within",
-        "offset": "0s", "earliest": "2001-01-01T00:00:00Z",
+        "offset": "0s", "zone": "UTC", "earliest": "2001-01-01T00:00:00Z",
     }  # fmt: skip
     assert plain["models"]["b"] == {
         "type": "level", "alpha": 0.5, "neighbours": "all", "horizons": [0], "level": 0.9,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
 from gapcast.engine.sink import STATUSES
@@ -57,7 +58,7 @@ def test_rows_do_not_depend_on_where_frames_are_cut():
     plain = Persistence(Persistence.Params())
     models = [Model("a", plain, (-2, 0, 3)), Model("b", plain, (0,))]
     series = [Series(name, "temperature") for name in "abcd"]
-    make = Rows(series, models, 1_800_000_000).table
+    make = Rows(series, models, GridSpec(1_800_000_000)).table
     table, wanted = make(whole), list(expected(whole, models, "abcd"))
     assert table.to_pylist() == wanted
     for at in range(1, 7):
@@ -78,7 +79,7 @@ def test_rows_of_lagged_steps_stand_at_their_own_time():
     rows = ModelRows(*np.array([[[[1.0, 2.0]]], [[[0.0, 1.0]]], [[[3.0, 3.0]]]]))
     model = Model("a", Persistence(Persistence.Params()), (-12, 0))
     result = StepResult(100, now, [rows], [], [past])
-    (late, row) = Rows([Series("1", "t")], [model], 60_000_000).table(result).to_pylist()
+    (late, row) = Rows([Series("1", "t")], [model], GridSpec(60_000_000)).table(result).to_pylist()
     shown = ("horizon", "forecast", "truth", "status", "gap_age")
     assert [late[k] for k in shown] == [-12, 1.0, 5.0, "withheld", 4]
     assert [row[k] for k in shown] == [0, 2.0, 7.0, "observed", 1]

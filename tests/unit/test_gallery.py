@@ -98,6 +98,13 @@ READ = {
         ("2024-03-01T23:30:00", "attic/temperature", 14.1519),
         (SORTED,),
     ),
+    "InfluxDB line protocol": Read(
+        "influxdb.lp", 190, 0,
+        {f"{s}/{q}" for s in ("attic", "living room") for q in ("temperature", "humidity")},
+        ("2024-03-01T00:00:00.074000", "attic/humidity", 58),
+        ("2024-03-01T23:30:02.644000", "living room/temperature", 18.77),
+        (SORTED,),
+    ),
     "ThingSpeak": Read(
         "thingspeak.csv", 192, 12, {"porch/temperature", "porch/humidity"},
         ("2024-03-01T00:00:00", "porch/temperature", 15.59),
@@ -144,7 +151,7 @@ sinks: {{files: {{type: files}}}}
 
 def test_the_page_has_the_kinds_that_are_tested_and_no_file_is_left_over():
     assert [*PAGE] == [*READ]
-    assert len(PAGE) == text("docs/files.md").count("\n## ") == 16
+    assert len(PAGE) == text("docs/files.md").count("\n## ") == 17
     files = {str(p.relative_to(WILD)) for p in WILD.rglob("*") if p.is_file()}
     assert files == {read.file for read in READ.values()} | {"ea/teddington.csv"}
 
@@ -220,7 +227,12 @@ def config(kind, folder, interval="1h"):
 def test_check_accepts_a_config_with_a_section(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     done = gapcast("check", config(kind, tmp_path))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert all(any(told in line for told in READ[kind].told) for line in done.stderr.splitlines())
+    assert "not used" not in done.stdout
+    sensor, _, quantity = READ[kind].first[1].partition("/")
+    assert f" {sensor}" in done.stdout
+    assert f", {sensor}/{quantity} " in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from gapcast.engine.errors import ContractError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series
 from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.metrics import METRICS
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.parallel.shares import Shares
@@ -221,7 +222,7 @@ def test_windows_end_with_their_day():
 def test_rows_are_the_public_schema_and_leave_out_what_cannot_be_told():
     s = shard(horizons=(0, 1))
     series = tuple(Series(str(i), "t") for i in range(4))
-    table = Rows(series, s.models, HOUR).table(s.step(frame(5, ramp(3))))
+    table = Rows(series, s.models, GridSpec(HOUR)).table(s.step(frame(5, ramp(3))))
     assert table.schema == FORECASTS
     assert table.num_rows == 2 * 2 * 4
     first = table.slice(0, 1).to_pylist()[0]
@@ -253,9 +254,9 @@ def test_segments_follow_the_spans():
 
 
 def test_spans_hold_the_steps_that_start_in_them():
-    assert spans_of([(0, HOUR), (HOUR + 1, 3 * HOUR)], HOUR) == (Span(0, 1), Span(2, 3))
+    assert spans_of([(0, HOUR), (HOUR + 1, 3 * HOUR)], GridSpec(HOUR)) == (Span(0, 1), Span(2, 3))
     with pytest.raises(ValueError, match="overlap"):
-        spans_of([(0, 2 * HOUR), (HOUR, 3 * HOUR)], HOUR)
+        spans_of([(0, 2 * HOUR), (HOUR, 3 * HOUR)], GridSpec(HOUR))
 
 
 def test_a_frame_is_what_the_contract_says():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from datetime import UTC, datetime, timedelta, timezone
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from gapcast.plugins.sources.text.decimals import (
 from gapcast.plugins.sources.text.names import LONGEST, gather, names
 from gapcast.plugins.sources.text.patterns import compiled, reader
 from gapcast.plugins.sources.text.split import BROKEN, fields
-from gapcast.plugins.sources.text.times import iso, to_utc
+from gapcast.plugins.sources.text.times import iso
 
 compiles = settings(deadline=None)  # the first call of a kernel
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -254,16 +253,6 @@ def test_shorter_and_longer_iso_times(text, expected):
 )  # fmt: skip
 def test_no_iso_times(text):
     assert parsed(iso(), text) is None
-
-
-def test_local_times_become_utc_by_the_rules_of_their_zone():
-    zone = ZoneInfo("Europe/Berlin")
-    moments = [datetime(2024, m, d, h, 20) for m in (1, 3, 7, 10) for d in (27, 31) for h in (1, 5)]
-    local = np.array([micros(m.replace(tzinfo=UTC)) for m in moments])
-    expected = [micros(m.replace(tzinfo=zone)) for m in moments]
-    assert to_utc(local, "Europe/Berlin").tolist() == expected
-    parse = iso("Europe/Berlin")
-    assert parsed(parse, "2024-07-27T05:20:00") == parsed(parse, "2024-07-27T03:20:00Z")
 
 
 @compiles

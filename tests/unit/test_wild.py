@@ -505,18 +505,39 @@ def test_names_of_files_need_not_be_utf_8(tmp_path):
     assert sensors(rows) == [(r"\xff\xfe", "temperature")]
 
 
-def test_hours_that_come_twice_or_never_are_told(tmp_path, caplog):
-    text = "time,s\n2024-10-27 02:30,1\n2024-03-31 02:30,2\n2024-07-01 12:00,3\n"
-    one(tmp_path, text, wide=["s"], timezone="Europe/Berlin", order="as-is")
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 2
-    assert any("2024-10-27 come twice" in text for text in said)
-    assert any("2024-03-31 are on no clock" in text for text in said)
-
-
 def test_a_sorted_file_that_has_grown_is_not_read_on(tmp_path):
     text, _ = shuffled(2, newest_first)
     position = begun(tmp_path, text)
     (tmp_path / "x.csv").write_text(text + "2024-03-09T00:00Z,a,t,1\n")
     with pytest.raises(SourceError, match="it has grown, and is sorted before it is read"):
         gone_on(tmp_path, position)
+
+
+def test_what_a_file_is_read_as_is_told_once_a_file_however_often_it_is_looked_at(tmp_path, caplog):
+    for name in "ab":
+        text = "time;sensor;quantity;value\n2024-03-01;Süd;t;---\n2024-03-02;Süd;t;1 °C\n"
+        (tmp_path / f"{name}.csv").write_text(text, encoding="latin-1")
+    source = ReplaySource(ReplaySource.Params(path=f"{tmp_path}/*.csv"))
+    source.open(None)
+    source.discover()
+    for name in source.partitions():
+        source.read(name, None, 10)
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(told) == [
+        f"{tmp_path}/{name}.csv{note}"
+        for name in "ab"
+        for note in (
+            " is not UTF-8: read as cp1252 (source.encoding)",
+            ": '---' is read as missing (source.missing)",
+            ": '°C' is read as a unit (source.missing)",
+        )
+    ]
+
+
+def test_hidden_files_are_told_once(tmp_path, caplog):
+    for name in ("a.csv", ".a.csv"):
+        (tmp_path / name).write_text("time,t\n2024-03-01,1\n")
+    source = ReplaySource(ReplaySource.Params(path=str(tmp_path)))
+    source.open(None)
+    assert source.changed({}) == []
+    assert caplog.text.count("1 hidden files are not read") == 1

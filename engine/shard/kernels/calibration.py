@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from gapcast.engine.kernels.arcs import arc, within
 from gapcast.engine.kernels.uncounted import inlined_part
 
 OLDER, NEWER = range(2)
@@ -52,6 +53,7 @@ class Settings(NamedTuple):
     columns: Any  # (N,): each target's
     others: Any  # (R, Q, C): columns that are read, [:, 0] of the target's quantity, -1: none
     row: Any  # (N,): each target's row of these
+    period: Any  # (N,): after which each target's quantity begins anew, 0: never
     reads: bool  # whether the model reads other series
 
 
@@ -153,7 +155,8 @@ def _make(forecast, t, n, step, kind, alone, ahead, hold, f, s, now, out):
             below, above = widened * below, widened * above
         now[h, 0], now[h, 1], now[h, 2] = m, below, above
         q = f.factor[n, h, of]
-        out[0, t, n, h], out[1, t, n, h] = m - q * below, m + q * above
+        out[0, t, n, h] = m - within(q * below, s.period[n])
+        out[1, t, n, h] = m + within(q * above, s.period[n])
 
 
 @inlined_part
@@ -162,10 +165,10 @@ def _score(truth, step, n, h, now, kind, f, s):
     ahead = s.horizons[h]
     if ahead > 0:
         d = (step - ahead) % f.made.shape[1]
-        e, of = truth - f.made[n, d, h, 0], f.kind[n, d]
+        e, of = arc(truth - f.made[n, d, h, 0], s.period[n]), f.kind[n, d]
         half = f.made[n, d, h, 2] if e > 0 else f.made[n, d, h, 1]
     else:
-        e, of = truth - now[h, 0], kind
+        e, of = arc(truth - now[h, 0], s.period[n]), kind
         half = now[h, 2] if e > 0 else now[h, 1]
     if np.isnan(e) or np.isnan(half):
         return np.nan, -1
@@ -197,7 +200,7 @@ def _hold(x, step, n, hold, s):
             )  # fmt: skip
             hold.at[n, k, NEWER], hold.value[n, k, NEWER] = step, x
         if step - hold.at[n, k, OLDER] <= 2 * long:
-            e = x - hold.value[n, k, OLDER]
+            e = arc(x - hold.value[n, k, OLDER], s.period[n])
             hold.weight[n, k] = s.forgetting * hold.weight[n, k] + 1
             old = 0.0 if np.isnan(hold.square[n, k]) else hold.square[n, k]
             hold.square[n, k] = old + (e * e - old) / hold.weight[n, k]

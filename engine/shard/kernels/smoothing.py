@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from gapcast.engine.kernels.arcs import arc
+
 OWN, MEAN, LOWER, UPPER, REFERENCE = range(5)
 """Places in `past`."""
 LAGGED, POWER, WEIGHT = range(3)
@@ -57,17 +59,17 @@ def _line_share(evidence, steps):
 
 
 @njit(cache=True, nogil=True)
-def _rehearse(past, step, forgetting, evidence, carry):
+def _rehearse(past, step, forgetting, period, evidence, carry):
     """Learn from a truth: as if steps before it had been missing, by the line and by the bridge."""
     D = past.shape[1]
     b = step % D
     evidence[:, :NOISE] *= forgetting
     evidence[:, NOISE] *= forgetting * forgetting
     own, reference = past[OWN], past[REFERENCE]
-    far = own[b] - reference[b]
+    far = arc(own[b] - reference[b], period)
     if np.isnan(far):
         return
-    before = own[(step - 1) % D] - reference[(step - 1) % D]
+    before = arc(own[(step - 1) % D] - reference[(step - 1) % D], period)
     if not np.isnan(before):
         carry[LAGGED] = forgetting * carry[LAGGED] + before * far
         carry[POWER] = forgetting * carry[POWER] + (before * before + far * far) / 2
@@ -77,21 +79,21 @@ def _rehearse(past, step, forgetting, evidence, carry):
         n = CLASSES[c]
         i = n // 2
         s, o = (step - n + i) % D, (step - n) % D
-        near = own[o] - reference[o]
-        e = own[s] - reference[s]
+        near = arc(own[o] - reference[o], period)
+        e = arc(own[s] - reference[s], period)
         if np.isnan(near) or np.isnan(e):
             continue
         to_far, _ = _bridge(a, i, n - i)
         to_near, _ = _bridge(a, n - i, i)
         e -= to_near * near + to_far * far
-        d = own[o] + (own[b] - own[o]) * i / n - (own[s] - e)
+        d = arc(own[o] + arc(own[b] - own[o], period) * i / n - (own[s] - e), period)
         evidence[c, SQUARES] += d * d
         evidence[c, PRODUCTS] += d * e
         evidence[c, NOISE] += d * d * e * e
 
 
 @njit(cache=True, nogil=True)
-def _estimate(past, ages, step, lag, evidence, carry, out):
+def _estimate(past, ages, step, lag, period, evidence, carry, out):
     """Mean and bounds of the step `lag` before `step` into `out`; NaN where it was seen."""
     D = past.shape[1]
     s = (step - lag) % D
@@ -108,14 +110,16 @@ def _estimate(past, ages, step, lag, evidence, carry, out):
         return
     known = not np.isnan(past[REFERENCE, s])
     w, left = _bridge(_left(carry) if known else 1.0, i, j)
-    mean = out[0] + w * (past[OWN, b] - past[MEAN, b])
+    mean = out[0] + w * arc(past[OWN, b] - past[MEAN, b], period)
     n = i + j
     if known and n <= CLASSES[-1]:
         near = past[OWN, (step - lag - i) % D]
         share = _line_share(evidence[np.searchsorted(CLASSES, n)], carry[WEIGHT])
-        line = near + (past[OWN, b] - near) * i / n
+        line = near + arc(past[OWN, b] - near, period) * i / n
         if share > 0 and not np.isnan(line):
-            mean += share * (line - mean)
+            mean += share * arc(line - mean, period)
+    if period > 0:
+        mean -= period * np.floor(mean / period)
     narrower = np.sqrt(left)
     out[1] = mean - narrower * (out[0] - out[1])
     out[2] = mean + narrower * (out[2] - out[0])
@@ -123,14 +127,17 @@ def _estimate(past, ages, step, lag, evidence, carry, out):
 
 
 @njit(cache=True, nogil=True)
-def smooth(own, made, reference, age, first, lags, forgetting, past, ages, evidence, carry, out):
+def smooth(
+    own, made, reference, age, first, lags, forgetting, period, past, ages, evidence, carry, out
+):  # fmt: skip
     """Take in the nowcasts of a chunk of steps; at each, estimate those `lags` before.
 
     own (T, N); made (3, T, N) mean, lower and upper bound of the nowcasts; reference (T, N), as in
     `Forecast`; age (T, N) steps since the target was seen; first: index of the first step; lags
-    (L,) steps back. past (N, 5, D) and ages (N, D): rings by the index of the step, D > REACH +
-    max(lags); evidence (N, CLASSES, 3); carry (N, 3). out (3, T, N, L) receives what `made` would
-    say with what has come since; NaN for steps at which the target was seen.
+    (L,) steps back; period (N,) after which a target's quantity begins anew, or 0. past (N, 5, D)
+    and ages (N, D): rings by the index of the step, D > REACH + max(lags); evidence (N, CLASSES,
+    3); carry (N, 3). out (3, T, N, L) receives what `made` would say with what has come since; NaN
+    for steps at which the target was seen.
     """
     T, N = own.shape
     D = past.shape[2]
@@ -141,8 +148,9 @@ def smooth(own, made, reference, age, first, lags, forgetting, past, ages, evide
             past[n, MEAN : UPPER + 1, slot] = made[:, t, n]
             past[n, REFERENCE, slot] = reference[t, n]
             ages[n, slot] = age[t, n]
-            _rehearse(past[n], first + t, forgetting, evidence[n], carry[n])
+            _rehearse(past[n], first + t, forgetting, period[n], evidence[n], carry[n])
             for k in range(len(lags)):
                 _estimate(
-                    past[n], ages[n], first + t, lags[k], evidence[n], carry[n], out[:, t, n, k]
-                )
+                    past[n], ages[n], first + t, lags[k], period[n], evidence[n], carry[n],
+                    out[:, t, n, k],
+                )  # fmt: skip

@@ -11,6 +11,7 @@ from gapcast.plugins.sources.formats.format import Format
 FORMATS = {
     "csv": "gapcast.plugins.sources.formats.csv:Csv",
     "influx-csv": "gapcast.plugins.sources.formats.influx_csv:InfluxCsv",
+    "influx-line": "gapcast.plugins.sources.formats.influx_line:InfluxLine",
     "intel-lab": "gapcast.plugins.sources.formats.intel_lab:IntelLab",
     "intel-lab-conv": "gapcast.plugins.sources.formats.intel_lab_conv:IntelLabConv",
     "parquet": "gapcast.plugins.sources.formats.parquet:Parquet",
@@ -20,6 +21,7 @@ FORMATS = {
 _ENDINGS = {
     r"\.(csv|tsv)": "csv",
     r"\.(parquet|pq)": "parquet",
+    r"\.lp": "influx-line",
     r"\.conv\.txt": "intel-lab-conv",
     r"(^|/)intel-lab[^/]*\.txt": "intel-lab",
 }

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from gapcast.engine.errors import SourceError
 from gapcast.plugins.sources.formats.arrays import is_text, once, pieces, storage, utf8, valid
-from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels
-from gapcast.plugins.sources.formats.rows import BAD_NAME, BAD_TIME, GOOD, Rows
+from gapcast.plugins.sources.formats.columns import Table, TableOptions, labels
+from gapcast.plugins.sources.formats.rows import BAD_NAME, BAD_TIME, GOOD, OFF_CLOCK, Rows
+from gapcast.plugins.sources.text.clock import Clock
 from gapcast.plugins.sources.text.decimals import FINE, INFINITE, NULL, decimals
-from gapcast.plugins.sources.text.names import LONGEST
+from gapcast.plugins.sources.text.names import LONGEST, Names
 from gapcast.plugins.sources.text.patterns import UNITS, reader
 from gapcast.plugins.sources.text.split import Fields
-from gapcast.plugins.sources.text.times import DAY, Times, to_utc
+from gapcast.plugins.sources.text.times import DAY, LOCAL, NONE, PLACED, Times
 
 _LARGEST = (1 << 63) - 1
 
@@ -34,24 +35,29 @@ def rows(
     options: TableOptions,
     wanted: Callable[[str], bool],
     where: str,
+    clock: Clock | None = None,
 ) -> Rows:
-    """Rows of the columns that `found` numbers.
+    """Rows of the columns that `found` numbers; clock: that of a file, which sees all of its rows.
 
     Raises SourceError, naming `where`, if a column is of a type that cannot be read.
     """
     if len(found.times) > 1:
         raise SourceError(f"{where}: time: one column, found {', '.join(options.times)}")
     column = {number: storage(values) for number, values in column.items()}
-    time, good = once(column[found.time], lambda values: _times(values, options, where))
+    time, kinds = once(column[found.time], lambda values: _times(values, options, where))
     state = np.zeros(len(time), np.int8)
-    state[~good] = BAD_TIME
+    state[kinds == NONE] = BAD_TIME
     sensor = _names(column.get(found.sensor), state, options.sensor, where)
     quantity = _names(column.get(found.quantity), state, options.quantity, where)
+    clock = clock or Clock(options.timezone)
+    time, never = clock.utc(time, (state == GOOD) & (kinds == LOCAL), sensor, quantity)
+    state[never] = OFF_CLOCK
     values = np.empty((len(time), len(found.values)))
     cells = np.full(values.shape, FINE, np.int8)
     for k, number in enumerate(found.values):
         values[:, k], cells[:, k] = once(column[number], _Numbers(found.columns[number], where))
-    return Rows(state, time, values, cells, labels(found, sensor, quantity, wanted))
+    of = labels(found, sensor, quantity, wanted)
+    return Rows(state, time, values, cells, of, clock.zone)
 
 
 def _wrong(where: str, name: str, kind: pa.DataType, expected: str) -> SourceError:
@@ -61,30 +67,30 @@ def _wrong(where: str, name: str, kind: pa.DataType, expected: str) -> SourceErr
 
 
 def _times(column: pa.Array, options: TableOptions, where: str) -> Times:
-    kind, zone = column.type, options.timezone
+    kind = column.type
     if is_text(kind):
-        times, good = reader(options.time_format, zone)(*pieces(column))
-        return times, good & valid(column)
+        times, kinds = reader(options.time_format)(*pieces(column))
+        return times, np.where(valid(column), kinds, NONE).astype(np.int8)
     if pa.types.is_decimal(kind) or pa.types.is_floating(kind):
         if options.time_format in ("s", "ms"):
             return _fractions(column, UNITS[options.time_format])
     elif pa.types.is_timestamp(kind):
-        return _scaled(column, UNITS[kind.unit], "UTC" if kind.tz else zone)
+        return _scaled(column, UNITS[kind.unit], PLACED if kind.tz else LOCAL)
     elif pa.types.is_date32(kind):
-        return _scaled(column.cast(pa.int32()), DAY, zone)
+        return _scaled(column.cast(pa.int32()), DAY, LOCAL)
     elif pa.types.is_date64(kind):
-        return _scaled(column, UNITS["ms"], zone)
+        return _scaled(column, UNITS["ms"], LOCAL)
     elif pa.types.is_integer(kind) and options.time_format in UNITS:
-        return _scaled(column, UNITS[options.time_format], "UTC")
+        return _scaled(column, UNITS[options.time_format], PLACED)
     elif pa.types.is_null(kind):
-        return np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
+        return np.zeros(len(column), np.int64), np.zeros(len(column), np.int8)
     raise _wrong(
         where, options.times[0], kind, "times, text, or numbers with time_format: s, ms, us or ns"
     )
 
 
-def _scaled(column: pa.Array, unit: int, zone: str) -> Times:
-    """Whole numbers of `unit` microseconds (0: nanoseconds) since 1970 in `zone`."""
+def _scaled(column: pa.Array, unit: int, kind: int) -> Times:
+    """Whole numbers of `unit` microseconds (0: nanoseconds) since 1970, times of one kind."""
     numbers = pc.fill_null(column.cast(pa.int64(), safe=False), 0).to_numpy()
     good = valid(column)
     if pa.types.is_uint64(column.type):
@@ -95,13 +101,14 @@ def _scaled(column: pa.Array, unit: int, zone: str) -> Times:
         numbers = np.where(good, numbers, 0) * unit
     elif unit == 0:
         numbers = numbers // 1000
-    return (numbers if zone == "UTC" else to_utc(numbers, zone)), good
+    return numbers, np.where(good, kind, NONE).astype(np.int8)
 
 
 def _fractions(column: pa.Array, unit: int) -> Times:
     numbers = np.rint(pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy() * unit)
     good = np.abs(numbers) < float(_LARGEST)
-    return np.where(good, numbers, 0).astype(np.int64), good
+    times = np.where(good, numbers, 0).astype(np.int64)
+    return times, np.where(good, PLACED, NONE).astype(np.int8)
 
 
 def _names(column: pa.Array | None, state: NDArray[np.int8], name: str, where: str) -> Names:

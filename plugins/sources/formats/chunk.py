@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,17 @@ from numpy.typing import NDArray
 from gapcast.engine.source import Position, Read
 
 Ints = NDArray[np.int64]
+
+
+class Since(NamedTuple):
+    """Where to begin to read, so that a record is read as before though it depends on others.
+
+    lines: (n + 1,) of each line, and of the end, the line from which on all must be read again; -1:
+    none. bytes: where these begin, of a file that is read by bytes.
+    """
+
+    lines: Ints
+    bytes: Ints | None = None
 
 
 class Mark(NamedTuple):
@@ -28,7 +39,7 @@ class Chunk:
     readings, dead_letters: schemas `READINGS` and `DEAD_LETTERS`; `offset` is the line. first: the
     first line. starts: (lines + 1,) byte in the decompressed file where each line begins and where
     the next chunk does; ``None`` for files that are not read by bytes, whose chunk ends before the
-    line `end`.
+    line `end`. since: of a file whose lines depend on those before them.
     """
 
     readings: pa.RecordBatch
@@ -36,6 +47,7 @@ class Chunk:
     first: int
     end: int
     starts: Ints | None = None
+    since: Since | None = None
 
     @property
     def lines(self) -> Ints:
@@ -63,9 +75,14 @@ class Chunk:
 
     def position(self, mark: Mark) -> Position:
         """`mark` as the position that leads to it again."""
-        position = {"line": mark.line, "skip": mark.skip}
+        at = mark.line - self.first
+        position: dict[str, Any] = {"line": mark.line, "skip": mark.skip}
         if self.starts is not None:
-            position["byte"] = int(self.starts[mark.line - self.first])
+            position["byte"] = int(self.starts[at])
+        if self.since is not None and self.since.lines[at] >= 0:
+            position["since"] = {"line": int(self.since.lines[at])}
+            if self.since.bytes is not None:
+                position["since"]["byte"] = int(self.since.bytes[at])
         return position
 
     def between(self, start: Mark, stop: Mark) -> Read:
@@ -81,6 +98,21 @@ class Chunk:
             dead_letters=self.dead_letters.slice(c, d - c),
             position=self.position(stop),
         )
+
+
+REST = "rest of a line that had been read before its end was written"
+
+
+@dataclass(frozen=True)
+class Rest(Chunk):
+    """What was written to a line after it had been read as the last one: no reading. `first` and
+    `end` are the line after it."""
+
+    def between(self, start: Mark, stop: Mark) -> Read:
+        """All of it, whatever the marks."""
+        assert self.starts is not None
+        position = {"line": self.end, "skip": 0, "byte": int(self.starts[-1])}
+        return Read(self.readings, self.dead_letters, position)
 
 
 DISORDER = 0.01

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,9 @@ from gapcast.engine.errors import SourceError
 from gapcast.engine.plugin import Params
 from gapcast.engine.spelling import meant
 from gapcast.engine.units import Sensor, expecting
+from gapcast.engine.zones import known
 from gapcast.plugins.sources.formats.rows import Labels
+from gapcast.plugins.sources.text.names import Names
 from gapcast.plugins.sources.text.patterns import reader
 
 REST = "*"
@@ -45,10 +46,8 @@ def _listed(value: Any) -> Any:
 
 
 def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise expecting("a time zone such as UTC or Europe/Berlin") from None
+    if not known(value):
+        raise expecting("a time zone such as UTC or Europe/Berlin")
     return value
 
 
@@ -81,7 +80,9 @@ class TableOptions(Params):
         "1900) or as for strptime, %d.%m.%Y %H:%M.",
     )
     timezone: Annotated[str, AfterValidator(_zone)] = Field(
-        default="UTC", description="Zone of times that do not say theirs."
+        default="UTC",
+        description="Zone of times that do not say theirs. In the hour that comes twice when "
+        "clocks are set back, the records of a file are told apart by their order.",
     )
 
     @property
@@ -101,18 +102,6 @@ class TableOptions(Params):
             if (other := known.setdefault(series, name)) != name:
                 raise ValueError(_collision(other, name, *series))
         return self
-
-
-class Names(NamedTuple):
-    """Names in the rows of a table: (n,) their numbers, -1 for none, and the names (string)."""
-
-    ids: NDArray[np.int32]
-    found: pa.Array
-
-    @classmethod
-    def none(cls, n: int) -> Names:
-        """Of n rows without names."""
-        return cls(np.full(n, -1, np.int32), pa.array([], pa.string()))
 
 
 @dataclass(frozen=True)
@@ -197,6 +186,22 @@ def table(
             s for n, s, _ in chosen if s == columns[n] and not (by_row or said or _named(wide, s))
         ),
     )
+
+
+def described(options: TableOptions, found: Table) -> dict[str, str]:
+    """The columns of a table and what is read in them, in words."""
+    names = found.columns
+    at = [
+        f"{names[n]} ({q or 'quantity in ' + names[found.quantity]}, "
+        f"{'sensor in ' + names[found.sensor] if s is None else 'of ' + s})"
+        for n, s, q in zip(found.values, found.sensors, found.quantities, strict=True)
+    ]
+    return {
+        "time": f"{' '.join(options.times)}, as {options.time_format}; {options.timezone} where it "
+        "does not say its zone",
+        "columns": _found(names).strip("()").removeprefix("found: "),
+        "values": ", ".join(at[:8]) + (f", … {len(at)} in all" if len(at) > 8 else ""),
+    }
 
 
 def _named(wide: Mapping[str, Column], column: str) -> bool:

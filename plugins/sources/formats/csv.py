@@ -20,20 +20,23 @@ from pydantic import AfterValidator, Field
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.units import expecting
-from gapcast.plugins.sources.formats.columns import Names, Table, TableOptions, labels, table
+from gapcast.plugins.sources.formats.columns import Table, TableOptions, described, labels, table
 from gapcast.plugins.sources.formats.format import Parsed, TextFormat
 from gapcast.plugins.sources.formats.rows import (
     BAD_LINE,
     BAD_NAME,
     BAD_TIME,
     GOOD,
+    OFF_CLOCK,
     SKIPPED,
     Rows,
 )
 from gapcast.plugins.sources.text.cells import Cells
-from gapcast.plugins.sources.text.names import joined, names, unquoted
+from gapcast.plugins.sources.text.clock import Clock
+from gapcast.plugins.sources.text.names import Names, joined, names, unquoted
 from gapcast.plugins.sources.text.patterns import reader
 from gapcast.plugins.sources.text.split import Fields, fields
+from gapcast.plugins.sources.text.times import LOCAL, NONE, Times
 
 
 def _delimiter(value: str | None) -> str | None:
@@ -110,6 +113,7 @@ class Csv(TextFormat):
     Options = CsvOptions
 
     options: CsvOptions
+    clock: Clock
     _table: Table
     _width: int
     _delimiter: str
@@ -144,9 +148,12 @@ class Csv(TextFormat):
         self._width = len(self._columns)
         if self._columns:
             self._table = self._found(head, at)
-        self._parse_times = reader(options.time_format, options.timezone)
+        self._parse_times = reader(options.time_format)
+        self.clock = Clock(options.timezone)
         missing = None if options.missing is None else [str(text) for text in options.missing]
-        self._cells = Cells(options.decimal, options.thousands, missing)
+        self._cells = Cells(
+            options.decimal, options.thousands, missing, lambda note: self.file.tell(f": {note}")
+        )
         return min(at + options.skip_after, len(lines))
 
     def _no_header(self, line: str) -> bool:
@@ -198,6 +205,14 @@ class Csv(TextFormat):
         """See `Format.implicit`."""
         return self._table.implicit if self.begin() and self._columns else frozenset()
 
+    def facts(self) -> dict[str, str]:
+        """See `Format.facts`."""
+        options, said = self.options, super().facts()
+        said["format"] += f", delimiter {self._delimiter!r}, decimal {options.decimal!r}"
+        if options.thousands:
+            said["format"] += f", thousands {options.thousands!r}"
+        return said | (described(options, self._table) if self._columns else {})
+
     def parse(self, text: NDArray[np.uint8]) -> Parsed:
         """See `TextFormat.parse`."""
         found = self._table
@@ -205,20 +220,21 @@ class Csv(TextFormat):
         used = sorted({c for c in columns if c >= 0})
         split = fields(text, self._delimiter, used, quoted=True, runs=self._delimiter == " ")
         slots = [used.index(c) for c in found.values]
-        state, time = self._states(split, [used.index(c) for c in found.times])
+        state, (time, kinds) = self._states(split, [used.index(c) for c in found.times])
         if found.quantity >= 0:
             state[(state == GOOD) & (split.starts[:, slots[0]] < 0)] = BAD_LINE
         sensor = self._names(split, used, found.sensor, state)
         quantity = self._names(split, used, found.quantity, state)
+        local = (state == GOOD) & (kinds == LOCAL)
+        time, never = self.clock.utc(time, local, sensor, quantity)
+        state[never] = OFF_CLOCK
         of = labels(found, sensor, quantity, self.wanted)
         values, cells = self._cells.read(
             split, slots, np.where(of.unwanted, SKIPPED, state).astype(np.int8)
         )
-        return Parsed(Rows(state, time, values, cells, of), split, slots)
+        return Parsed(Rows(state, time, values, cells, of, self.clock.zone), split, slots)
 
-    def _states(
-        self, split: Fields, slots: list[int]
-    ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+    def _states(self, split: Fields, slots: list[int]) -> tuple[NDArray[np.int8], Times]:
         state = np.zeros(len(split.counts), np.int8)
         absent = (split.starts[:, slots] < 0).any(axis=1)
         state[(split.counts < 0) | (split.counts > self._width) | absent] = BAD_LINE
@@ -226,12 +242,12 @@ class Csv(TextFormat):
         self._pass_over(split, state)
         text, starts, ends = joined(split, slots)
         starts[state != GOOD] = ends[state != GOOD] = 0
-        time, good = self._parse_times(text, starts, ends)
-        bad = (state == GOOD) & ~good
+        time, kinds = self._parse_times(text, starts, ends)
+        bad = (state == GOOD) & (kinds == NONE)
         if bad.any():
             state[bad] = BAD_TIME
             self._pass_over(split, state, again=True)
-        return state, time
+        return state, (time, kinds)
 
     def _pass_over(self, split: Fields, state: NDArray[np.int8], again: bool = False) -> None:
         """Skip comments; and, of lines that hold no time, those that are the header again."""

@@ -7,10 +7,10 @@ and a line in ``formats/__init__.py``.
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Set
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,13 +20,12 @@ from gapcast.engine.output.unused import Unused
 from gapcast.engine.plugin import Params
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.files import File
-from gapcast.plugins.sources.formats.chunk import Chunk, Order
-from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, too_long
+from gapcast.plugins.sources.formats.chunk import Chunk, Order, Since
+from gapcast.plugins.sources.formats.rows import Raw, Rows, chunk, rest_of_line, too_long
 from gapcast.plugins.sources.text.blocks import Block, Blocks
+from gapcast.plugins.sources.text.clock import Clock
 from gapcast.plugins.sources.text.encodings import Transcoded, old_line_ends, sniffed
 from gapcast.plugins.sources.text.split import Bytes, Fields
-
-log = logging.getLogger("gapcast.files")
 
 
 class Format(ABC):
@@ -46,6 +45,8 @@ class Format(ABC):
         self.options = options
         self.quantities = quantities
         self.size = size
+        self.name = type(self).__name__
+        """What the config calls the format."""
         self.growing = False
         """Whether more may be written to the file: what is not whole yet is left for later."""
 
@@ -53,7 +54,7 @@ class Format(ABC):
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
         """Chunks from `position` on, or from the beginning, each where the one before ended.
 
-        The first may begin before `position` says to skip readings of its first line. Where the
+        They may begin before `position`: the readings before it are skipped. Where the
         chunks are cut must not change what is in them. Raises SourceError when the file cannot be
         read; a record that cannot be understood is a dead letter.
         """
@@ -76,6 +77,11 @@ class Format(ABC):
         """Sensors that nothing but the names of the file's columns says. Default: none."""
         return frozenset()
 
+    def facts(self) -> dict[str, str]:
+        """What has been understood of the file since its chunks were asked for, in words by what it
+        is, for people to check. Default: the format."""
+        return {"format": self.name}
+
     def wanted(self, quantity: str) -> bool:
         """Whether readings of `quantity` are asked for."""
         return self.quantities is None or quantity in self.quantities
@@ -95,9 +101,13 @@ class TextFormat(Format):
     Lines are read as UTF-8, whatever the file's encoding is; bytes are counted as in UTF-8.
     """
 
+    clock: Clock | None = None
+    """Turns local times into UTC; `start` may make one. With it a line may depend on others."""
+
     @abstractmethod
     def parse(self, text: Bytes) -> Parsed:
-        """Rows of whole lines, one for each line. What a line gives depends on it alone."""
+        """Rows of whole lines, one for each line. What a line gives depends on it alone, but for
+        what `clock` is shown."""
 
     def start(self, head: list[bytes]) -> int | None:
         """How many lines stand before the first record, such as a header; called before `parse`.
@@ -113,6 +123,10 @@ class TextFormat(Format):
         """How the file is encoded; ``None``: see `sniffed`."""
         return None
 
+    def facts(self) -> dict[str, str]:
+        """See `Format.facts`."""
+        return {"format": f"{self.name}, {self._encoding}"}
+
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
         """See `Format.chunks`. A place in a file that is compressed, or not UTF-8, costs the
         reading of all before it."""
@@ -120,16 +134,31 @@ class TextFormat(Format):
         if begin is None:
             return
         byte, line = begin
+        within = False  # a line whose beginning was taken for all of it
         if position and position["byte"] >= byte:
-            byte, line = position["byte"], position["line"]
-        with self._stream(byte) as stream:
+            place = position.get("since", position)
+            within = place["byte"] > byte
+            byte, line = place["byte"], place["line"]
+        if self.clock:
+            self.clock.follow(line)
+        self._since = -1
+        with self._stream(byte - int(within)) as stream:
             try:
+                within = within and stream.read(1) != b"\n"
                 for block in Blocks(stream, self.size, self.growing):
+                    if within:
+                        within, head = False, block.first_line
+                        block, byte = block.after(head), byte + head.length
+                        yield rest_of_line(head.text.tobytes(), self.file.name, line, byte)
+                        if not block.length:
+                            continue
                     piece = self._chunk(block, byte, line)
                     byte, line = byte + block.length, piece.end
                     yield piece
             except OSError as error:
                 raise self.file.unreadable(error) from error
+        if self.clock and not self.growing:
+            self.clock.end()
 
     def begin(self) -> tuple[int, int] | None:
         """Byte and number of the line of the first record. Looks at the file's first lines."""
@@ -160,9 +189,7 @@ class TextFormat(Format):
         self._encoding = self.encoding or sniffed(head)
         self._old = old_line_ends(head) and self._encoding in ("utf-8", "cp1252")
         if self.encoding is None and self._encoding != "utf-8":
-            log.warning(
-                "%s is not UTF-8: read as %s (source.encoding)", self.file.path, self._encoding
-            )
+            self.file.tell(f" is not UTF-8: read as {self._encoding} (source.encoding)")
 
     def _stream(self, byte: int) -> Any:
         """What is in the file, as UTF-8, from `byte` of that on."""
@@ -176,11 +203,25 @@ class TextFormat(Format):
     def _chunk(self, block: Block, byte: int, line: int) -> Chunk:
         name, end = self.file.name, byte + block.length
         if block.long:
-            return too_long(block.text.tobytes(), name, line, byte, end)
+            made = too_long(block.text.tobytes(), name, line, byte, end)
+            if self.clock:
+                self.clock.pass_over(1)
+            return replace(made, since=self._begin(made))
         parsed = self.parse(block.text)
         starts = parsed.fields.lines + byte
         starts[-1] = end  # the last line of a file may lack its newline
-        return chunk(parsed.rows, name, line, Raw(parsed.fields, parsed.slots, starts))
+        made = chunk(parsed.rows, name, line, Raw(parsed.fields, parsed.slots, starts))
+        return replace(made, since=self._begin(made))
+
+    def _begin(self, made: Chunk) -> Since | None:
+        """From where on to read to go on at each line of a chunk."""
+        lines = None if self.clock is None else self.clock.since
+        if lines is None or made.starts is None:
+            return None
+        places = made.starts[np.maximum(lines - made.first, 0)]
+        found = np.where(lines < made.first, self._since, places)
+        self._since = int(found[-1])
+        return Since(lines, found)
 
 
 _HEAD = 1 << 16

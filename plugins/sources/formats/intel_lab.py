@@ -17,7 +17,7 @@ from gapcast.plugins.sources.formats.rows import BAD_LINE, BAD_TIME, GOOD, SKIPP
 from gapcast.plugins.sources.text.decimals import ABSENT, NULL, decimals
 from gapcast.plugins.sources.text.names import names
 from gapcast.plugins.sources.text.split import Fields, fields
-from gapcast.plugins.sources.text.times import Ints, iso
+from gapcast.plugins.sources.text.times import NONE, Ints, iso
 
 QUANTITIES = ("temperature", "humidity", "light", "voltage")
 """In °C, %, lux and V."""
@@ -32,8 +32,8 @@ def states(split: Fields, least: int, most: int) -> tuple[NDArray[np.int8], Ints
     state[split.counts == 0] = SKIPPED
     starts, ends = split.starts[:, 0].copy(), split.ends[:, 1].copy()
     starts[state != GOOD] = ends[state != GOOD] = 0
-    time, good = _parse_times(split.text, starts, ends)
-    state[(state == GOOD) & ~good] = BAD_TIME
+    time, kinds = _parse_times(split.text, starts, ends)
+    state[(state == GOOD) & (kinds == NONE)] = BAD_TIME
     return state, time
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty, plain
 from gapcast.engine.source import Position
-from gapcast.plugins.sources.formats.chunk import Chunk, Ints
+from gapcast.plugins.sources.formats.chunk import Chunk, Ints, Mark
 from gapcast.plugins.sources.formats.format import Format
 
 PIECE = 2_000_000
@@ -38,6 +38,10 @@ class SortedChunk(Chunk):
     def lines(self) -> Ints:
         """(readings,) the place of each reading in the order of time."""
         return self.first + np.arange(len(self.readings), dtype=np.int64)
+
+    def position(self, mark: Mark) -> Position:
+        """See `Chunk.position`."""
+        return super().position(mark) | {"sorted": True}
 
     @property
     def letter_lines(self) -> Ints:

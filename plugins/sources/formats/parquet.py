@@ -6,16 +6,18 @@ How the columns are read is said in `batches`. A reading's offset is the number 
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from gapcast.engine.source import Position
 from gapcast.plugins.sources.formats.batches import rows
-from gapcast.plugins.sources.formats.chunk import Chunk
-from gapcast.plugins.sources.formats.columns import Table, TableOptions, table
+from gapcast.plugins.sources.formats.chunk import Chunk, Since
+from gapcast.plugins.sources.formats.columns import Table, TableOptions, described, table
 from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.formats.rows import Rows, chunk
+from gapcast.plugins.sources.text.clock import Clock
 
 
 class Parquet(Format):
@@ -27,14 +29,20 @@ class Parquet(Format):
 
     def chunks(self, position: Position | None) -> Iterator[Chunk]:
         """See `Format.chunks`. Row groups before `position` are not read."""
-        start = position["line"] if position else 1
+        start = position.get("since", position)["line"] if position else 1
+        self._clock = Clock(self.options.timezone)
+        self._clock.follow(start)
         try:
             with self.file.open() as raw:
                 for first, batch in self._batches(raw, start):
                     passed = max(0, start - first)
-                    yield chunk(self._rows(batch.slice(passed)), self.file.name, first + passed)
+                    made = self._rows(batch.slice(passed))
+                    since = None if self._clock.since is None else Since(self._clock.since)
+                    whole = chunk(made, self.file.name, first + passed)
+                    yield replace(whole, since=since)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise self.file.unreadable(error) from error
+        self._clock.end()
 
     def implicit(self) -> Set[str]:
         """See `Format.implicit`."""
@@ -46,6 +54,10 @@ class Parquet(Format):
         except (OSError, pa.ArrowException) as error:
             raise self.file.unreadable(error) from error
         return self._table(names).implicit
+
+    def facts(self) -> dict[str, str]:
+        """See `Format.facts`."""
+        return super().facts() | described(self.options, self._found)
 
     def _table(self, names: list[str]) -> Table:
         return table(self.options, names, self.quantities, self.file.path, self.file.said)
@@ -78,4 +90,4 @@ class Parquet(Format):
         found = self._found
         numbers = sorted({*found.times, found.sensor, found.quantity, *found.values} - {-1})
         column = {number: batch.column(k) for k, number in enumerate(numbers)}
-        return rows(found, column, self.options, self.wanted, self.file.path)
+        return rows(found, column, self.options, self.wanted, self.file.path, self._clock)

@@ -10,21 +10,29 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gapcast.engine.readings import DEAD_LETTERS, RAW_LIMIT, READINGS, TIME, dead_letters, empty
-from gapcast.plugins.sources.formats.chunk import Chunk, Ints
+from gapcast.plugins.sources.formats.chunk import REST, Chunk, Ints, Rest
 from gapcast.plugins.sources.text.decimals import MALFORMED, NULL
 from gapcast.plugins.sources.text.names import gather
 from gapcast.plugins.sources.text.split import Fields
 
-GOOD, SKIPPED, BAD_LINE, BAD_TIME, BAD_NAME = range(5)
-"""What became of a row: it holds cells, nothing at all, or something that cannot be read."""
+GOOD, SKIPPED, BAD_LINE, BAD_TIME, BAD_NAME, OFF_CLOCK = range(6)
+"""What became of a row: it holds cells, nothing at all, or something that cannot be read; the last:
+a local time that clocks never show."""
 
 _NO_READINGS, _NO_LETTERS = empty(READINGS), empty(DEAD_LETTERS)
 
 TOO_LONG = "line too long"
 _REASONS = pa.array(
-    ["malformed line", "malformed time", "malformed name", "malformed field", "not a finite number"]
+    [
+        "malformed line",
+        "malformed time",
+        "malformed name",
+        "time on no clock",
+        "malformed field",
+        "not a finite number",
+    ]
 )
-_OF_ROW, _OF_CELL = -BAD_LINE, BAD_NAME + 1 - BAD_LINE - MALFORMED
+_OF_ROW, _OF_CELL = -BAD_LINE, OFF_CLOCK + 1 - BAD_LINE - MALFORMED
 """What to add to a row's state, or to what became of a cell, for its number in `_REASONS`."""
 
 
@@ -54,8 +62,8 @@ class Labels:
 class Rows:
     """Cells in n rows and q columns.
 
-    state: (n,) `GOOD` or why not. time: (n,) µs since 1970. values, cells: (n, q), a number and
-    whether it is one (see `decimals`).
+    state: (n,) `GOOD` or why not. time: (n,) µs since 1970, local time in `zone` of a row that is
+    `OFF_CLOCK`. values, cells: (n, q), a number and whether it is one (see `decimals`).
     """
 
     state: NDArray[np.int8]
@@ -63,6 +71,7 @@ class Rows:
     values: NDArray[np.float64]
     cells: NDArray[np.int8]
     labels: Labels
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,13 @@ def too_long(raw: bytes, partition: str, line: int, byte: int, end: int) -> Chun
     """The chunk of a single line that was not read; `raw` is how it begins."""
     letters = dead_letters(TOO_LONG, partition, [line], raw=[raw[:RAW_LIMIT]])
     return Chunk(_NO_READINGS, letters, line, line + 1, np.array([byte, end]))
+
+
+def rest_of_line(raw: bytes, partition: str, line: int, end: int) -> Rest:
+    """What was written to the line before `line` since that was read, if more than its end."""
+    text = raw.strip()[:RAW_LIMIT]
+    letters = dead_letters(REST, partition, [line - 1], raw=[text]) if text else _NO_LETTERS
+    return Rest(_NO_READINGS, letters, line, line, np.array([end]))
 
 
 def _readings(rows: Rows, first: int) -> pa.RecordBatch:
@@ -152,7 +168,7 @@ def _dead_letters(rows: Rows, partition: str, first: int, raw: Raw | None) -> pa
     lines = np.concatenate([whole, row]) + first
     n = len(whole)
     letters = dead_letters(
-        pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _REASONS),
+        _reasons(codes, rows.time[whole], rows.zone),
         partition,
         lines,
         time=_after(n, pa.array(rows.time[row]).view(TIME)),
@@ -162,6 +178,18 @@ def _dead_letters(rows: Rows, partition: str, first: int, raw: Raw | None) -> pa
         raw=_raw(raw, whole, row, column),
     )
     return letters.take(pa.array(np.argsort(lines, kind="stable")))
+
+
+def _reasons(codes: NDArray[np.int8], time: Ints, zone: str) -> pa.Array:
+    """Of numbers in `_REASONS`; time: of the rows, which come before the cells."""
+    reasons = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), _REASONS)
+    off = np.flatnonzero(codes == OFF_CLOCK + _OF_ROW)
+    if not len(off):
+        return reasons
+    texts = reasons.to_pylist()
+    for i, day in zip(off.tolist(), time[off].astype("M8[us]").astype("M8[D]"), strict=True):
+        texts[i] += f": those of {zone} are set forward over it on {day}"
+    return pa.array(texts)
 
 
 def _first_known(column: NDArray[np.int32], row: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -30,6 +30,18 @@ class Block:
     length: int
     long: bool = False
 
+    @property
+    def first_line(self) -> Block:
+        """The first of its lines, alone."""
+        if self.long:
+            return self
+        cut = int(np.argmax(self.text == NEWLINE)) + 1
+        return Block(self.text[:cut], min(cut, self.length))
+
+    def after(self, head: Block) -> Block:
+        """What follows the block that it begins with."""
+        return Block(self.text[len(head.text) :], self.length - head.length)
+
 
 class Blocks:
     """The blocks of `stream`, a file open for reading bytes; about `size` bytes each. growing: a

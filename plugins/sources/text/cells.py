@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,12 +41,13 @@ class Cells:
     """Reads cells, and says once of every word and unit what it took them for.
 
     missing: texts and numbers that say that a value is missing; None: `WORDS` and `NUMBERS`.
-    decimal, thousands: the marks in numbers.
+    decimal, thousands: the marks in numbers. tell: where that is said.
     """
 
     decimal: str = "."
     thousands: str | None = None
     missing: Collection[str] | None = None
+    tell: Callable[[str], None] = log.warning
     _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class Cells:
         self, fields: Fields, slots: list[int], skip: NDArray[np.int8]
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """As `decimals`: values and what became of them, both (n lines, len(slots))."""
-        if self.decimal != "." or self.thousands is not None:
+        if slots and (self.decimal != "." or self.thousands is not None):
             fields, slots = self._plain(fields, slots), list(range(len(slots)))
         values, cells = decimals(fields, slots, skip)
         least = np.fmin.reduce(values, axis=None, initial=np.inf)
@@ -133,7 +134,7 @@ class Cells:
     def _tell(self, text: str, what: str, key: str) -> None:
         if text not in self._told:
             self._told.add(text)
-            log.warning("%r is read as %s (source.%s)", text, what, key)
+            self.tell(f"{text!r} is read as {what} (source.{key})")
 
 
 def _number(text: str) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +17,18 @@ LONGEST = 255
 """Bytes of a name; what is longer is no name of a sensor or a quantity."""
 
 _FNV_OFFSET, _FNV_PRIME = 2166136261, 16777619
+
+
+class Names(NamedTuple):
+    """Names in the rows of a table: (n,) their numbers, -1 for none, and the names (string)."""
+
+    ids: NDArray[np.int32]
+    found: pa.Array
+
+    @classmethod
+    def none(cls, n: int) -> Names:
+        """Of n rows without names."""
+        return cls(np.full(n, -1, np.int32), pa.array([], pa.string()))
 
 
 def names(fields: Fields, slot: int, skip: NDArray[np.int8]) -> tuple[NDArray[np.int32], pa.Array]:

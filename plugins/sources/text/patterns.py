@@ -23,14 +23,11 @@ from gapcast.plugins.sources.text.times import (
     LOCAL,
     NONE,
     PLACED,
-    Ints,
     Parse,
     Times,
     days,
     iso,
     micros,
-    placed,
-    to_utc,
 )
 
 EXCEL = "excel"
@@ -51,7 +48,7 @@ _LOWEST = np.array([1, 1, 1, 0, 0, 0, 0, 1], np.int64)
 _HIGHEST = np.array([9999, 12, 31, 23, 59, 59, 99, 12], np.int64)
 
 
-def reader(written: str, zone: str = "UTC") -> Parse:
+def reader(written: str) -> Parse:
     """The parser of times `written` as ``iso``, as a number (s, ms, us, ns), as Excel's days, or by
     a pattern as for ``strptime``, whose ``%p`` may be ``a`` or ``p`` alone. Hour 24 is
     hour 0 of the next day.
@@ -61,14 +58,13 @@ def reader(written: str, zone: str = "UTC") -> Parse:
     if written in UNITS:
         return _number(UNITS[written])
     if written == EXCEL:
-        return _placed_in(zone, _excel)
+        return _once(_excel)
     if written == "iso":
-        return _with_hour_24(iso(zone), iso(), zone)
+        return _with_hour_24(iso())
     if _is_ours(written):
-        steps = compiled(written)
-        return _with_hour_24(_pattern(steps, zone), _pattern(steps, "UTC"), zone)
+        return _with_hour_24(_pattern(compiled(written)))
     _check_strptime(written)
-    return _placed_in(zone, _strptime(written))
+    return _once(_strptime(written))
 
 
 def _is_ours(pattern: str) -> bool:
@@ -86,24 +82,24 @@ def _check_strptime(pattern: str) -> None:
         raise ValueError("must be iso, s, ms, us, ns, excel or a pattern with year, month and day")
 
 
-Local = Callable[[pa.Array], tuple[Ints, NDArray[np.int8]]]
-"""Different texts to microseconds since 1970 and what kind of time they are."""
+Local = Callable[[pa.Array], Times]
+"""Different texts to times."""
 
 
-def _placed_in(zone: str, read: Local) -> Parse:
+def _once(read: Local) -> Parse:
     """A parser that reads each different text once."""
 
     def parse(text: Bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Times:
         texts = gather(text, starts, ends).dictionary_encode()
         times, kinds = read(texts.dictionary)
         which = texts.indices.to_numpy()
-        return placed(times[which], kinds[which], zone)
+        return times[which], kinds[which]
 
     return parse
 
 
 def _strptime(pattern: str) -> Local:
-    def read(texts: pa.Array) -> tuple[Ints, NDArray[np.int8]]:
+    def read(texts: pa.Array) -> Times:
         times, kinds = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int8)
         for i, text in enumerate(texts.to_pylist()):
             with suppress(ValueError, OverflowError):
@@ -116,7 +112,7 @@ def _strptime(pattern: str) -> Local:
     return read
 
 
-def _excel(texts: pa.Array) -> tuple[Ints, NDArray[np.int8]]:
+def _excel(texts: pa.Array) -> Times:
     times, kinds = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int8)
     for i, text in enumerate(texts.to_pylist()):
         with suppress(ValueError):
@@ -127,13 +123,12 @@ def _excel(texts: pa.Array) -> tuple[Ints, NDArray[np.int8]]:
     return times, kinds
 
 
-def _with_hour_24(parse: Parse, local: Parse, zone: str) -> Parse:
-    """`parse`, and for what it cannot read because of hour 24, the day after; `local`: the same in
-    UTC."""
+def _with_hour_24(parse: Parse) -> Parse:
+    """`parse`, and for what it cannot read because of hour 24, the day after."""
 
     def both(text: Bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Times:
-        times, good = parse(text, starts, ends)
-        bad = np.flatnonzero(~good & (ends > starts))
+        times, kinds = parse(text, starts, ends)
+        bad = np.flatnonzero((kinds == NONE) & (ends > starts))
         if len(bad):
             texts = gather(text, starts[bad], ends[bad])
             late = pc.match_substring_regex(texts, _HOUR_24).to_numpy(zero_copy_only=False)
@@ -142,10 +137,9 @@ def _with_hour_24(parse: Parse, local: Parse, zone: str) -> Parse:
                 midnight = pc.replace_substring_regex(texts, _HOUR_24, r"\1" + "00" + r"\2")
                 _, offsets, data = midnight.buffers()
                 places = np.frombuffer(offsets, np.int32)[: len(midnight) + 1]
-                found, right = local(np.frombuffer(data, np.uint8), places[:-1], places[1:])
-                times[bad] = to_utc(found + DAY, zone) if zone != "UTC" else found + DAY
-                good[bad] = right
-        return times, good
+                found, kinds[bad] = parse(np.frombuffer(data, np.uint8), places[:-1], places[1:])
+                times[bad] = found + DAY
+        return times, kinds
 
     return both
 
@@ -174,15 +168,12 @@ def compiled(pattern: str) -> NDArray[np.int64]:
     return np.array(steps, np.int64)
 
 
-def _pattern(steps: NDArray[np.int64], zone: str) -> Parse:
+def _pattern(steps: NDArray[np.int64]) -> Parse:
     def parse(text: Bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Times:
         times = np.empty(len(starts), np.int64)
         kinds = np.empty(len(starts), np.int8)
         _patterned(text, starts, ends, steps, times, kinds)
-        good = kinds != NONE
-        if zone != "UTC":
-            times[good] = to_utc(times[good], zone)
-        return times, good
+        return times, kinds
 
     return parse
 
@@ -192,7 +183,7 @@ def _number(scale: int) -> Parse:
         times = np.empty(len(starts), np.int64)
         kinds = np.empty(len(starts), np.int8)
         _numbers(text, starts, ends, scale, times, kinds)
-        return times, kinds != NONE
+        return times, kinds
 
     return parse
 
@@ -216,9 +207,9 @@ def _since(text, a, b, scale):
         return 0, NONE
     if scale == 0:
         value = -whole if negative else whole
-        return (value // 1000, LOCAL) if i == b else (0, NONE)
+        return (value // 1000, PLACED) if i == b else (0, NONE)
     if i == b:
-        return (-whole if negative else whole) * scale, LOCAL
+        return (-whole if negative else whole) * scale, PLACED
     if text[i] != 46:
         return 0, NONE
     value, kind = decimal(text, i, b)
@@ -226,7 +217,7 @@ def _since(text, a, b, scale):
         return 0, NONE
     part = np.int64(np.ceil(value * scale)) if negative else np.int64(np.floor(value * scale))
     value = whole * scale + part
-    return -value if negative else value, LOCAL
+    return -value if negative else value, PLACED
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

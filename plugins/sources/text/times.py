@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from functools import cache
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numba import njit
@@ -15,12 +11,12 @@ from numpy.typing import NDArray
 from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.plugins.sources.text.split import SPACE, Bytes
 
-log = logging.getLogger("gapcast.files")
-
 Ints = NDArray[np.int64]
-Times = tuple[Ints, NDArray[np.bool_]]
+Times = tuple[Ints, NDArray[np.int8]]
+"""(n,) microseconds since 1970, those that are local as if they were UTC; and what each is: `NONE`,
+`LOCAL` or `PLACED`."""
 Parse = Callable[[Bytes, NDArray[np.int32], NDArray[np.int32]], Times]
-"""(text, starts, ends) of fields to microseconds since 1970, and which of them are times."""
+"""(text, starts, ends) of fields to times."""
 
 DAY = 86_400_000_000
 DAY_LIMIT = 1_000_000
@@ -28,71 +24,25 @@ DAY_LIMIT = 1_000_000
 NONE, LOCAL, PLACED = range(3)
 """What a field is: no time, a local time, one with its offset from UTC."""
 
-_QUARTER = 900_000_000
 _Z, _LOWER_Z, _T, _COLON, _DASH, _PLUS, _POINT, _COMMA = 90, 122, 84, 58, 45, 43, 46, 44
 _U, _C = 85, 67
 _SECOND = 1_000_000
 
 
-def iso(zone: str = "UTC") -> Parse:
+def iso() -> Parse:
     """``YYYY-MM-DD``, then perhaps ``T`` or a space and ``hh:mm[:ss[.fraction]]``, then perhaps
     ``Z``, ``UTC`` or ``±hh[:]mm``, perhaps after a space.
 
-    A time without an offset is local time in `zone`. Digits beyond microseconds are dropped. There
-    is no second 60 and no hour 24.
+    Digits beyond microseconds are dropped. There is no second 60 and no hour 24.
     """
 
     def parse(text: Bytes, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Times:
         times = np.empty(len(starts), np.int64)
         kinds = np.empty(len(starts), np.int8)
         _iso(text, starts, ends, times, kinds)
-        return placed(times, kinds, zone)
+        return times, kinds
 
     return parse
-
-
-def placed(times: Ints, kinds: NDArray[np.int8], zone: str) -> Times:
-    """Turn the local times among `times` into UTC."""
-    if zone != "UTC":
-        local = kinds == LOCAL
-        times[local] = to_utc(times[local], zone)
-    return times, kinds != NONE
-
-
-def to_utc(local: Ints, zone: str) -> Ints:
-    """Local times in `zone` as UTC; of a time that comes twice the first is meant.
-
-    A zone's offset is looked up once for every quarter of an hour that occurs.
-    """
-    place = ZoneInfo(zone)
-    quarters, which = np.unique(local // _QUARTER, return_inverse=True)
-    offsets = [_offset(int(q), place) for q in quarters]
-    later = [_offset(int(q), place, fold=1) for q in quarters]
-    for quarter, offset, other in zip(quarters, offsets, later, strict=True):
-        if offset != other:
-            twice = "come twice; the first is meant" if offset > other else "are on no clock"
-            _tell(zone, int(quarter) // 96, twice)
-    return np.asarray(local - np.array(offsets, np.int64)[which], np.int64)
-
-
-@cache
-def _tell(zone: str, day: int, what: str) -> None:
-    """Say once that times of a day in which clocks are changed cannot be told for sure."""
-    date = datetime(1970, 1, 1) + timedelta(days=day)
-    log.warning(
-        "%s: times of the hour in which clocks are changed on %s %s (source.timezone); give times "
-        "in UTC or with their offset", zone, f"{date:%Y-%m-%d}", what,
-    )  # fmt: skip
-
-
-def _offset(quarter: int, zone: ZoneInfo, fold: int = 0) -> int:
-    try:
-        moment = datetime(1970, 1, 1) + timedelta(microseconds=quarter * _QUARTER)
-        moment = moment.replace(fold=fold)
-    except OverflowError:  # before year 1 or after 9999 no zone has rules
-        return 0
-    offset = zone.utcoffset(moment)
-    return (offset or timedelta(0)) // timedelta(microseconds=1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -1,0 +1,83 @@
+"""Whether a run can be gone on with by a config: what of it may be another by then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gapcast.engine.config import RunConfig, redact
+from gapcast.engine.errors import RunError
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.manifest import NAME
+
+_FIXED = ("name", "source", "grid", "network", "targets", "evaluation", "models")
+"""Parts of a config that a run keeps from its beginning to its end, but for what its source says
+may change (`Source.resumable`)."""
+
+_TOLD, _LENGTH = 5, 60
+"""So many keys are named, with so many characters of each value."""
+
+
+def begun(folder: Path, config: RunConfig, resume: bool) -> dict[str, Any] | None:
+    """The manifest of the run in `folder` to go on with, or None for a new one.
+
+    Raises RunError when there is none to resume or one that is not to be, and when `config` differs
+    from that of the run in what must stay.
+    """
+    if not (folder / NAME).exists():
+        if resume:
+            raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
+        return None
+    if not resume:
+        raise RunError(
+            f"{folder} already holds a run; continue it with --resume, choose another --run-dir "
+            "or remove it"
+        )
+    manifest: dict[str, Any] = json.loads((folder / NAME).read_text())
+    now = json.loads(json.dumps(redact(config)))
+    changed = [
+        f"{key} ({_written(then)}, now {_written(value)})"
+        for key, then, value in different(manifest["config"], now)
+        if _fixed(key, config)
+    ]
+    if changed:
+        more = f" and {len(changed) - _TOLD} other keys" if len(changed) > _TOLD else ""
+        raise RunError(
+            f"{folder} was started with another {', '.join(changed[:_TOLD])}{more}: cannot be "
+            "resumed so; set it back, or begin a new run"
+        )
+    return manifest
+
+
+def more_since(job: Job) -> bool:
+    """Whether the source of a run that was complete has more since."""
+    if job.resume is None:
+        return False
+    known = job.resume.grid[0]["partitions"]
+    return bool(job.reopened or {*job.source.partitions()} - {*known})
+
+
+def different(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, value then, value now) of whatever is not the same in two configs."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for name in [*then, *(name for name in now if name not in then)]:
+            within = f"{key}.{name}" if key else name
+            yield from different(then.get(name), now.get(name), within)
+    elif then != now:
+        yield key, then, now
+
+
+def _fixed(key: str, config: RunConfig) -> bool:
+    section, _, rest = key.partition(".")
+    if section == "source":
+        return rest.partition(".")[0] not in config.source.plugin.resumable
+    return section in _FIXED or key == "checkpoint.path"
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "not given"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LENGTH else text[: _LENGTH - 1] + "…"
