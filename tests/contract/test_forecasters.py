@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gapcast.engine.neighbours import Neighbours
 from gapcast.engine.testing import forecaster
+from gapcast.plugins.forecasters.auto.forecaster import Auto
 from gapcast.plugins.forecasters.blend.forecaster import Blend
 from gapcast.plugins.forecasters.diurnal.forecaster import Diurnal
 from gapcast.plugins.forecasters.ema.forecaster import Ema
@@ -20,3 +21,4 @@ TestNetworkRls = forecaster(NetworkRls)
 TestNetworkRlsInBlocks = forecaster(NetworkRls, NetworkRls.Params(block=4))
 TestDiurnal = forecaster(Diurnal, horizons=(0, 1, 3, 48, 200))
 TestBlend = forecaster(Blend)
+TestAuto = forecaster(Auto, horizons=(0, 1, 3, 48, 400))

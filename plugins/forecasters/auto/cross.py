@@ -14,6 +14,7 @@ from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 from gapcast.plugins.forecasters.auto.moments import (
     JOINT,
     RANKED,
+    RIDGE,
     deviation,
     remembered,
     shrunk,
@@ -107,10 +108,10 @@ def _without_each(P, missing, count, m, s):
             right[i] += run
             run += row[i] * d[i]
         for k in range(a):
-            factor, l, r = s.factor[a, k], s.left[k], s.right[k]
+            factor, lefts, rights = s.factor[a, k], s.left[k], s.right[k]
             for i in range(m):
-                left[i] -= factor * l[i]
-                right[i] -= factor * r[i]
+                left[i] -= factor * lefts[i]
+                right[i] -= factor * rights[i]
             s.whole[a] -= factor * s.whole[k]
         over = s.factor[a, a]
         for i in range(m):
@@ -166,8 +167,8 @@ def without_group(P, q, near, seen, count, i, s):
         for y in range(x, n):
             k = s.chosen[y]
             v = q[j] if j == k else P[j, k]
-            for l in range(count):
-                v -= s.left[l, j] * s.left[l, k]
+            for b in range(count):
+                v -= s.left[b, j] * s.left[b, k]
             a[x, y] = v
         a[x, n] = s.over[j] * (s.d[j] - s.fit[j])
     return s.d[i] - _last_unknown(a, n)
@@ -208,7 +209,7 @@ def from_few(mo, k, x, seen, i, skip, s):
     if n == 0:
         return np.nan
     steps, more = remembered(mo, k)
-    ridge = RIDGE_FEW / (steps + more)
+    ridge = RIDGE / (steps + more)
     a, si = s.square, deviation(mo, i)
     for p in range(n):
         j = s.chosen[p]
@@ -219,9 +220,6 @@ def from_few(mo, k, x, seen, i, skip, s):
         a[p, n] = shrunk(mo, k, j, i, steps, more) / (sj * si)
         a[p, n + 1] = (x[j] - mo.mean[k, j]) / sj
     return mo.mean[k, i] + si * _regressed(a, n)
-
-
-RIDGE_FEW = 1.0
 
 
 @inlined_part

@@ -10,7 +10,16 @@ import numpy as np
 from pydantic import Field
 
 from gapcast.engine import plugin
-from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.forecaster import (
+    Floats,
+    Forecast,
+    Forecaster,
+    Frame,
+    Ints,
+    Layout,
+    Needs,
+    State,
+)
 from gapcast.engine.state import below, step_nested, within
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
 from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_scratch, step_all
@@ -27,6 +36,9 @@ WAVES = ((1.0, 3), (7.0, 3), (YEAR, 2))
 """Days of the periods that have harmonics, and how many."""
 LARGEST = 64
 """Most series a block may have."""
+YOUNG = 100.0
+"""Looks in which an expert is doubted that has no prior knowledge of sensors: then its errors
+count twice."""
 REMEMBERED = 192
 """Steps that `network-rls` remembers."""
 FIRST = 10.0
@@ -85,7 +97,9 @@ class Auto(Forecaster):
 
     def _network(self, layout: Layout) -> NetworkRls:
         memory = REMEMBERED * layout.interval
-        return NetworkRls(NetworkRls.Params.model_construct(memory=memory, block=max(2, self.params.block)))
+        return NetworkRls(
+            NetworkRls.Params.model_construct(memory=memory, block=max(2, self.params.block))
+        )
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step, learn it, then forecast those ahead of it."""
@@ -98,6 +112,7 @@ class Auto(Forecaster):
             targets=layout.of_members,
             horizons=layout.horizons,
             group=_groups(len(calendar.periods), len(calendar.terms)),
+            young=_young(len(calendar.periods), len(calendar.terms)),
             z=NormalDist().inv_cdf((1 + layout.level) / 2),
         )
         shape = (frame.t, layout.n, len(layout.horizons))
@@ -119,9 +134,16 @@ def _nowcasting(layout: Layout) -> Layout:
     return replace(layout, horizons=np.zeros(1, np.int64))
 
 
-def _groups(profiles: int, sets: int) -> np.ndarray:
+def _groups(profiles: int, sets: int) -> Ints:
     """Place in `Auto.experts` of every expert."""
     return np.array([0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets, 6, 7])
+
+
+def _young(profiles: int, sets: int) -> Floats:
+    """Looks in which every expert is doubted: not `network-rls`, to which sensors are alike, nor
+    seasons, to which days are."""
+    seasons = [0.0] * (profiles + sets)
+    return np.array([YOUNG] * (CROSS - 1) + [0.0] + [YOUNG] * MEANS + seasons + [YOUNG] * 2)
 
 
 @cache

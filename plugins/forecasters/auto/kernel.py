@@ -8,11 +8,19 @@ import numpy as np
 from numba import njit
 
 from gapcast.engine.kernels.standin import plausible
-from gapcast.engine.kernels.uncounted import inlined_part, njit_part
-from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, Cross, say, say_few
-from gapcast.plugins.forecasters.auto.moments import MEMORIES, Moments, learn, note, refresh
+from gapcast.engine.kernels.uncounted import njit_part
+from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, say, say_few
+from gapcast.plugins.forecasters.auto.moments import (
+    MEMORIES,
+    NEWS,
+    SOON,
+    STEPS,
+    Moments,
+    learn,
+    note,
+    refresh,
+)
 from gapcast.plugins.forecasters.auto.season import (
-    Calendar,
     Season,
     harmonics,
     learn_season,
@@ -40,6 +48,7 @@ class Settings(NamedTuple):
     targets: Any  # (U, M) int64: which target each member is, or -1
     horizons: Any  # (H,) int64
     group: Any  # (E,) int64: bit of each expert in `Forecast.experts`
+    young: Any  # (E,): looks at a target in which each expert is doubted
     z: float  # half-width of an interval in standard deviations
 
 
@@ -151,7 +160,7 @@ def _tell(w, s, c, i, n, t, h, age, q, others, out):
     F = len(s.of)
     for e in range(F):
         s.of[e] = s.views[0, e, i]
-    combine(w, i, age, q, s.of, s.say, s.expected, s.told)
+    combine(w, i, age, q, s.of, c.young, s.say, s.expected, s.told)
     half = c.z * np.sqrt(s.told[1])
     out.mean[t, n, h] = s.told[0]
     out.lower[t, n, h] = s.told[0] - half
@@ -228,7 +237,16 @@ def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
         else:
             s.vector[i] = s.x[i]
     learn_weights(w, step, s.vector, s.heard, s.views, CROSS, twice, m, s.e2, s.a)
-    remember(w, step, s.vector, s.heard, s.views[0], CROSS, 1 / min(max(mo.facts[0] + 1, 1.0), MEMORIES[0]), m)
+    remember(
+        w,
+        step,
+        s.vector,
+        s.heard,
+        s.views[0],
+        CROSS,
+        1 / min(max(mo.facts[STEPS] + 1, 1.0), MEMORIES[0]),
+        m,
+    )
     if heard == 0:
         return
     withheld = False
@@ -237,9 +255,9 @@ def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
     if withheld:
         count = _fill_heard(mo, s, cross, m)
     if note(mo, s.x, s.heard, m):
-        mo.facts[1] += 1e9
+        mo.facts[NEWS] = SOON
         for j in range(len(mo.waited)):
-            mo.waited[j] += 1e9
+            mo.waited[j] = SOON
     for k in range(len(s.filled)):
         for i in range(m):
             if not s.heard[i] and s.filled[k, i] != s.filled[k, i]:
@@ -270,8 +288,8 @@ def step_all(values, own, others, first, moments, season, weighing, c, calendar,
             moments.scale[u], moments.waited[u], moments.near[u], moments.facts[u],
         )  # fmt: skip
         se = Season(
-            season.knots[u], season.visits[u], season.pending[u], season.segment[u], season.coefs[u], season.spread[u],
-            season.since[u : u + 1],
+            season.knots[u], season.visits[u], season.pending[u], season.segment[u],
+            season.coefs[u], season.spread[u], season.since[u : u + 1],
         )  # fmt: skip
         w = Weighing(
             weighing.error[u], weighing.scored[u], weighing.known[u], weighing.lagged[u],

@@ -16,16 +16,17 @@ MEMORIES = np.array([50.0, 400.0, 1e15])
 JOINT = len(MEMORIES)
 """Precision matrices: one a memory."""
 CASCADE = 20.0
-"""Steps of the longest memory that a shorter one is shrunk to."""
+"""Steps of the longest memory that the quick one is shrunk to."""
 RIDGE = 1.0
 """Ridge of a precision matrix, in steps, of standardised members."""
 FRESH = 40.0
 """A precision matrix is solved for anew when 1/FRESH of what is remembered is news,"""
 SETTLED = 100.0
 """but after so many steps only every"""
-SOONEST, LATEST = 5.0, 50.0
+SOONEST, LATEST = 10.0, 50.0
 """SOONEST steps at most, and every LATEST at least."""
-CASCADED = 1
+SOON = 1e9
+"""Steps that have passed for what is to be solved for at once."""
 RANKED = 16
 """Nearest members that are known of each one."""
 FACTS = 2
@@ -60,9 +61,9 @@ def deviation(mo, i):
 
 @inlined_part
 def remembered(mo, k):
-    """Steps that memory k holds, and those of the longest one that it is shrunk to."""
+    """Steps that memory k holds, and those of all that was seen that it is shrunk to."""
     steps = min(MEMORIES[k], max(mo.facts[STEPS], 1.0))
-    return steps, CASCADE if k < CASCADED else 0.0
+    return steps, CASCADE if k == 0 else 0.0
 
 
 @inlined_part
@@ -118,7 +119,7 @@ def _solve_anew(mo, j, m, a):
 @inlined_part
 def _due(waited, steps, all_steps):
     """Whether what was solved for so many steps ago is to be solved for anew."""
-    if waited == 0 or waited < SOONEST and all_steps > SETTLED and waited < 1e6:
+    if waited == 0 or (waited < SOONEST and all_steps > SETTLED):
         return False
     return waited * FRESH >= steps or waited >= LATEST
 

@@ -1,8 +1,8 @@
 """Seasons of a block's members: profiles of the day and the week, and harmonics up to the year.
 
-A profile is a row of knots, each the mean of the values near it over the last eight periods; between
-knots a line is drawn. Harmonics are regressions by recursive least squares on sines and cosines,
-whose regressors, and so gains, all members share.
+A profile is a row of knots, each the mean of the values near it over the last eight periods;
+between knots a line is drawn. Harmonics are regressions by recursive least squares on sines and
+cosines, whose regressors, and so gains, all members share.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Calendar(NamedTuple):
 
     periods: Any  # (R,): periods of the profiles, in steps
     knots: Any  # (R,) int64: their knots
-    waves: Any  # (B,): periods of the terms but for the constant, in steps: a cosine and a sine each
+    waves: (
+        Any  # (B,): periods of the terms but for the constant, in steps: a cosine and a sine each
+    )
     terms: Any  # (W,) int64: how many terms each set of harmonics has, the constant among them
     awake: Any  # (W,): steps until a set is believed
 
@@ -68,9 +70,10 @@ def profile(se, r, c, step, m, out):
 
 
 @njit_part
-def _commit(se, r, at, side, m):
-    """Let a knot learn what was gathered for it on this visit."""
-    knots, visits, total, weight = se.knots[r, at], se.visits[r, at], se.pending[r, side, 0], se.pending[r, side, 1]
+def _commit(se, r, knot, side, m):
+    """Let a knot learn what was gathered for it while the steps near it passed."""
+    knots, visits = se.knots[r, knot], se.visits[r, knot]
+    total, weight = se.pending[r, side, 0], se.pending[r, side, 1]
     for i in range(m):
         if weight[i] > 0:
             visits[i] = min(visits[i] + 1, PERIODS)
@@ -80,29 +83,28 @@ def _commit(se, r, at, side, m):
 
 
 @njit_part
-def gather(se, r, c, step, x, heard, m):
-    """Gather the values of a step for the knots on both sides of it; a knot learns when the steps
+def _gather(se, r, c, step, x, heard, m):
+    """Gather the values of a step for the knots on both sides of it. A knot learns when the steps
     near it are over, so that what a profile says of a step is a period old."""
     K = c.knots[r]
-    j, k, f = _place(step, c.periods[r], K)
+    j, following, f = _place(step, c.periods[r], K)
     before = np.int64(se.segment[r])
-    if before != j:
-        if before >= 0:
-            _commit(se, r, before, 0, m)
-            if (before + 1) % K != j or f < 1e-9 and c.periods[r] <= K:
-                _commit(se, r, (before + 1) % K, 1, m)
+    if before >= 0 and before != j:
+        _commit(se, r, before, 0, m)
+        if (before + 1) % K != j:
+            _commit(se, r, (before + 1) % K, 1, m)
+        for part in range(2):
             for i in range(m):
-                se.pending[r, 0, 0, i], se.pending[r, 0, 1, i] = se.pending[r, 1, 0, i], se.pending[r, 1, 1, i]
-                se.pending[r, 1, 0, i] = se.pending[r, 1, 1, i] = 0.0
-        se.segment[r] = j
-    for side in range(2):
-        w = 1 - f if side == 0 else f
-        if w < 1e-9:
-            continue
-        for i in range(m):
-            if heard[i]:
-                se.pending[r, side, 0, i] += w * x[i]
-                se.pending[r, side, 1, i] += w
+                se.pending[r, 0, part, i] = se.pending[r, 1, part, i]
+                se.pending[r, 1, part, i] = 0.0
+    se.segment[r] = j
+    for i in range(m):
+        if heard[i]:
+            se.pending[r, 0, 0, i] += (1 - f) * x[i]
+            se.pending[r, 0, 1, i] += 1 - f
+            if f > 1e-9 and following != j:
+                se.pending[r, 1, 0, i] += f * x[i]
+                se.pending[r, 1, 1, i] += f
 
 
 @njit_part
@@ -131,7 +133,7 @@ def harmonics(se, w, c, wave, first, m, out):
 def learn_season(se, c, step, x, heard, first, wave, m, gain, error):
     """Learn a step into all profiles and harmonics."""
     for r in range(len(c.periods)):
-        gather(se, r, c, step, x, heard, m)
+        _gather(se, r, c, step, x, heard, m)
     for w in range(len(c.terms)):
         n, P, coefs = c.terms[w], se.spread[w], se.coefs[w]
         power = FORGETTING

@@ -25,8 +25,6 @@ MOVED = 3
 """Place of the age after which a move is over."""
 POWER = 8
 """Weights are mean square errors to minus this power."""
-RISING = 1.0
-"""Before, the later ones of n looks weigh more, by the power RISING - 1 of their number."""
 WOKEN = 0.25
 """When an expert speaks for the first time, so much of what is known of the others counts."""
 SCORED = 500.0
@@ -47,7 +45,7 @@ class Weighing(NamedTuple):
     lagged: Any  # (U, A, F, M): products of residuals so far apart
     power: Any  # (U, A, F, M): their mean squares
     turned: Any  # (U, 2, A, M): moves over an age times the move before it, and its square
-    ring: Any  # (U, A, DEPTH, F + 3, M): residuals, value, move and quick mean, a ring by steps of a stride
+    ring: Any  # (U, A, DEPTH, F + 3, M): residuals, value, move and quick mean, by strides
     residual: Any  # (U, F, M): the last
     last: Any  # (U, M): last value
     move: Any  # (U, M): from the step before to it
@@ -81,7 +79,7 @@ def drift(w, k, i):
 @njit_part
 def _errors(w, k, step, x, views, mean, m, e2):
     """Square errors e2 (E, M) of all experts had each member been missing for the k-th age."""
-    F, E = views.shape[0], e2.shape[0]
+    F = views.shape[0]
     kk = min(k, BEYOND - 1)
     row = w.ring[kk, (step - AGES[kk]) // STRIDES[kk] % DEPTH]
     for e in range(F):
@@ -130,7 +128,7 @@ def _score(w, c, k, e2, heard, m, a):
         if number[i] > 0 and heard[i]:
             scored[i] += 1
             loss[i] = loss[i] / weight[i] if weight[i] > 0 else plain[i] / number[i]
-            weight[i] = max(gain, min(RISING / (scored[i] + RISING - 1), 1.0))
+            weight[i] = max(gain, 1 / scored[i])
         else:
             weight[i] = 0.0
     for e in range(E):
@@ -153,7 +151,12 @@ def _persist(w, k, step, x, heard, views, mean, m):
     gain = (1 if k < QUICK else TWICE) / SCORED
     F = views.shape[0]
     for e in range(F):
-        old, view, lagged, power = row[e], views[e] if e != mean else row[F + 2], w.lagged[k, e], w.power[k, e]
+        old, view, lagged, power = (
+            row[e],
+            views[e] if e != mean else row[F + 2],
+            w.lagged[k, e],
+            w.power[k, e],
+        )
         for i in range(m):
             r, o = x[i] - view[i], old[i]
             if heard[i] and r == r and o == o:
@@ -209,39 +212,29 @@ def remember(w, step, x, heard, views, mean, gain, m):
 
 
 @inlined_part
-def _expected(w, k, e, i, q):
-    """Mean square error of an expert at an age, no less than at any lower one; q: 0 with the nearest
-    neighbours, 1 without."""
+def _expected(w, k, e, i, q, young):
+    """Mean square error of an expert at an age, no less than at any lower one; q: 0 with the
+    nearest neighbours, 1 without; young: looks in which the expert is doubted."""
     if w.known[e, i] == 0:
         return np.inf
     worst = 0.0
-    first = 0 if MONOTONE == 2 or MONOTONE == 1 and e >= w.known.shape[0] - 2 else k
-    for j in range(first, k + 1):
-        near = w.error[0, j, e, i]
+    for j in range(k + 1):
+        error = w.error[0, j, e, i]
         if q > 0 and w.scored[1, j, i] > 0:
             far = w.error[1, j, e, i]
-            if e == 5:
-                far = near * max(1.0, (w.error[1, j, 2, i] + TINY) / (w.error[0, j, 2, i] + TINY))
-            near = far if q == 1 else np.sqrt(near * far)
-        worst = max(worst, near)
-    if e < 5 or e == 6 or e == 7 or e >= w.known.shape[0] - 2:
-        worst *= 1 + YOUNG / w.known[e, i]
-    return worst
-
-
-YOUNG = 100.0
-
-
-MONOTONE = 2
+            error = far if q == 1 else np.sqrt(error * far)
+        worst = max(worst, error)
+    return worst * (1 + young / w.known[e, i])
 
 
 @njit_part
-def combine(w, i, age, q, views, say, expected, out):
+def combine(w, i, age, q, views, young, say, expected, out):
     """What all experts together say of member i, `age` steps after its last value.
 
-    views (F,): what those with residuals say of the step itself, NaN where they do not. say,
-    expected (E,): scratch; on return say holds the weights. out: mean, square error, and the mean
-    without anything that the member's own past says; NaN where there is none.
+    views (F,): what those with residuals say of the step itself, NaN where they do not; young
+    (E,): looks in which each is doubted. say, expected (E,): scratch; on return say holds the
+    weights. out: mean, square error, and the mean without anything that the member's own past
+    says; NaN where there is none.
     """
     F, E = len(views), len(say)
     k = age_class(age)
@@ -255,7 +248,7 @@ def combine(w, i, age, q, views, say, expected, out):
             say[e] = w.last[i]
         else:
             say[e] = w.last[i] + (drift(w, k, i) * w.move[i] if w.move[i] == w.move[i] else 0.0)
-        expected[e] = _expected(w, k, e, i, q) if say[e] == say[e] else np.inf
+        expected[e] = _expected(w, k, e, i, q, young[e]) if say[e] == say[e] else np.inf
         least = min(least, expected[e])
         if e < F:
             base = min(base, expected[e])
