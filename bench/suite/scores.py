@@ -50,7 +50,10 @@ def errors(
     ages, by_age = np.empty(0, np.int64), np.zeros((series, 1, 1, FIELDS))
     deviation = 1 / NormalDist().inv_cdf((1 + LEVEL) / 2)
     age = np.zeros(truth.shape, np.int32)
-    accumulate(*scaled, near / spread, withheld, age, ages, deviation, total, window, by_age)
+    plain = np.zeros(series)
+    accumulate(
+        *scaled, near / spread, withheld, age, ages, deviation, plain, total, window, by_age
+    )
     return Errors(total.sum(axis=(0, 1)), int(unsaid.sum()))
 
 

@@ -385,7 +385,7 @@ class ModelSection(PluginSection):
     derive: bool | None = Field(
         default=None,
         description="Whether to nowcast through derived quantities. Default: as the forecaster "
-        "prefers; `network-rls` does.",
+        "prefers; `auto`, `network-rls` and `blend` do.",
     )
 
     @field_validator("horizons")
@@ -451,7 +451,7 @@ class Run(Section):
     )
     evaluation: Evaluation = Field(default=Evaluation(), description="How forecasts are scored.")
     models: dict[Name, ModelSection] = Field(
-        default={"network": ModelSection(type="network-rls")},
+        default={"auto": ModelSection(type="auto")},
         min_length=1,
         description="The models, by name: all run at once, each is scored.",
     )

@@ -408,4 +408,4 @@ def test_the_page_names_every_key():
 
 def test_a_config_that_names_no_model_gets_the_joint_one():
     config = read_config({k: v for k, v in LEAST.items() if k != "models"})
-    assert {n: m.type_name for n, m in config.models.items()} == {"network": "network-rls"}
+    assert {n: m.type_name for n, m in config.models.items()} == {"auto": "auto"}

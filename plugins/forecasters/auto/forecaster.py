@@ -36,7 +36,7 @@ WAVES = ((1.0, 3), (7.0, 3), (YEAR, 2))
 """Days of the periods that have harmonics, and how many."""
 LARGEST = 64
 """Most series a block may have."""
-YOUNG = 100.0
+YOUNG = 150.0
 """Looks in which an expert is doubted that has no prior knowledge of sensors: then its errors
 count twice."""
 REMEMBERED = 192

@@ -224,7 +224,8 @@ def _expected(w, k, e, i, q, young):
             far = w.error[1, j, e, i]
             error = far if q == 1 else np.sqrt(error * far)
         worst = max(worst, error)
-    return worst * (1 + young / w.known[e, i])
+    doubt = young / w.known[e, i]
+    return worst * (1 + doubt * doubt)
 
 
 @njit_part
@@ -240,6 +241,7 @@ def combine(w, i, age, q, views, young, say, expected, out):
     k = age_class(age)
     while k > 0 and w.scored[0, k, i] == 0:
         k -= 1
+    c = 1 if q == 1 and w.scored[1, k, i] > 0 else 0
     least, base = np.inf, np.inf
     for e in range(E):
         if e < F:
@@ -264,7 +266,7 @@ def combine(w, i, age, q, views, young, say, expected, out):
         if there:
             total += v
             mean += v * say[e]
-            error += v * expected[e]
+            error += v * w.error[c, k, e, i]
             if e < F:
                 p = (base + TINY) / (expected[e] + TINY)
                 p = p**POWER
