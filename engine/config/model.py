@@ -245,7 +245,7 @@ class ScreenSection(Section):
         default=None, description="Quantities to screen; all: but directions."
     )
     outliers: bool = Field(
-        default=True,
+        default=False,
         description="Reject values far outside of what the past and the neighbours suggest.",
     )
     stuck: Duration = Field(
@@ -254,7 +254,7 @@ class ScreenSection(Section):
         "moved; `0s`: never.",
     )
     drift: Duration = Field(
-        default=3 * MICROSECONDS["h"],
+        default=0,
         description="Reject a sensor that has been far from its neighbours for so long; `0s`: "
         "never.",
     )

@@ -194,8 +194,9 @@ def test_the_page_on_backtests_shows_the_config_that_ships():
 
 
 def test_the_defaults_of_screening_are_those_shown():
-    shown, off = (part["screen"] for part in fragments(text("docs/screening.md")))
+    shown, more, off = (part["screen"] for part in fragments(text("docs/screening.md")))
     assert read_config(BASE | {"screen": shown}).screen == ScreenSection()
+    assert read_config(BASE | {"screen": more}).screen == ScreenSection(outliers=True, drift="3h")
     assert read_config(BASE | {"screen": off}).screen != ScreenSection()
 
 

@@ -188,7 +188,7 @@ def test_the_page_of_models_says_how_great_states_are(name):
 
 @pytest.mark.parametrize("page", ["docs/models.md", "docs/derived.md"])
 def test_models_that_derive_by_default_are_named(page):
-    pattern = r"(?:default of\s|prefer it \()(`[a-z-]+`(?:\sand\s`[a-z-]+`)*)"
+    pattern = r"(?:default of\s|prefer it \()(`[a-z-]+`(?:(?:,|\sand)\s`[a-z-]+`)*)"
     (named,) = re.findall(pattern, text(page))
     derive = {name for name, cls in FORECASTERS.items() if cls.derives}
     assert {*re.findall(r"`([a-z-]+)`", named)} == derive

@@ -76,8 +76,8 @@ class Auto(Forecaster):
             np.zeros((U, FACTS)),
         )  # fmt: skip
         season = Season(
-            np.full((U, R, K, M), np.nan), np.zeros((U, R, K, M)), np.zeros((U, R, 2, 2, M)),
-            np.full((U, R), -1.0), np.zeros((U, W, B, M)),
+            np.full((U, R, K, M), np.nan), np.zeros((U, R, K, M), np.int8),
+            np.zeros((U, R, 2, 2, M)), np.full((U, R), -1.0), np.zeros((U, W, B, M)),
             np.tile(FIRST * np.eye(B), (U, W, 1, 1)), np.full(U, -1.0),
         )  # fmt: skip
         weighing = Weighing(

@@ -37,6 +37,9 @@ from gapcast.plugins.forecasters.auto.weighing import (
 
 MEANS = 2
 """Experts that say the mean: of the quick memory, and of all."""
+OUTLIER, JUDGED = 30.0, 50
+"""A value counts as no farther from what was said than so many standard deviations, once a member
+has so many looks."""
 SAY = 0.05
 """Least weight that counts as a say."""
 
@@ -70,6 +73,7 @@ class Scratch(NamedTuple):
     say: Any  # (E,)
     expected: Any  # (E,)
     told: Any  # (3,)
+    near: Any  # (M,): values, outliers moved to where they are believed
     vector: Any  # (M,)
 
 
@@ -80,7 +84,7 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
         np.empty(M), np.empty(M, np.bool_), np.empty(M, np.bool_), np.empty(M, np.int64),
         np.empty((2, F, M)), np.empty((3, M)), np.empty((3, M, M)), np.empty((E, M)),
         np.empty((5, M)), np.empty(B), np.empty(B), np.empty(F), np.empty(E), np.empty(E),
-        np.empty(3), np.empty(M),
+        np.empty(3), np.empty(M), np.empty(M),
     )  # fmt: skip
 
 
@@ -155,12 +159,16 @@ def _nearest_missing(mo, s, i):
 
 
 @njit_part
-def _tell(w, s, c, i, n, t, h, age, q, others, out):
-    """Forecast member i, target n."""
-    F = len(s.of)
-    for e in range(F):
+def _say(w, s, c, i, age, q):
+    """What all experts say of member i: into s.told, s.say."""
+    for e in range(len(s.of)):
         s.of[e] = s.views[0, e, i]
     combine(w, i, age, q, s.of, c.young, s.say, s.expected, s.told)
+
+
+@njit_part
+def _tell(s, c, n, t, h, others, out):
+    """Note what has been said of target n."""
     half = c.z * np.sqrt(s.told[1])
     out.mean[t, n, h] = s.told[0]
     out.lower[t, n, h] = s.told[0] - half
@@ -188,14 +196,19 @@ class Told(NamedTuple):
 
 @njit_part
 def _now(mo, w, s, c, m, targets, t, seen, out):
-    for h in range(len(c.horizons)):
-        if c.horizons[h] != 0:
+    """Nowcasts of all targets; and how far the values of the step are believed."""
+    for i in range(m):
+        s.near[i] = s.x[i]
+        if w.age[i] < 0:
             continue
-        for i in range(m):
-            n = targets[i]
-            if n >= 0 and w.age[i] >= 0:
-                q = _nearest_missing(mo, s, i)
-                _tell(w, s, c, i, n, t, h, w.age[i] + 1, q, seen - s.seen[i], out)
+        q, n = _nearest_missing(mo, s, i), targets[i]
+        _say(w, s, c, i, w.age[i] + 1, q)
+        if s.heard[i] and w.scored[0, 0, i] >= JUDGED:
+            most = OUTLIER * np.sqrt(s.told[1])
+            s.near[i] = s.told[0] + min(max(s.x[i] - s.told[0], -most), most)
+        for h in range(len(c.horizons)):
+            if c.horizons[h] == 0 and n >= 0:
+                _tell(s, c, n, t, h, seen - s.seen[i], out)
                 out.reference[t, n] = s.told[2]
 
 
@@ -209,7 +222,8 @@ def _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out):
         for i in range(m):
             n = targets[i]
             if n >= 0 and w.age[i] >= 0:
-                _tell(w, s, c, i, n, t, h, w.age[i] + c.horizons[h], 0.0, 0, out)
+                _say(w, s, c, i, w.age[i] + c.horizons[h], 0.0)
+                _tell(s, c, n, t, h, 0, out)
 
 
 @njit_part
@@ -232,15 +246,13 @@ def _fill_heard(mo, s, cross, m):
 @njit_part
 def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
     for i in range(m):
-        if not s.heard[i]:
-            s.vector[i] = np.nan
-        else:
-            s.vector[i] = s.x[i]
+        s.vector[i] = s.near[i] if s.heard[i] else np.nan
     learn_weights(w, step, s.vector, s.heard, s.views, CROSS, twice, m, s.e2, s.a)
     remember(
         w,
         step,
-        s.vector,
+        s.x,
+        s.near,
         s.heard,
         s.views[0],
         CROSS,
@@ -254,7 +266,7 @@ def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
         withheld |= s.seen[i] and not s.heard[i]
     if withheld:
         count = _fill_heard(mo, s, cross, m)
-    if note(mo, s.x, s.heard, m):
+    if note(mo, s.near, s.heard, m):
         mo.facts[NEWS] = SOON
         for j in range(len(mo.waited)):
             mo.waited[j] = SOON
@@ -266,10 +278,10 @@ def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
             for a in range(count):
                 for b in range(count):
                     s.doubt[k, a, b] = mo.cov[k, s.missing[a], s.missing[b]]
-    learn(mo, s.x, s.heard, s.filled, s.doubt, s.missing, count, m, s.vector)
+    learn(mo, s.near, s.heard, s.filled, s.doubt, s.missing, count, m, s.vector)
     if se.since[0] < 0:
         se.since[0] = 0
-    learn_season(se, calendar, step, s.x, s.heard, mo.first, s.wave, m, s.gain, s.a[0])
+    learn_season(se, calendar, step, s.near, s.heard, mo.first, s.wave, m, s.gain, s.a[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

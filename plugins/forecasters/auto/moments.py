@@ -82,11 +82,11 @@ def _standardised(mo, k, m, a):
         mo.scale[k, i] = deviation(mo, i)
     for i in range(m):
         for j in range(i, m):
-            v = shrunk(mo, k, i, j, steps, more) / (mo.scale[k, i] * mo.scale[k, j])
+            v = 0.0
+            if mo.count[i] > 1 and mo.count[j] > 1:
+                v = shrunk(mo, k, i, j, steps, more) / (mo.scale[k, i] * mo.scale[k, j])
             a[i, j] = a[j, i] = v
-        a[i, i] += ridge
-        if mo.count[i] == 0:
-            a[i, i] = 1.0
+        a[i, i] += ridge if mo.count[i] > 1 else 1.0
 
 
 @njit_part
@@ -195,7 +195,8 @@ def learn(mo, x, heard, filled, doubt, missing, count, m, dl):
                 row[j] = (1 - gain) * (row[j] + di * dl[j])
         for a in range(count):
             for b in range(count):
-                cov[missing[a], missing[b]] += gain * doubt[k, a, b]
+                if mo.count[missing[a]] > 1 and mo.count[missing[b]] > 1:
+                    cov[missing[a], missing[b]] += gain * doubt[k, a, b]
         for i in range(m):
             mean[i] += gain * dl[i]
     for i in range(m):

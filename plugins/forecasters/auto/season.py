@@ -13,7 +13,7 @@ import numpy as np
 
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 
-PERIODS = 8.0
+PERIODS = 8
 """Periods that a profile remembers."""
 FORGETTING = 1 - 1 / 5000
 """Of the harmonics."""
@@ -25,7 +25,7 @@ class Season(NamedTuple):
     """The state of U blocks; R profiles with K knots at most, W sets of harmonics with B terms."""
 
     knots: Any  # (U, R, K, M): NaN where nothing is known
-    visits: Any  # (U, R, K, M): how often a knot has been learnt, PERIODS at most
+    visits: Any  # (U, R, K, M) int8: how often a knot has been learnt, PERIODS at most
     pending: Any  # (U, R, 2, 2, M): sum and weight of the values near the knots around this step
     segment: Any  # (U, R): the knot before this step, -1 at first
     coefs: Any  # (U, W, B, M)

@@ -45,7 +45,7 @@ class Weighing(NamedTuple):
     lagged: Any  # (U, A, F, M): products of residuals so far apart
     power: Any  # (U, A, F, M): their mean squares
     turned: Any  # (U, 2, A, M): moves over an age times the move before it, and its square
-    ring: Any  # (U, A, DEPTH, F + 3, M): residuals, value, move and quick mean, by strides
+    ring: Any  # (U, A, DEPTH, F + 3, M): residuals, value, move, quick mean, by strides
     residual: Any  # (U, F, M): the last
     last: Any  # (U, M): last value
     move: Any  # (U, M): from the step before to it
@@ -184,7 +184,7 @@ def learn_weights(w, step, x, heard, views, mean, twice, m, e2, a):
 
 
 @njit_part
-def remember(w, step, x, heard, views, mean, gain, m):
+def remember(w, step, x, near, heard, views, mean, gain, m):
     """Note the values of a step and the residuals of all experts; `views` (F, M)."""
     F = views.shape[0]
     for i in range(m):
@@ -204,10 +204,10 @@ def remember(w, step, x, heard, views, mean, gain, m):
         row = w.ring[k, step // STRIDES[k] % DEPTH]
         for i in range(m):
             for e in range(F):
-                row[e, i] = x[i] - views[e, i] if heard[i] else np.nan
+                row[e, i] = near[i] - views[e, i] if heard[i] else np.nan
             row[mean, i] *= 1 - gain
-            row[F + 2, i] = x[i] - row[mean, i]
-            row[F, i] = x[i] if heard[i] else np.nan
+            row[F + 2, i] = near[i] - row[mean, i]
+            row[F, i] = near[i] if heard[i] else np.nan
             row[F + 1, i] = w.move[i] if heard[i] else np.nan
 
 
