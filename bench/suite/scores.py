@@ -51,9 +51,7 @@ def errors(
     deviation = 1 / NormalDist().inv_cdf((1 + LEVEL) / 2)
     age = np.zeros(truth.shape, np.int32)
     plain = np.zeros(series)
-    accumulate(
-        *scaled, near / spread, withheld, age, ages, deviation, plain, total, window, by_age
-    )
+    accumulate(*scaled, near / spread, withheld, age, ages, deviation, plain, total, window, by_age)
     return Errors(total.sum(axis=(0, 1)), int(unsaid.sum()))
 
 
