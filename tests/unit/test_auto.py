@@ -151,3 +151,12 @@ def test_experts_are_named_and_regressors_counted():
     network = sum(1 << Auto.experts.index(name) for name in ("joint", "few", "network"))
     assert (found.experts[300:, :, 0] & network > 0).all()
     assert (found.regressors[300:] == 3).all()
+
+
+def test_no_rain_is_less_than_none():
+    rng = np.random.default_rng(6)
+    rain = np.where(rng.random((2000, 3)) < 0.1, rng.gamma(1, 5, (2000, 3)), 0.0)
+    rain[1500:1600, 1] = np.nan
+    found = played(rain, (0, 6))
+    assert (found.mean[200:] >= 0).all()
+    assert (found.lower[200:] >= 0).all()

@@ -72,8 +72,8 @@ class Auto(Forecaster):
         moments = Moments(
             np.full((U, M), np.nan), *(np.zeros((U, M)) for _ in range(3)), np.zeros((U, L, M)),
             np.zeros((U, L, M, M)), np.zeros((U, J, M, M)), np.ones((U, J, M)),
-            np.ones((U, J, M)), np.zeros((U, J)), np.full((U, M, RANKED), -1, np.int16),
-            np.zeros((U, FACTS)),
+            np.ones((U, J, M)), np.zeros((U, J)), np.zeros((U, 4, M)),
+            np.full((U, M, RANKED), -1, np.int16), np.zeros((U, FACTS)),
         )  # fmt: skip
         season = Season(
             np.full((U, R, K, M), np.nan), np.zeros((U, R, K, M), np.int8),

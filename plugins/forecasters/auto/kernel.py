@@ -19,6 +19,7 @@ from gapcast.plugins.forecasters.auto.moments import (
     learn,
     note,
     refresh,
+    within_bounds,
 )
 from gapcast.plugins.forecasters.auto.season import (
     Season,
@@ -167,12 +168,12 @@ def _say(w, s, c, i, age, q):
 
 
 @njit_part
-def _tell(s, c, n, t, h, others, out):
-    """Note what has been said of target n."""
+def _tell(mo, s, c, i, n, t, h, others, out):
+    """Note what has been said of member i, target n, within its bounds."""
     half = c.z * np.sqrt(s.told[1])
-    out.mean[t, n, h] = s.told[0]
-    out.lower[t, n, h] = s.told[0] - half
-    out.upper[t, n, h] = s.told[0] + half
+    out.mean[t, n, h] = within_bounds(mo, i, s.told[0])
+    out.lower[t, n, h] = within_bounds(mo, i, s.told[0] - half)
+    out.upper[t, n, h] = within_bounds(mo, i, s.told[0] + half)
     network, who = 0.0, 0
     for e in range(len(s.say)):
         if e < CROSS:
@@ -208,7 +209,7 @@ def _now(mo, w, s, c, m, targets, t, seen, out):
             s.near[i] = s.told[0] + min(max(s.x[i] - s.told[0], -most), most)
         for h in range(len(c.horizons)):
             if c.horizons[h] == 0 and n >= 0:
-                _tell(s, c, n, t, h, seen - s.seen[i], out)
+                _tell(mo, s, c, i, n, t, h, seen - s.seen[i], out)
                 out.reference[t, n] = s.told[2]
 
 
@@ -223,7 +224,7 @@ def _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out):
             n = targets[i]
             if n >= 0 and w.age[i] >= 0:
                 _say(w, s, c, i, w.age[i] + c.horizons[h], 0.0)
-                _tell(s, c, n, t, h, 0, out)
+                _tell(mo, s, c, i, n, t, h, 0, out)
 
 
 @njit_part
@@ -297,7 +298,8 @@ def step_all(values, own, others, first, moments, season, weighing, c, calendar,
         mo = Moments(
             moments.first[u], moments.count[u], moments.level[u], moments.square[u],
             moments.mean[u], moments.cov[u], moments.precision[u], moments.diagonal[u],
-            moments.scale[u], moments.waited[u], moments.near[u], moments.facts[u],
+            moments.scale[u], moments.waited[u], moments.range[u], moments.near[u],
+            moments.facts[u],
         )  # fmt: skip
         se = Season(
             season.knots[u], season.visits[u], season.pending[u], season.segment[u],

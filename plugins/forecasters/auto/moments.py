@@ -29,6 +29,8 @@ SOON = 1e9
 """Steps that have passed for what is to be solved for at once."""
 RANKED = 16
 """Nearest members that are known of each one."""
+BOUND, OFTEN = 0.02, 5
+"""What is the lowest or highest of so great a share of values, and so often, is a bound."""
 FACTS = 2
 STEPS, NEWS = range(FACTS)
 
@@ -46,6 +48,7 @@ class Moments(NamedTuple):
     diagonal: Any  # (U, JOINT, M): and there
     scale: Any  # (U, JOINT, M): standard deviations that a matrix is standardised by
     waited: Any  # (U, JOINT): steps learnt since a matrix was solved for
+    range: Any  # (U, 4, M): the lowest value and how often it was seen, the highest, likewise
     near: Any  # (U, M, RANKED) int16: others most correlated, best first; -1 behind the last
     facts: Any  # (U, FACTS): steps learnt, steps since members were ranked
 
@@ -162,6 +165,27 @@ def _alike(mo, i, j):
     return abs(cov[i, j]) / np.sqrt(max(cov[i, i] * cov[j, j], 1e-60))
 
 
+@inlined_part
+def _extreme(range_, side, i, x):
+    """Take a value in as the lowest (side 0) or the highest (1) so far."""
+    sign = 1.0 if side == 0 else -1.0
+    if range_[2 * side + 1, i] == 0 or sign * x < sign * range_[2 * side, i]:
+        range_[2 * side, i], range_[2 * side + 1, i] = x, 1.0
+    elif x == range_[2 * side, i]:
+        range_[2 * side + 1, i] += 1
+
+
+@inlined_part
+def within_bounds(mo, i, x):
+    """x, or the bound of member i that it lies beyond: no rain is less than none."""
+    often = max(BOUND * mo.count[i], OFTEN)
+    if mo.range[1, i] >= often:
+        x = max(x, mo.range[0, i])
+    if mo.range[3, i] >= often:
+        x = min(x, mo.range[2, i])
+    return x
+
+
 @njit_part
 def note(mo, x, heard, m):
     """Take the first values of members not heard before; whether there are any."""
@@ -201,6 +225,8 @@ def learn(mo, x, heard, filled, doubt, missing, count, m, dl):
             mean[i] += gain * dl[i]
     for i in range(m):
         if heard[i]:
+            _extreme(mo.range, 0, i, x[i])
+            _extreme(mo.range, 1, i, x[i])
             mo.count[i] += 1
             d = x[i] - mo.level[i]
             mo.level[i] += d / mo.count[i]
