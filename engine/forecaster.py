@@ -156,8 +156,8 @@ class Forecast:
     The engine calibrates the bounds (docs/intervals.md); without any it finds some.
 
     reference: (T, N) what is said of each step without the target's own past, where the
-        model can tell (a regression on other sensors, nothing carried); NaN elsewhere. With it,
-        a short gap is smoothed by how far the target was from it on both sides.
+        model can tell (a regression on other sensors, a season; nothing carried); NaN elsewhere.
+        With it, a short gap is smoothed by how far the target was from it on both sides.
     regressors: (T, N, H) int, from how many values of other series the mean was made.
     experts: (T, N, H) int, bit e set: ``Forecaster.experts[e]`` had a say in the mean.
     Each of the three is given always or never.

@@ -22,7 +22,7 @@ from gapcast.plugins.sources.cursor import Cursor
 from gapcast.plugins.sources.files import File, check_placeholders, find
 from gapcast.plugins.sources.formats import FORMATS, guess, load
 from gapcast.plugins.sources.formats.begun import Begun
-from gapcast.plugins.sources.formats.chunk import Order
+from gapcast.plugins.sources.formats.chunk import Order, Rest
 from gapcast.plugins.sources.formats.csv import CsvOptions
 from gapcast.plugins.sources.formats.format import Format
 from gapcast.plugins.sources.formats.ordered import Ordered
@@ -178,7 +178,12 @@ class ReplaySource(Source):
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""
-        file = self._files[partition]
+        file = self._files.get(partition)
+        if file is None:
+            raise SourceError(
+                f"{partition}: the file is not there any more, and this run had not read all of "
+                "it; bring it back, or begin a new run"
+            )
         cursor = self._cursors.pop(partition, None)
         if cursor is None:
             position = self._checked(file, position)
@@ -205,7 +210,9 @@ class ReplaySource(Source):
             system.invalidate_cache()
         found = []
         for name, position in positions.items():
-            if name in self._files and (how := self._change(self._files[name], position)):
+            if name not in self._files:
+                found.append(Change(name, "is not there any more", more=False))
+            elif how := self._change(self._files[name], position):
                 found.append(how)
         with suppress(SourceError):  # none of them is there any more
             new = [
@@ -225,7 +232,8 @@ class ReplaySource(Source):
             if how := file.difference(position["file"], "sorted" in position):
                 return Change(file.name, how, more=True)
             chunks = self._ordered(file, position).chunks(_place(position))
-            if "sorted" in position or next(chunks, None) is None:
+            line = position["line"]
+            if "sorted" in position or not any(c.end > line or isinstance(c, Rest) for c in chunks):
                 return Change(file.name, "was written to, but nothing follows in it", more=False)
         except SourceError as error:
             why = str(error).rpartition(": ")[2]
@@ -236,6 +244,8 @@ class ReplaySource(Source):
         """`position`, if the file is the one it was made for. One that is followed may be begun
         anew, and is read from its beginning then."""
         if position is None or position["file"]["head"] == 0:  # it was empty
+            return None
+        if position["line"] <= 1 and position["skip"] == 0:  # nothing of it has been read
             return None
         if self.params.follow and "sorted" in position:
             raise SourceError(

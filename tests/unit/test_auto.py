@@ -160,3 +160,40 @@ def test_no_rain_is_less_than_none():
     found = played(rain, (0, 6))
     assert (found.mean[200:] >= 0).all()
     assert (found.lower[200:] >= 0).all()
+
+
+def test_a_step_ahead_in_a_gap_begins_at_the_nowcast():
+    rng = np.random.default_rng(12)
+    walk = rng.normal(size=(2000, 1)).cumsum(axis=0)
+    truth = walk + 0.05 * rng.normal(size=(2000, 5))
+    seen, _ = hidden(truth, slice(1500, 1700), [2])
+    found = played(seen, (0, 1))
+    ahead = np.roll(found.mean[:, 2, 1], 1)[1550:1700]
+    assert np.sqrt(np.mean((ahead - truth[1550:1700, 2]) ** 2)) < 1.5
+    covered = np.roll(found.lower[:, 2, 1], 1) <= truth[:, 2]
+    covered &= truth[:, 2] <= np.roll(found.upper[:, 2, 1], 1)
+    assert covered[1550:1700].mean() > 0.7
+
+
+def test_a_sensor_that_joins_late_is_soon_one_of_the_network():
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(3400, 1)).cumsum(axis=0) + 0.05 * rng.normal(size=(3400, 4))
+    truth[:3000, 3] = np.nan
+    seen, where = hidden(truth, slice(3300, 3350), [3])
+    assert rmse(played(seen), truth, where) < 0.3
+
+
+def test_what_nobody_says_is_not_made_up_where_all_others_are_withheld():
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(60, 2)).cumsum(axis=0)
+    truth[:40, 1] = np.nan
+    own = truth.copy()
+    own[38:45, 0] = np.nan
+    runs = []
+    for _ in range(3):
+        junk = [np.full(k, 1e6) for k in range(1, 300)]
+        del junk
+        runs.append(played(truth, own=own).mean)
+    for run in runs[1:]:
+        np.testing.assert_array_equal(runs[0], run)
+    assert np.nanmax(np.abs(runs[0])) < 100

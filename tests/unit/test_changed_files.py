@@ -340,3 +340,27 @@ def test_the_summary_of_a_run_tells_it(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "a.csv has grown" in done.stdout
     assert "gapcast run c.yaml --run-dir r --resume" in done.stdout
+
+
+def test_the_rest_of_a_line_within_the_hour_that_comes_twice_is_told(tmp_path):
+    path = tmp_path / "a.csv"
+    hours = [f"2023-10-29 {h:02}:{m:02},a,temperature,{h}" for h in (0, 1, 2) for m in (0, 30)]
+    path.write_text(HEADER + "\n".join(hours))  # the last line has no end yet
+    local = config(path, timezone="Europe/Berlin")
+    first = run(local, tmp_path / "r").counts
+    append(path, "5\n2023-10-29 02:00,a,temperature,3\n2023-10-29 02:30,a,temperature,3\n")
+    counts = run(local, tmp_path / "r", resume=True).counts
+    assert (counts.used, counts.invalid) == (first.used + 2, 1)
+
+
+def test_a_file_with_a_clock_change_that_was_only_touched_has_not_grown(tmp_path, caplog):
+    path = tmp_path / "a.csv"
+    hours = [
+        f"2023-10-29 {h:02}:{m:02},a,temperature,{h}" for h in (0, 1, 2, 2, 3) for m in (0, 30)
+    ]
+    path.write_text(HEADER + "\n".join(hours) + "\n")
+    local = config(path, timezone="Europe/Berlin")
+    run(local, tmp_path / "r")
+    os.utime(path, (1, 1))
+    with pytest.raises(RunError, match="nothing"):
+        run(local, tmp_path / "r", resume=True)

@@ -39,8 +39,8 @@ from gapcast.plugins.forecasters.auto.weighing import (
 MEANS = 2
 """Experts that say the mean: of the quick memory, and of all."""
 OUTLIER, JUDGED = 30.0, 50
-"""A value counts as no farther from what was said than so many standard deviations, once a member
-has so many looks."""
+"""A value counts as no farther from what was said than so many standard deviations, once a
+member has so many."""
 SAY = 0.05
 """Least weight that counts as a say."""
 
@@ -73,7 +73,10 @@ class Scratch(NamedTuple):
     of: Any  # (F,): views of one member
     say: Any  # (E,)
     expected: Any  # (E,)
+    kept: Any  # (E,)
     told: Any  # (3,)
+    origin: Any  # (2, M): the nowcast and its square error of members that the network speaks for
+    apart: Any  # (F, M): how far the nowcast is from what experts say of the step
     near: Any  # (M,): values, outliers moved to where they are believed
     vector: Any  # (M,)
 
@@ -82,10 +85,10 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
     """Scratch for blocks of up to M members."""
     E = F + 2
     return Scratch(
-        np.empty(M), np.empty(M, np.bool_), np.empty(M, np.bool_), np.empty(M, np.int64),
-        np.empty((2, F, M)), np.empty((3, M)), np.empty((3, M, M)), np.empty((E, M)),
-        np.empty((5, M)), np.empty(B), np.empty(B), np.empty(F), np.empty(E), np.empty(E),
-        np.empty(3), np.empty(M), np.empty(M),
+        np.zeros(M), np.zeros(M, np.bool_), np.zeros(M, np.bool_), np.zeros(M, np.int64),
+        np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), np.zeros((E, M)),
+        np.zeros((5, M)), np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
+        np.zeros(E), np.zeros(3), np.zeros((2, M)), np.zeros((F, M)), np.zeros(M), np.zeros(M),
     )  # fmt: skip
 
 
@@ -196,15 +199,54 @@ class Told(NamedTuple):
 
 
 @njit_part
+def _begin_anew(w, s, i):
+    """Note the nowcast of a member that is missing, where the network speaks for it: steps ahead
+    may begin there."""
+    network = 0.0
+    for e in range(CROSS):
+        network += s.say[e]
+    if s.heard[i] or network < SAY:
+        return
+    s.origin[0, i], s.origin[1, i] = s.told[0], s.told[1]
+    for e in range(len(s.of)):
+        s.apart[e, i] = s.told[0] - s.of[e]
+
+
+@njit_part
+def _from_nowcast(w, s, c, i, horizon):
+    """What is said ahead from the nowcast instead of the last value, if that errs less: into
+    s.told, s.say."""
+    if not s.origin[1, i] < np.inf:
+        return
+    mean, error, apart = s.told[0], s.told[1], s.told[2]
+    last, move = w.last[i], w.move[i]
+    w.last[i], w.move[i] = s.origin[0, i], np.nan
+    for e in range(CROSS, len(s.of)):
+        s.apart[e, i], w.residual[e, i] = w.residual[e, i], s.apart[e, i]
+    for e in range(len(s.say)):
+        s.kept[e] = s.say[e]
+    _say(w, s, c, i, horizon, 0.0)
+    s.told[1] += s.origin[1, i]
+    for e in range(CROSS, len(s.of)):
+        s.apart[e, i], w.residual[e, i] = w.residual[e, i], s.apart[e, i]
+    w.last[i], w.move[i] = last, move
+    if s.told[1] > error:
+        s.told[0], s.told[1], s.told[2] = mean, error, apart
+        for e in range(len(s.say)):
+            s.say[e] = s.kept[e]
+
+
+@njit_part
 def _now(mo, w, s, c, m, targets, t, seen, out):
     """Nowcasts of all targets; and how far the values of the step are believed."""
     for i in range(m):
-        s.near[i] = s.x[i]
+        s.near[i], s.origin[1, i] = s.x[i], np.inf
         if w.age[i] < 0:
             continue
         q, n = _nearest_missing(mo, s, i), targets[i]
         _say(w, s, c, i, w.age[i] + 1, q)
-        if s.heard[i] and w.scored[0, 0, i] >= JUDGED:
+        _begin_anew(w, s, i)
+        if s.heard[i] and mo.count[i] >= JUDGED:
             most = OUTLIER * np.sqrt(s.told[1])
             s.near[i] = s.told[0] + min(max(s.x[i] - s.told[0], -most), most)
         for h in range(len(c.horizons)):
@@ -224,12 +266,14 @@ def _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out):
             n = targets[i]
             if n >= 0 and w.age[i] >= 0:
                 _say(w, s, c, i, w.age[i] + c.horizons[h], 0.0)
+                _from_nowcast(w, s, c, i, c.horizons[h])
                 _tell(mo, s, c, i, n, t, h, 0, out)
 
 
 @njit_part
 def _fill_heard(mo, s, cross, m):
-    """Where truths are withheld: what is learnt of them is what those heard say."""
+    """Where truths are withheld: what is learnt of them is what those heard say. Returns how many
+    are missing then, and how many speak."""
     count, heard = 0, 0
     for i in range(m):
         s.seen[i] = s.heard[i] and mo.count[i] > 0
@@ -241,7 +285,7 @@ def _fill_heard(mo, s, cross, m):
         say(mo, s.x, s.seen, s.missing, count, m, False, cross, s.views, s.filled, s.doubt)
     else:
         s.filled[:] = np.nan
-    return count
+    return count, heard
 
 
 @njit_part
@@ -249,24 +293,15 @@ def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
     for i in range(m):
         s.vector[i] = s.near[i] if s.heard[i] else np.nan
     learn_weights(w, step, s.vector, s.heard, s.views, CROSS, twice, m, s.e2, s.a)
-    remember(
-        w,
-        step,
-        s.x,
-        s.near,
-        s.heard,
-        s.views[0],
-        CROSS,
-        1 / min(max(mo.facts[STEPS] + 1, 1.0), MEMORIES[0]),
-        m,
-    )
+    gain = 1 / min(mo.facts[STEPS] + 1, MEMORIES[0])
+    remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, gain, m)
     if heard == 0:
         return
     withheld = False
     for i in range(m):
         withheld |= s.seen[i] and not s.heard[i]
     if withheld:
-        count = _fill_heard(mo, s, cross, m)
+        count, seen = _fill_heard(mo, s, cross, m)
     if note(mo, s.near, s.heard, m):
         mo.facts[NEWS] = SOON
         for j in range(len(mo.waited)):

@@ -29,6 +29,10 @@ SOON = 1e9
 """Steps that have passed for what is to be solved for at once."""
 RANKED = 16
 """Nearest members that are known of each one."""
+SMALLEST = 1e-150
+"""No standard deviation is less."""
+JOINED = 50.0
+"""Steps that what was seen counts when a member joins, so that it is soon one of them."""
 BOUND, OFTEN = 0.02, 5
 """What is the lowest or highest of so great a share of values, and so often, is a bound."""
 FACTS = 2
@@ -58,8 +62,8 @@ def deviation(mo, i):
     """Standard deviation of all values of member i; 1 while there is one."""
     if mo.count[i] < 2:
         return 1.0
-    v = np.sqrt(mo.square[i] / (mo.count[i] - 1)) + 1e-9 * (1 + abs(mo.level[i]))
-    return max(v, 1e-12)
+    v = np.sqrt(mo.square[i] / (mo.count[i] - 1)) + 1e-9 * abs(mo.level[i])
+    return max(v, SMALLEST)
 
 
 @inlined_part
@@ -162,7 +166,8 @@ def _rank(mo, m):
 def _alike(mo, i, j):
     """Correlation of two members without its sign."""
     cov = mo.cov[JOINT - 1]
-    return abs(cov[i, j]) / np.sqrt(max(cov[i, i] * cov[j, j], 1e-60))
+    power = np.sqrt(cov[i, i]) * np.sqrt(cov[j, j])
+    return abs(cov[i, j]) / power if power > 0 else 0.0
 
 
 @inlined_part
@@ -196,6 +201,8 @@ def note(mo, x, heard, m):
             for k in range(len(MEMORIES)):
                 mo.mean[k, i] = x[i]
             new = True
+    if new:
+        mo.facts[STEPS] = min(mo.facts[STEPS], JOINED)
     return new
 
 

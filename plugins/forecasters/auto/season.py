@@ -13,6 +13,7 @@ import numpy as np
 
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 
+POWER = 0.7
 PERIODS = 8
 """Periods that a profile remembers."""
 FORGETTING = 1 - 1 / 5000
@@ -78,7 +79,7 @@ def _commit(se, r, knot, side, m):
         if weight[i] > 0:
             visits[i] = min(visits[i] + 1, PERIODS)
             new = total[i] / weight[i]
-            knots[i] = new if visits[i] == 1 else knots[i] + (new - knots[i]) / visits[i]
+            knots[i] = new if visits[i] == 1 else knots[i] + (new - knots[i]) / visits[i] ** POWER
         total[i] = weight[i] = 0.0
 
 

@@ -3,7 +3,7 @@
 Every value tells what each expert would have said of it, had its member been missing for 1, 2, 4,
 ... steps: an expert says its own view of the step plus what is left, after so many steps, of its
 last residual. Square errors are averaged by expert, member and age, once with all that was seen
-and once without the nearest neighbours; weights fall with their sixth power.
+and once without the nearest neighbours; weights fall with their eighth power.
 """
 
 from __future__ import annotations
@@ -136,12 +136,18 @@ def _score(w, c, k, e2, heard, m, a):
         for i in range(m):
             v = e2[e, i] if e2[e, i] == e2[e, i] else loss[i]
             err[i] += weight[i] * (v - err[i])
-            if k == 0 and c == 0 and weight[i] > 0 and e2[e, i] == e2[e, i]:
+    if k > 0 or c > 0:
+        return
+    for i in range(m):
+        woken = False
+        for e in range(E):
+            if weight[i] > 0 and e2[e, i] == e2[e, i]:
                 w.known[e, i] += 1
-                if w.known[e, i] == 1:
-                    for b in range(2):
-                        for j in range(BEYOND + 1):
-                            w.scored[b, j, i] = WOKEN * min(w.scored[b, j, i], SCORED)
+                woken |= w.known[e, i] == 1
+        if woken:
+            for b in range(2):
+                for j in range(BEYOND + 1):
+                    w.scored[b, j, i] = WOKEN * min(w.scored[b, j, i], SCORED)
 
 
 @njit_part

@@ -137,8 +137,10 @@ class TextFormat(Format):
         within = False  # a line whose beginning was taken for all of it
         if position and position["byte"] >= byte:
             place = position.get("since", position)
-            within = place["byte"] > byte
+            within = place is position and place["byte"] > byte
             byte, line = place["byte"], place["line"]
+            if place is not position and (rest := self._rest(position)):
+                yield rest
         if self.clock:
             self.clock.follow(line)
         self._since = -1
@@ -159,6 +161,17 @@ class TextFormat(Format):
                 raise self.file.unreadable(error) from error
         if self.clock and not self.growing:
             self.clock.end()
+
+    def _rest(self, position: Position) -> Chunk | None:
+        """What was written to the line before `position` since that was read, if anything was."""
+        byte, line = position["byte"], position["line"]
+        with self._stream(byte - 1) as stream:
+            if stream.read(1) == b"\n":
+                return None
+            for block in Blocks(stream, self.size, self.growing):
+                head = block.first_line
+                return rest_of_line(head.text.tobytes(), self.file.name, line, byte + head.length)
+        return None
 
     def begin(self) -> tuple[int, int] | None:
         """Byte and number of the line of the first record. Looks at the file's first lines."""
