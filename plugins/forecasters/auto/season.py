@@ -1,6 +1,6 @@
 """Seasons of a block's members: profiles of the day and the week, and harmonics up to the year.
 
-A profile is a row of knots, each the mean of the values near it over the last eight periods;
+A profile is a row of knots, each a mean of the values near it, the last periods' first;
 between knots a line is drawn. Harmonics are regressions by recursive least squares on sines and
 cosines, whose regressors, and so gains, all members share.
 """
@@ -14,8 +14,9 @@ import numpy as np
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 
 POWER = 0.7
+"""The n-th visit of a knot counts n to minus this power,"""
 PERIODS = 8
-"""Periods that a profile remembers."""
+"""with n so many at most."""
 FORGETTING = 1 - 1 / 5000
 """Of the harmonics."""
 FIRM = 1e5
