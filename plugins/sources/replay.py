@@ -245,7 +245,7 @@ class ReplaySource(Source):
         anew, and is read from its beginning then."""
         if position is None or position["file"]["head"] == 0:  # it was empty
             return None
-        if position["line"] <= 1 and position["skip"] == 0:  # nothing of it has been read
+        if position.get("byte") == position["skip"] == 0 and "sorted" not in position:  # not begun
             return None
         if self.params.follow and "sorted" in position:
             raise SourceError(

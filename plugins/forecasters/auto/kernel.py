@@ -238,7 +238,11 @@ def _from_nowcast(w, s, c, i, horizon):
 
 @njit_part
 def _now(mo, w, s, c, m, targets, t, seen, out):
-    """Nowcasts of all targets; and how far the values of the step are believed."""
+    """Nowcasts of all targets; and how far the values of the step are believed: fully where a truth
+    is withheld, which others see and what is learnt must not."""
+    withheld = False
+    for i in range(m):
+        withheld |= s.seen[i] and not s.heard[i]
     for i in range(m):
         s.near[i], s.origin[1, i] = s.x[i], np.inf
         if w.age[i] < 0:
@@ -246,7 +250,7 @@ def _now(mo, w, s, c, m, targets, t, seen, out):
         q, n = _nearest_missing(mo, s, i), targets[i]
         _say(w, s, c, i, w.age[i] + 1, q)
         _begin_anew(w, s, i)
-        if s.heard[i] and mo.count[i] >= JUDGED:
+        if s.heard[i] and not withheld and mo.count[i] >= JUDGED:
             most = OUTLIER * np.sqrt(s.told[1])
             s.near[i] = s.told[0] + min(max(s.x[i] - s.told[0], -most), most)
         for h in range(len(c.horizons)):
