@@ -151,14 +151,7 @@ def conditional_covariance(count, scale, missing, s, out):
 def without_group(P, q, near, seen, count, i, s):
     """What is said of member i, seen, by those seen but for its GROUP nearest ones; after
     `conditional`."""
-    n = 0
-    for r in range(RANKED):
-        j = near[i, r]
-        if j < 0 or n == GROUP:
-            break
-        if seen[j]:
-            s.chosen[n] = j
-            n += 1
+    n = _choose(near, seen, i, 0, GROUP, s)
     s.chosen[n] = i
     n += 1
     a = s.square
@@ -187,6 +180,8 @@ def _last_unknown(a, n):
 
 @inlined_part
 def _choose(near, seen, i, skip, most, s):
+    """Put up to `most` of the nearest members seen of member i into s.chosen, but for the first
+    `skip`; returns how many."""
     n = 0
     for r in range(RANKED):
         j = near[i, r]

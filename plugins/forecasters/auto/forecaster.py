@@ -97,9 +97,7 @@ class Auto(Forecaster):
 
     def _network(self, layout: Layout) -> NetworkRls:
         memory = REMEMBERED * layout.interval
-        return NetworkRls(
-            NetworkRls.Params.model_construct(memory=memory, block=max(2, self.params.block))
-        )
+        return NetworkRls(NetworkRls.Params.model_construct(memory=memory))
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step, learn it, then forecast those ahead of it."""

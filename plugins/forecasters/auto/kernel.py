@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from gapcast.engine.kernels.standin import plausible
-from gapcast.engine.kernels.uncounted import njit_part
+from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, say, say_few
 from gapcast.plugins.forecasters.auto.moments import (
     MEMORIES,
@@ -95,8 +95,8 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
 @njit_part
 def _look(mo, s, m, columns, targets, values, own):
     """Read a step; returns how many members are seen, how many may be learnt from, how many that
-    are known are missing."""
-    seen, heard, count = 0, 0, 0
+    are known are missing, and whether a truth is withheld that others see."""
+    seen, heard, withheld = 0, 0, False
     for i in range(m):
         v = plausible(values[columns[i]])
         n = targets[i]
@@ -105,10 +105,19 @@ def _look(mo, s, m, columns, targets, values, own):
         s.heard[i] = v == v and (n < 0 or plausible(own[n]) == plausible(own[n]))
         seen += s.seen[i]
         heard += s.heard[i]
+        withheld |= s.seen[i] and not s.heard[i]
+    return seen, heard, _list_missing(mo, s, m), withheld
+
+
+@inlined_part
+def _list_missing(mo, s, m):
+    """Note the members that are known but not seen; returns how many."""
+    count = 0
+    for i in range(m):
         if mo.count[i] > 0 and not s.seen[i]:
             s.missing[count] = i
             count += 1
-    return seen, heard, count
+    return count
 
 
 @njit_part
@@ -199,7 +208,7 @@ class Told(NamedTuple):
 
 
 @njit_part
-def _begin_anew(w, s, i):
+def _begin_anew(s, i):
     """Note the nowcast of a member that is missing, where the network speaks for it: steps ahead
     may begin there."""
     network = 0.0
@@ -218,7 +227,7 @@ def _from_nowcast(w, s, c, i, horizon):
     s.told, s.say."""
     if not s.origin[1, i] < np.inf:
         return
-    mean, error, apart = s.told[0], s.told[1], s.told[2]
+    mean, error = s.told[0], s.told[1]
     last, move = w.last[i], w.move[i]
     w.last[i], w.move[i] = s.origin[0, i], np.nan
     for e in range(CROSS, len(s.of)):
@@ -231,25 +240,22 @@ def _from_nowcast(w, s, c, i, horizon):
         s.apart[e, i], w.residual[e, i] = w.residual[e, i], s.apart[e, i]
     w.last[i], w.move[i] = last, move
     if s.told[1] > error:
-        s.told[0], s.told[1], s.told[2] = mean, error, apart
+        s.told[0], s.told[1] = mean, error
         for e in range(len(s.say)):
             s.say[e] = s.kept[e]
 
 
 @njit_part
-def _now(mo, w, s, c, m, targets, t, seen, out):
+def _now(mo, w, s, c, m, targets, t, seen, withheld, out):
     """Nowcasts of all targets; and how far the values of the step are believed: fully where a truth
     is withheld, which others see and what is learnt must not."""
-    withheld = False
-    for i in range(m):
-        withheld |= s.seen[i] and not s.heard[i]
     for i in range(m):
         s.near[i], s.origin[1, i] = s.x[i], np.inf
         if w.age[i] < 0:
             continue
         q, n = _nearest_missing(mo, s, i), targets[i]
         _say(w, s, c, i, w.age[i] + 1, q)
-        _begin_anew(w, s, i)
+        _begin_anew(s, i)
         if s.heard[i] and not withheld and mo.count[i] >= JUDGED:
             most = OUTLIER * np.sqrt(s.told[1])
             s.near[i] = s.told[0] + min(max(s.x[i] - s.told[0], -most), most)
@@ -278,13 +284,11 @@ def _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out):
 def _fill_heard(mo, s, cross, m):
     """Where truths are withheld: what is learnt of them is what those heard say. Returns how many
     are missing then, and how many speak."""
-    count, heard = 0, 0
+    heard = 0
     for i in range(m):
         s.seen[i] = s.heard[i] and mo.count[i] > 0
         heard += s.seen[i]
-        if mo.count[i] > 0 and not s.seen[i]:
-            s.missing[count] = i
-            count += 1
+    count = _list_missing(mo, s, m)
     if heard > 0 and m > 1:
         say(mo, s.x, s.seen, s.missing, count, m, False, cross, s.views, s.filled, s.doubt)
     else:
@@ -293,7 +297,7 @@ def _fill_heard(mo, s, cross, m):
 
 
 @njit_part
-def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
+def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, withheld, twice):
     for i in range(m):
         s.vector[i] = s.near[i] if s.heard[i] else np.nan
     learn_weights(w, step, s.vector, s.heard, s.views, CROSS, twice, m, s.e2, s.a)
@@ -301,9 +305,6 @@ def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice):
     remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, gain, m)
     if heard == 0:
         return
-    withheld = False
-    for i in range(m):
-        withheld |= s.seen[i] and not s.heard[i]
     if withheld:
         count, seen = _fill_heard(mo, s, cross, m)
     if note(mo, s.near, s.heard, m):
@@ -353,14 +354,14 @@ def step_all(values, own, others, first, moments, season, weighing, c, calendar,
         for t in range(len(values)):
             step = first + t
             refresh(mo, m, cross.matrix)
-            seen, heard, count = _look(mo, s, m, columns, targets, values[t], own[t])
+            seen, heard, count, withheld = _look(mo, s, m, columns, targets, values[t], own[t])
             twice = step % TWICE == 0
             _network(mo, s, cross, m, targets, others[t], seen, count, twice)
             _seasons(mo, se, calendar, step, s, m, CROSS)
             if twice:
                 s.views[1, CROSS:] = s.views[0, CROSS:]
-            _now(mo, w, s, c, m, targets, t, seen, out)
+            _now(mo, w, s, c, m, targets, t, seen, withheld, out)
             if se.since[0] >= 0:
                 se.since[0] += 1
-            _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, twice)
+            _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, withheld, twice)
             _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out)

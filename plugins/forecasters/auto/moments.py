@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gapcast.engine.kernels.inverse import invert
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 
 MEMORIES = np.array([50.0, 400.0, 1e15])
@@ -97,25 +98,9 @@ def _standardised(mo, k, m, a):
 
 
 @njit_part
-def _invert(a, m):
-    """Gauss-Jordan elimination in place, without pivoting, of a positive definite a (m, m)."""
-    for k in range(m):
-        over = 1 / a[k, k]
-        a[k, k] = 1.0
-        for j in range(m):
-            a[k, j] *= over
-        for i in range(m):
-            if i != k:
-                factor = a[i, k]
-                a[i, k] = 0.0
-                for j in range(m):
-                    a[i, j] -= factor * a[k, j]
-
-
-@njit_part
 def _solve_anew(mo, j, m, a):
     _standardised(mo, j, m, a)
-    _invert(a, m)
+    invert(a, m)
     for i in range(m):
         mo.diagonal[j, i] = a[i, i]
         for k in range(m):

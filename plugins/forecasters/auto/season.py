@@ -40,9 +40,7 @@ class Calendar(NamedTuple):
 
     periods: Any  # (R,): periods of the profiles, in steps
     knots: Any  # (R,) int64: their knots
-    waves: (
-        Any  # (B,): periods of the terms but for the constant, in steps: a cosine and a sine each
-    )
+    waves: Any  # (B,): periods of a cosine and a sine each, in steps
     terms: Any  # (W,) int64: how many terms each set of harmonics has, the constant among them
     awake: Any  # (W,): steps until a set is believed
 

@@ -41,7 +41,7 @@ class Weighing(NamedTuple):
 
     error: Any  # (U, 2, A + 1, E, M): mean square errors; with and without the nearest neighbours
     scored: Any  # (U, 2, A + 1, M): how often
-    known: Any  # (U, E, M): 1 where an expert has spoken of a member that was seen
+    known: Any  # (U, E, M): how often an expert has spoken of a member that was seen
     lagged: Any  # (U, A, F, M): products of residuals so far apart
     power: Any  # (U, A, F, M): their mean squares
     turned: Any  # (U, 2, A, M): moves over an age times the move before it, and its square
@@ -84,12 +84,10 @@ def _errors(w, k, step, x, views, mean, m, e2):
     row = w.ring[kk, (step - AGES[kk]) // STRIDES[kk] % DEPTH]
     for e in range(F):
         old, view = row[e], views[e] if e != mean else row[F + 2]
-        lagged, power = w.lagged[kk, e], w.power[kk, e]
         for i in range(m):
             r = x[i] - view[i]
-            rho = min(max(lagged[i] / (power[i] + TINY), 0.0), 1.0)
             if k < BEYOND:
-                r -= rho * old[i]
+                r -= left(w, k, e, i) * old[i]
             e2[e, i] = r * r
     for i in range(m):
         r = x[i] - row[F, i]
@@ -157,12 +155,8 @@ def _persist(w, k, step, x, heard, views, mean, m):
     gain = (1 if k < QUICK else TWICE) / SCORED
     F = views.shape[0]
     for e in range(F):
-        old, view, lagged, power = (
-            row[e],
-            views[e] if e != mean else row[F + 2],
-            w.lagged[k, e],
-            w.power[k, e],
-        )
+        old, view = row[e], views[e] if e != mean else row[F + 2]
+        lagged, power = w.lagged[k, e], w.power[k, e]
         for i in range(m):
             r, o = x[i] - view[i], old[i]
             if heard[i] and r == r and o == o:

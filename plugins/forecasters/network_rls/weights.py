@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gapcast.engine.kernels.inverse import invert
 from gapcast.engine.kernels.lanes import LANES, fill, store
 from gapcast.engine.kernels.moments import at, solve
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
@@ -169,24 +170,14 @@ def _rank(s, m):
 @inlined_part
 def _on_all(s, m, targets, weights):
     """Regressions on all others, from the inverse of the moments with the prior: the off-diagonal
-    of a row over its diagonal. Gauss-Jordan elimination in place, without pivoting. They are a
-    quarter of a target's weights, and all of those of other members. Returns how many are targets.
+    of a row over its diagonal. They are a quarter of a target's weights, and all of those of other
+    members. Returns how many are targets.
     """
     a = s.inverse
     for i in range(m):
         for j in range(m):
             a[i, j] = s.prior[i, j]
-    for k in range(m):
-        over = 1 / a[k, k]
-        a[k, k] = 1.0
-        for j in range(m):
-            a[k, j] *= over
-        for i in range(m):
-            if i != k:
-                factor = a[i, k]
-                a[i, k] = 0.0
-                for j in range(m):
-                    a[i, j] -= factor * a[k, j]
+    invert(a, m)
     own = 0
     for i in range(m):
         share = 4 if targets[i] >= 0 else 1
