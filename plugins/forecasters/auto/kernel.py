@@ -29,8 +29,10 @@ from gapcast.plugins.forecasters.auto.season import (
     waves,
 )
 from gapcast.plugins.forecasters.auto.weighing import (
+    POWER,
     TWICE,
     Weighing,
+    ahead_power,
     combine,
     learn_weights,
     remember,
@@ -172,11 +174,11 @@ def _nearest_missing(mo, s, i):
 
 
 @njit_part
-def _say(w, s, c, i, age, q):
+def _say(w, s, c, i, age, q, power):
     """What all experts say of member i: into s.told, s.say."""
     for e in range(len(s.of)):
         s.of[e] = s.views[0, e, i]
-    combine(w, i, age, q, s.of, c.young, s.say, s.expected, s.told)
+    combine(w, i, age, q, s.of, c.young, power, s.say, s.expected, s.told)
 
 
 @njit_part
@@ -234,7 +236,7 @@ def _from_nowcast(w, s, c, i, horizon):
         s.apart[e, i], w.residual[e, i] = w.residual[e, i], s.apart[e, i]
     for e in range(len(s.say)):
         s.kept[e] = s.say[e]
-    _say(w, s, c, i, horizon, 0.0)
+    _say(w, s, c, i, horizon, 0.0, ahead_power(w, horizon, i))
     s.told[1] += s.origin[1, i]
     for e in range(CROSS, len(s.of)):
         s.apart[e, i], w.residual[e, i] = w.residual[e, i], s.apart[e, i]
@@ -254,7 +256,7 @@ def _now(mo, w, s, c, m, targets, t, seen, withheld, out):
         if w.age[i] < 0:
             continue
         q, n = _nearest_missing(mo, s, i), targets[i]
-        _say(w, s, c, i, w.age[i] + 1, q)
+        _say(w, s, c, i, w.age[i] + 1, q, 1.0 * POWER)
         _begin_anew(s, i)
         if s.heard[i] and not withheld and mo.count[i] >= JUDGED:
             most = OUTLIER * np.sqrt(s.told[1])
@@ -275,7 +277,8 @@ def _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out):
         for i in range(m):
             n = targets[i]
             if n >= 0 and w.age[i] >= 0:
-                _say(w, s, c, i, w.age[i] + c.horizons[h], 0.0)
+                age = w.age[i] + c.horizons[h]
+                _say(w, s, c, i, age, 0.0, ahead_power(w, age, i))
                 _from_nowcast(w, s, c, i, c.horizons[h])
                 _tell(mo, s, c, i, n, t, h, 0, out)
 

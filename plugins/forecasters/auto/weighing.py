@@ -29,6 +29,10 @@ WOKEN = 0.25
 """When an expert speaks for the first time, so much of what is known of the others counts."""
 SCORED = 500.0
 """Steps that errors are averaged over."""
+AGED = 20.0
+"""but over no less than so many times the age."""
+FEW_LOOKS = 10.0
+"""With so many looks farther apart than the age, weights ahead fall with half that power."""
 TWICE = 4
 """Every so many steps experts are heard without the nearest neighbours, and ages from QUICK on
 are looked at."""
@@ -121,7 +125,7 @@ def _score(w, c, k, e2, heard, m, a):
             loss[i] += v * e2[e, i] if there else 0.0
             plain[i] += e2[e, i] if there else 0.0
             number[i] += 1.0 if there else 0.0
-    gain = (1 if k < QUICK and c == 0 else TWICE) / SCORED
+    gain = (1 if k < QUICK and c == 0 else TWICE) / max(SCORED, AGED * AGES[min(k, BEYOND - 1)])
     for i in range(m):
         if number[i] > 0 and heard[i]:
             scored[i] += 1
@@ -212,6 +216,15 @@ def remember(w, step, x, near, heard, views, mean, gain, m):
 
 
 @inlined_part
+def ahead_power(w, age, i):
+    """The power that weights ahead fall with at an age: less where looks so far apart are few."""
+    k = min(age_class(age), BEYOND - 1)
+    looks = w.scored[0, k, i] * (1 if k < QUICK else TWICE)
+    looks = min(looks, max(SCORED, AGED * AGES[k])) / AGES[k]
+    return POWER * looks / (looks + FEW_LOOKS)
+
+
+@inlined_part
 def _expected(w, k, e, i, q, young):
     """Mean square error of an expert at an age, no less than at any lower one; q: 0 with the
     nearest neighbours, 1 without; young: looks in which the expert is doubted."""
@@ -229,7 +242,7 @@ def _expected(w, k, e, i, q, young):
 
 
 @njit_part
-def combine(w, i, age, q, views, young, say, expected, out):
+def combine(w, i, age, q, views, young, power, say, expected, out):
     """What all experts together say of member i, `age` steps after its last value.
 
     views (F,): what those with residuals say of the step itself, NaN where they do not; young
@@ -262,14 +275,14 @@ def combine(w, i, age, q, views, young, say, expected, out):
     for e in range(E):
         there = expected[e] < np.inf
         p = (least + TINY) / (expected[e] + TINY)
-        v = p**POWER if there else 0.0
+        v = p**power if there else 0.0
         if there:
             total += v
             mean += v * say[e]
             error += v * w.error[c, k, e, i]
             if e < F:
                 p = (base + TINY) / (expected[e] + TINY)
-                p = p**POWER
+                p = p**power
                 below += p
                 apart += p * views[e]
         say[e] = v
