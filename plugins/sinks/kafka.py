@@ -52,7 +52,13 @@ class KafkaSink(Sink):
         self._sender: Sender | None = None
         self._group: Any = None
         self._last: int | None = None
+        settings = self.params.client(
+            Trouble(), group_id=self._own, enable_auto_commit=False,
+            isolation_level="read_committed",
+        )  # fmt: skip
         try:
+            # One for all connections: closing one may wait as long as brokers are gone.
+            self._group = self._kafka.Consumer(settings)
             self._connect().partitions()
         except self._kafka.KafkaException as error:
             raise SinkError(f"sink kafka: {words(error)}") from None
@@ -85,12 +91,6 @@ class KafkaSink(Sink):
             message_timeout_ms=60_000,
         )  # fmt: skip
         sender.producer.init_transactions(self.params.seconds)
-        settings = self.params.client(
-            Trouble(), group_id=self._own, enable_auto_commit=False,
-            isolation_level="read_committed",
-        )  # fmt: skip
-        self.close()
-        self._group = self._kafka.Consumer(settings)
         place = self._kafka.TopicPartition(self.params.topic, 0)
         (found,) = self._group.committed([place], timeout=self.params.seconds)
         self._last = found.offset - 1 if found.offset > 0 else None
