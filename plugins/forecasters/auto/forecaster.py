@@ -24,6 +24,7 @@ from gapcast.engine.state import below, step_nested, within
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
 from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_scratch, step_all
 from gapcast.plugins.forecasters.auto.moments import FACTS, JOINT, MEMORIES, RANKED, Moments
+from gapcast.plugins.forecasters.auto.period import LENGTH, MEMBERS, Found
 from gapcast.plugins.forecasters.auto.season import Calendar, Season
 from gapcast.plugins.forecasters.auto.weighing import AGES, DEPTH, Weighing
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
@@ -34,6 +35,8 @@ PROFILES = ((1.0, 96), (7.0, 168))
 """Days of the periods that have a profile, and the most knots it has."""
 WAVES = ((1.0, 3), (7.0, 3), (YEAR, 2))
 """Days of the periods that have harmonics, and how many."""
+KNOTS = 96
+"""Most of the profile of a period found, where no week has more."""
 LARGEST = 64
 """Most series a block may have."""
 YOUNG = 150.0
@@ -67,8 +70,8 @@ class Auto(Forecaster):
         U, M = layout.members.shape
         calendar = _calendar(layout.interval)
         R, W, B = len(calendar.periods), len(calendar.terms), 1 + 2 * len(calendar.waves)
-        K = int(max(calendar.knots, default=0))
-        F, A, J, L = CROSS + MEANS + R + W, len(AGES), JOINT, len(MEMORIES)
+        K = int(max(calendar.knots, default=KNOTS))
+        F, A, J, L = CROSS + MEANS + R + W + 1, len(AGES), JOINT, len(MEMORIES)
         moments = Moments(
             np.full((U, M), np.nan), *(np.zeros((U, M)) for _ in range(3)), np.zeros((U, L, M)),
             np.zeros((U, L, M, M)), np.zeros((U, J, M, M)), np.ones((U, J, M)),
@@ -76,8 +79,8 @@ class Auto(Forecaster):
             np.full((U, M, RANKED), -1, np.int16), np.zeros((U, FACTS)),
         )  # fmt: skip
         season = Season(
-            np.full((U, R, K, M), np.nan), np.zeros((U, R, K, M), np.int8),
-            np.zeros((U, R, 2, 2, M)), np.full((U, R), -1.0), np.zeros((U, W, B, M)),
+            np.full((U, R + 1, K, M), np.nan), np.zeros((U, R + 1, K, M), np.int8),
+            np.zeros((U, R + 1, 2, 2, M)), np.full((U, R + 1), -1.0), np.zeros((U, W, B, M)),
             np.tile(FIRST * np.eye(B), (U, W, 1, 1)), np.full(U, -1.0),
         )  # fmt: skip
         weighing = Weighing(
@@ -87,11 +90,15 @@ class Auto(Forecaster):
             np.zeros((U, F, M)), np.full((U, M), np.nan), np.full((U, M), np.nan),
             np.full((U, M), -1.0),
         )  # fmt: skip
+        found = Found(
+            np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 1))
+        )
         network = self._network(layout)
         return (
             within("network", network.start(_nowcasting(layout)))
             | within("moments", moments._asdict())
             | within("season", season._asdict())
+            | within("found", found._asdict())
             | within("weighing", weighing._asdict())
         )
 
@@ -103,7 +110,7 @@ class Auto(Forecaster):
         """Nowcast each step, learn it, then forecast those ahead of it."""
         layout = frame.layout
         calendar = _calendar(layout.interval)
-        F = CROSS + MEANS + len(calendar.periods) + len(calendar.terms)
+        F = CROSS + MEANS + len(calendar.periods) + len(calendar.terms) + 1
         M = layout.members.shape[1]
         settings = Settings(
             columns=layout.members,
@@ -122,8 +129,8 @@ class Auto(Forecaster):
         others = step_nested(self._network(layout), state, "network", nested).reference
         step_all(
             frame.values, frame.own, others, frame.first, Moments(**below(state, "moments")),
-            Season(**below(state, "season")), Weighing(**below(state, "weighing")), settings,
-            calendar, new_scratch(M, F, 1 + 2 * len(calendar.waves)), new_cross(M), out,
+            Season(**below(state, "season")), Found(**below(state, "found")),
+            Weighing(**below(state, "weighing")), settings, calendar, new_scratch(M, F, 1 + 2 * len(calendar.waves)), new_cross(M), out,
         )  # fmt: skip
         return Forecast(*out)
 
@@ -134,14 +141,14 @@ def _nowcasting(layout: Layout) -> Layout:
 
 def _groups(profiles: int, sets: int) -> Ints:
     """Place in `Auto.experts` of every expert."""
-    return np.array([0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets, 6, 7])
+    return np.array([0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets, 4, 6, 7])
 
 
 def _young(profiles: int, sets: int) -> Floats:
     """Looks in which every expert is doubted: not `network-rls`, to which sensors are alike, nor
     seasons, to which days are."""
     seasons = [0.0] * (profiles + sets)
-    return np.array([YOUNG] * (CROSS - 1) + [0.0] + [YOUNG] * MEANS + seasons + [YOUNG] * 2)
+    return np.array([YOUNG] * (CROSS - 1) + [0.0] + [YOUNG] * MEANS + seasons + [YOUNG] * 3)
 
 
 @cache

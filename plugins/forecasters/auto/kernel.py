@@ -16,13 +16,17 @@ from gapcast.plugins.forecasters.auto.moments import (
     SOON,
     STEPS,
     Moments,
+    deviation,
     learn,
     note,
     refresh,
     within_bounds,
 )
+from gapcast.plugins.forecasters.auto.period import LENGTH, Found, due, find, listen
 from gapcast.plugins.forecasters.auto.season import (
     Season,
+    forget,
+    gather,
     harmonics,
     learn_season,
     profile,
@@ -33,6 +37,7 @@ from gapcast.plugins.forecasters.auto.weighing import (
     TWICE,
     Weighing,
     ahead_power,
+    base,
     combine,
     learn_weights,
     remember,
@@ -81,6 +86,11 @@ class Scratch(NamedTuple):
     apart: Any  # (F, M): how far the nowcast is from what experts say of the step
     near: Any  # (M,): values, outliers moved to where they are believed
     vector: Any  # (M,)
+    bases: Any  # (M,): what days, weeks and years say
+    off: Any  # (M,): how far off a value is from that
+    is_off: Any  # (M,) bool: where that is known
+    acf: Any
+    line: Any
 
 
 def new_scratch(M: int, F: int, B: int) -> Scratch:
@@ -91,6 +101,8 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
         np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), np.zeros((E, M)),
         np.zeros((5, M)), np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
         np.zeros(E), np.zeros(3), np.zeros((2, M)), np.zeros((F, M)), np.zeros(M), np.zeros(M),
+        np.zeros(M), np.zeros(M), np.zeros(M, np.bool_), np.zeros(LENGTH // 2),
+        np.zeros((3, LENGTH)),
     )  # fmt: skip
 
 
@@ -123,19 +135,31 @@ def _list_missing(mo, s, m):
 
 
 @njit_part
-def _seasons(mo, se, c, step, s, m, first):
+def _seasons(mo, se, fo, w, c, young, step, s, m, first):
     """Views of the experts that read no other member, from place `first` on."""
     for k in range(MEANS):
         for i in range(m):
             s.views[0, first + k, i] = mo.mean[0 if k == 0 else 2, i]
     e = first + MEANS
     for r in range(len(c.periods)):
-        profile(se, r, c, step, m, s.views[0, e])
+        profile(se, r, c.periods[r], c.knots[r], step, m, s.views[0, e])
         e += 1
     waves(c, step, s.wave)
-    for w in range(len(c.terms)):
-        harmonics(se, w, c, s.wave, mo.first, m, s.views[0, e])
+    for k in range(len(c.terms)):
+        harmonics(se, k, c, s.wave, mo.first, m, s.views[0, e])
         e += 1
+    r, period, out = len(c.periods), fo.period[0], s.views[0, e]
+    if period > 0:
+        profile(se, r, period, _knots(se, period), step, m, out)
+    for i in range(m):
+        s.bases[i] = base(w, first, e, first, young, s.views[0], i)
+        out[i] = s.bases[i] + out[i] if period > 0 else np.nan
+
+
+@inlined_part
+def _knots(se, period):
+    """Knots of the profile of a period found."""
+    return min(np.int64(round(period)), se.knots.shape[1])
 
 
 @njit_part
@@ -268,12 +292,12 @@ def _now(mo, w, s, c, m, targets, t, seen, withheld, out):
 
 
 @njit_part
-def _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out):
+def _ahead(mo, se, fo, w, s, c, calendar, step, m, targets, t, out):
     for h in range(len(c.horizons)):
         if c.horizons[h] == 0:
             continue
         s.views[0, :CROSS] = np.nan
-        _seasons(mo, se, calendar, step + c.horizons[h], s, m, CROSS)
+        _seasons(mo, se, fo, w, calendar, c.young, step + c.horizons[h], s, m, CROSS)
         for i in range(m):
             n = targets[i]
             if n >= 0 and w.age[i] >= 0:
@@ -328,8 +352,25 @@ def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, withheld,
     learn_season(se, calendar, step, s.near, s.heard, mo.first, s.wave, m, s.gain, s.a[0])
 
 
+@njit_part
+def _listen(mo, se, fo, w, s, c, step, m):
+    """Learn the profile of the period found, and look for another one."""
+    for i in range(m):
+        s.off[i] = s.near[i] - s.bases[i] if s.heard[i] else np.nan
+        s.is_off[i] = s.off[i] == s.off[i]
+        s.vector[i] = deviation(mo, i)
+    listen(fo, step, s.off, s.vector, m)
+    r, period = len(c.periods), fo.period[0]
+    if period > 0:
+        gather(se, r, period, _knots(se, period), step, s.off, s.is_off, m)
+    steps = np.int64(se.since[0])
+    if steps > 0 and due(steps) and find(fo, step, steps, c.periods, s.acf, s.line):
+        forget(se, r)
+        w.known[len(s.of) - 1] = 0.0
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def step_all(values, own, others, first, moments, season, weighing, c, calendar, s, cross, out):
+def step_all(values, own, others, first, moments, season, found, weighing, c, calendar, s, cross, out):
     """Step every block over a frame: nowcast, learn, forecast ahead; forecasts go to `out`.
 
     others (T, N): what `network-rls` says of each target without its past.
@@ -353,6 +394,7 @@ def step_all(values, own, others, first, moments, season, weighing, c, calendar,
             weighing.power[u], weighing.turned[u], weighing.ring[u], weighing.residual[u],
             weighing.last[u], weighing.move[u], weighing.age[u],
         )  # fmt: skip
+        fo = Found(found.past[u], found.period[u])
         columns, targets = c.columns[u], c.targets[u]
         for t in range(len(values)):
             step = first + t
@@ -360,11 +402,12 @@ def step_all(values, own, others, first, moments, season, weighing, c, calendar,
             seen, heard, count, withheld = _look(mo, s, m, columns, targets, values[t], own[t])
             twice = step % TWICE == 0
             _network(mo, s, cross, m, targets, others[t], seen, count, twice)
-            _seasons(mo, se, calendar, step, s, m, CROSS)
+            _seasons(mo, se, fo, w, calendar, c.young, step, s, m, CROSS)
             if twice:
                 s.views[1, CROSS:] = s.views[0, CROSS:]
             _now(mo, w, s, c, m, targets, t, seen, withheld, out)
             if se.since[0] >= 0:
                 se.since[0] += 1
             _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, withheld, twice)
-            _ahead(mo, se, w, s, c, calendar, step, m, targets, t, out)
+            _listen(mo, se, fo, w, s, calendar, step, m)
+            _ahead(mo, se, fo, w, s, c, calendar, step, m, targets, t, out)

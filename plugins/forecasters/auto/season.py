@@ -26,10 +26,10 @@ FIRM = 1e5
 class Season(NamedTuple):
     """The state of U blocks; R profiles with K knots at most, W sets of harmonics with B terms."""
 
-    knots: Any  # (U, R, K, M): NaN where nothing is known
-    visits: Any  # (U, R, K, M) int8: how often a knot has been learnt, PERIODS at most
-    pending: Any  # (U, R, 2, 2, M): sum and weight of the values near the knots around this step
-    segment: Any  # (U, R): the knot before this step, -1 at first
+    knots: Any  # (U, R + 1, K, M): NaN where nothing is known; the last of a period found
+    visits: Any  # (U, R + 1, K, M) int8: how often a knot has been learnt, PERIODS at most
+    pending: Any  # (U, R + 1, 2, 2, M): sum and weight of the values near the knots around this step
+    segment: Any  # (U, R + 1): the knot before this step, -1 at first
     coefs: Any  # (U, W, B, M)
     spread: Any  # (U, W, B, B): P of the recursion
     since: Any  # (U,): steps since the first value; -1 before
@@ -54,10 +54,9 @@ def _place(step, period, knots):
 
 
 @njit_part
-def profile(se, r, c, step, m, out):
-    """What profile r says of a step; NaN where it is not known."""
-    K = c.knots[r]
-    j, k, f = _place(step, c.periods[r], K)
+def profile(se, r, period, K, step, m, out):
+    """What profile r, with K knots, says of a step; NaN where it is not known."""
+    j, k, f = _place(step, period, K)
     low, high = se.knots[r, j], se.knots[r, k]
     for i in range(m):
         a, b = low[i], high[i]
@@ -83,11 +82,10 @@ def _commit(se, r, knot, side, m):
 
 
 @njit_part
-def _gather(se, r, c, step, x, heard, m):
+def gather(se, r, period, K, step, x, heard, m):
     """Gather the values of a step for the knots on both sides of it. A knot learns when the steps
     near it are over, so that what a profile says of a step is a period old."""
-    K = c.knots[r]
-    j, following, f = _place(step, c.periods[r], K)
+    j, following, f = _place(step, period, K)
     before = np.int64(se.segment[r])
     if before >= 0 and before != j:
         _commit(se, r, before, 0, m)
@@ -105,6 +103,15 @@ def _gather(se, r, c, step, x, heard, m):
             if f > 1e-9 and following != j:
                 se.pending[r, 1, 0, i] += f * x[i]
                 se.pending[r, 1, 1, i] += f
+
+
+@njit_part
+def forget(se, r):
+    """Profile r begins anew."""
+    se.knots[r] = np.nan
+    se.visits[r] = 0
+    se.pending[r] = 0.0
+    se.segment[r] = -1.0
 
 
 @njit_part
@@ -133,7 +140,7 @@ def harmonics(se, w, c, wave, first, m, out):
 def learn_season(se, c, step, x, heard, first, wave, m, gain, error):
     """Learn a step into all profiles and harmonics."""
     for r in range(len(c.periods)):
-        _gather(se, r, c, step, x, heard, m)
+        gather(se, r, c.periods[r], c.knots[r], step, x, heard, m)
     for w in range(len(c.terms)):
         n, P, coefs = c.terms[w], se.spread[w], se.coefs[w]
         power = FORGETTING

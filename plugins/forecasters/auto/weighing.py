@@ -29,9 +29,7 @@ WOKEN = 0.25
 """When an expert speaks for the first time, so much of what is known of the others counts."""
 SCORED = 500.0
 """Steps that errors are averaged over."""
-AGED = 20.0
-"""but over no less than so many times the age."""
-FEW_LOOKS = 10.0
+FEW_LOOKS = 5.0
 """With so many looks farther apart than the age, weights ahead fall with half that power."""
 TWICE = 4
 """Every so many steps experts are heard without the nearest neighbours, and ages from QUICK on
@@ -125,7 +123,7 @@ def _score(w, c, k, e2, heard, m, a):
             loss[i] += v * e2[e, i] if there else 0.0
             plain[i] += e2[e, i] if there else 0.0
             number[i] += 1.0 if there else 0.0
-    gain = (1 if k < QUICK and c == 0 else TWICE) / max(SCORED, AGED * AGES[min(k, BEYOND - 1)])
+    gain = (1 if k < QUICK and c == 0 else TWICE) / SCORED
     for i in range(m):
         if number[i] > 0 and heard[i]:
             scored[i] += 1
@@ -220,7 +218,7 @@ def ahead_power(w, age, i):
     """The power that weights ahead fall with at an age: less where looks so far apart are few."""
     k = min(age_class(age), BEYOND - 1)
     looks = w.scored[0, k, i] * (1 if k < QUICK else TWICE)
-    looks = min(looks, max(SCORED, AGED * AGES[k])) / AGES[k]
+    looks = min(looks, SCORED) / AGES[k]
     return POWER * looks / (looks + FEW_LOOKS)
 
 
@@ -239,6 +237,32 @@ def _expected(w, k, e, i, q, young):
         worst = max(worst, error)
     doubt = young / w.known[e, i]
     return worst * (1 + doubt * doubt)
+
+
+@njit_part
+def base(w, first, end, quick, young, views, i):
+    """What experts from `first` to before `end`, but for the quick mean, say of member i, weighed
+    by what they err without its past; NaN where none says anything."""
+    least = np.inf
+    for e in range(first, end):
+        if e != quick and views[e, i] == views[e, i]:
+            least = min(least, _without_past(w, e, i, young))
+    total, mean = 0.0, 0.0
+    for e in range(first, end):
+        if e != quick and views[e, i] == views[e, i]:
+            q = (least + TINY) / (_without_past(w, e, i, young) + TINY)
+            q = q**POWER
+            total += q
+            mean += q * views[e, i]
+    return mean / total if total > 0 else np.nan
+
+
+@inlined_part
+def _without_past(w, e, i, young):
+    if w.known[e, i] == 0:
+        return np.inf
+    doubt = young[e] / w.known[e, i]
+    return w.error[0, BEYOND, e, i] * (1 + doubt * doubt)
 
 
 @njit_part
