@@ -26,7 +26,7 @@ from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_s
 from gapcast.plugins.forecasters.auto.moments import FACTS, JOINT, MEMORIES, RANKED, Moments
 from gapcast.plugins.forecasters.auto.period import LENGTH, MEMBERS, Found
 from gapcast.plugins.forecasters.auto.season import Calendar, Season
-from gapcast.plugins.forecasters.auto.weighing import AGES, DEPTH, Weighing
+from gapcast.plugins.forecasters.auto.weighing import AGES, DEPTH, STRIDES, Weighing
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
 
 DAY = 86_400_000_000
@@ -86,7 +86,7 @@ class Auto(Forecaster):
         weighing = Weighing(
             np.zeros((U, 2, A + 1, F + 2, M)), np.zeros((U, 2, A + 1, M)),
             np.zeros((U, F + 2, M)), np.zeros((U, A, F, M)), np.zeros((U, A, F, M)),
-            np.zeros((U, 2, A, M)), np.full((U, A, DEPTH, F + 3, M), np.nan),
+            np.zeros((U, 2, A, M)), np.full((U, len(STRIDES), DEPTH, F + 3, M), np.nan),
             np.zeros((U, F, M)), np.full((U, M), np.nan), np.full((U, M), np.nan),
             np.full((U, M), -1.0),
         )  # fmt: skip

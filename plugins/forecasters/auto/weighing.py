@@ -16,10 +16,12 @@ from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 
 AGES = np.array([1, 2, 4, 8, 16, 40, 100, 256])
 """Ages that errors are known for; beyond, nothing is left of a residual."""
-STRIDES = np.array([1, 1, 1, 2, 4, 10, 25, 64])
-"""Residuals of an age are kept every so many steps,"""
+STRIDES = np.array([1, 2, 4, 10, 25, 64])
+"""Residuals are kept in rings, every so many steps in each,"""
 DEPTH = 5
-"""so that a ring of five reaches back far enough."""
+"""the last five, so that"""
+RING = np.array([0, 0, 0, 1, 2, 3, 4, 5])
+"""this one reaches back as far as each age."""
 BEYOND = len(AGES)
 MOVED = 3
 """Place of the age after which a move is over."""
@@ -47,7 +49,7 @@ class Weighing(NamedTuple):
     lagged: Any  # (U, A, F, M): products of residuals so far apart
     power: Any  # (U, A, F, M): their mean squares
     turned: Any  # (U, 2, A, M): moves over an age times the move before it, and its square
-    ring: Any  # (U, A, DEPTH, F + 3, M): residuals, value, move, quick mean, by strides
+    ring: Any  # (U, len(STRIDES), DEPTH, F + 3, M): residuals, value, move, quick mean
     residual: Any  # (U, F, M): the last
     last: Any  # (U, M): last value
     move: Any  # (U, M): from the step before to it
@@ -78,12 +80,18 @@ def drift(w, k, i):
     return min(max(w.turned[0, k, i] / (w.turned[1, k, i] + TINY), -1.0), 1.0 * AGES[k])
 
 
+@inlined_part
+def _slot(k, step):
+    """Where in its ring is what was kept the k-th age before a step."""
+    return (step - AGES[k]) // STRIDES[RING[k]] % DEPTH
+
+
 @njit_part
 def _errors(w, k, step, x, views, mean, m, e2):
     """Square errors e2 (E, M) of all experts had each member been missing for the k-th age."""
     F = views.shape[0]
     kk = min(k, BEYOND - 1)
-    row = w.ring[kk, (step - AGES[kk]) // STRIDES[kk] % DEPTH]
+    row = w.ring[RING[kk], _slot(kk, step)]
     for e in range(F):
         old, view = row[e], views[e] if e != mean else row[F + 2]
         for i in range(m):
@@ -153,7 +161,7 @@ def _score(w, c, k, e2, heard, m, a):
 @njit_part
 def _persist(w, k, step, x, heard, views, mean, m):
     """Learn how much of residuals and moves is left at the k-th age."""
-    row = w.ring[k, (step - AGES[k]) // STRIDES[k] % DEPTH]
+    row = w.ring[RING[k], _slot(k, step)]
     gain = (1 if k < QUICK else TWICE) / SCORED
     F = views.shape[0]
     for e in range(F):
@@ -200,7 +208,7 @@ def remember(w, step, x, near, heard, views, mean, gain, m):
                 w.residual[e, i] = r if r == r else 0.0
         elif w.age[i] >= 0:
             w.age[i] += 1
-    for k in range(BEYOND):
+    for k in range(len(STRIDES)):
         if step % STRIDES[k] != 0:
             continue
         row = w.ring[k, step // STRIDES[k] % DEPTH]
@@ -265,6 +273,11 @@ def _without_past(w, e, i, young):
     return w.error[0, BEYOND, e, i] * (1 + doubt * doubt)
 
 
+@inlined_part
+def _weight(p, power):
+    return p**POWER if power == POWER else p**power
+
+
 @njit_part
 def combine(w, i, age, q, views, young, power, say, expected, out):
     """What all experts together say of member i, `age` steps after its last value.
@@ -299,14 +312,14 @@ def combine(w, i, age, q, views, young, power, say, expected, out):
     for e in range(E):
         there = expected[e] < np.inf
         p = (least + TINY) / (expected[e] + TINY)
-        v = p**power if there else 0.0
+        v = _weight(p, power) if there else 0.0
         if there:
             total += v
             mean += v * say[e]
             error += v * w.error[c, k, e, i]
             if e < F:
                 p = (base + TINY) / (expected[e] + TINY)
-                p = p**power
+                p = _weight(p, power)
                 below += p
                 apart += p * views[e]
         say[e] = v
