@@ -197,3 +197,25 @@ def test_what_nobody_says_is_not_made_up_where_all_others_are_withheld():
     for run in runs[1:]:
         np.testing.assert_array_equal(runs[0], run)
     assert np.nanmax(np.abs(runs[0])) < 100
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(9.0, 70.0), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_a_period_that_no_calendar_knows_is_found(period, sensors, seed):
+    rng, steps = np.random.default_rng(seed), np.arange(1200.0)[:, None]
+    turns = steps / period + rng.uniform(size=sensors)
+    values = np.sin(2 * np.pi * turns) + 0.4 * np.cos(4 * np.pi * turns)
+    values += 0.1 * rng.normal(size=values.shape)
+    seen, where = hidden(values, slice(1050, 1050 + int(2 * period)), slice(None))
+    found = played(seen, interval=1_000_000)
+    assert rmse(found, values, where) < 0.4 * values.std()
+
+
+def test_noise_and_what_repeats_daily_has_no_other_period():
+    rng, steps = np.random.default_rng(5), np.arange(2000.0)[:, None]
+    daily = np.sin(2 * np.pi * steps / DAY + np.arange(3)) + 0.1 * rng.normal(size=(2000, 3))
+    for values in (rng.normal(size=(2000, 3)), rng.normal(size=(2000, 3)).cumsum(0), daily):
+        model, where = Auto(Auto.Params()), layout(3)
+        state = model.start(where)
+        model.step(state, view(where, 48_000, values))
+        assert state["found/cycle"][0, 0] == 0

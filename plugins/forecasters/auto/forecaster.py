@@ -24,7 +24,7 @@ from gapcast.engine.state import below, step_nested, within
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
 from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_scratch, step_all
 from gapcast.plugins.forecasters.auto.moments import FACTS, JOINT, MEMORIES, RANKED, Moments
-from gapcast.plugins.forecasters.auto.period import LENGTH, MEMBERS, Found
+from gapcast.plugins.forecasters.auto.period import LENGTH, MEMBERS, MOST, Found
 from gapcast.plugins.forecasters.auto.season import Calendar, Season
 from gapcast.plugins.forecasters.auto.weighing import AGES, DEPTH, STRIDES, Weighing
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
@@ -35,8 +35,6 @@ PROFILES = ((1.0, 96), (7.0, 168))
 """Days of the periods that have a profile, and the most knots it has."""
 WAVES = ((1.0, 3), (7.0, 3), (YEAR, 2))
 """Days of the periods that have harmonics, and how many."""
-KNOTS = 96
-"""Most of the profile of a period found, where no week has more."""
 LARGEST = 64
 """Most series a block may have."""
 YOUNG = 150.0
@@ -70,7 +68,7 @@ class Auto(Forecaster):
         U, M = layout.members.shape
         calendar = _calendar(layout.interval)
         R, W, B = len(calendar.periods), len(calendar.terms), 1 + 2 * len(calendar.waves)
-        K = int(max(calendar.knots, default=KNOTS))
+        K = max([MOST, *calendar.knots])
         F, A, J, L = CROSS + MEANS + R + W + 1, len(AGES), JOINT, len(MEMORIES)
         moments = Moments(
             np.full((U, M), np.nan), *(np.zeros((U, M)) for _ in range(3)), np.zeros((U, L, M)),
@@ -91,7 +89,7 @@ class Auto(Forecaster):
             np.full((U, M), -1.0),
         )  # fmt: skip
         found = Found(
-            np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 1))
+            np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 3))
         )
         network = self._network(layout)
         return (

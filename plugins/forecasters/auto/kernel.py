@@ -22,7 +22,16 @@ from gapcast.plugins.forecasters.auto.moments import (
     refresh,
     within_bounds,
 )
-from gapcast.plugins.forecasters.auto.period import LENGTH, Found, due, find, listen
+from gapcast.plugins.forecasters.auto.period import (
+    BEGIN,
+    KNOTS,
+    LENGTH,
+    PERIOD,
+    Found,
+    due,
+    find,
+    listen,
+)
 from gapcast.plugins.forecasters.auto.season import (
     Season,
     forget,
@@ -148,18 +157,12 @@ def _seasons(mo, se, fo, w, c, young, step, s, m, first):
     for k in range(len(c.terms)):
         harmonics(se, k, c, s.wave, mo.first, m, s.views[0, e])
         e += 1
-    r, period, out = len(c.periods), fo.period[0], s.views[0, e]
+    r, period, out = len(c.periods), fo.cycle[PERIOD], s.views[0, e]
     if period > 0:
-        profile(se, r, period, _knots(se, period), step, m, out)
+        profile(se, r, period, np.int64(fo.cycle[KNOTS]), step - fo.cycle[BEGIN], m, out)
     for i in range(m):
         s.bases[i] = base(w, first, e, first, young, s.views[0], i)
         out[i] = s.bases[i] + out[i] if period > 0 else np.nan
-
-
-@inlined_part
-def _knots(se, period):
-    """Knots of the profile of a period found."""
-    return min(np.int64(round(period)), se.knots.shape[1])
 
 
 @njit_part
@@ -360,9 +363,10 @@ def _listen(mo, se, fo, w, s, c, step, m):
         s.is_off[i] = s.off[i] == s.off[i]
         s.vector[i] = deviation(mo, i)
     listen(fo, step, s.off, s.vector, m)
-    r, period = len(c.periods), fo.period[0]
+    r, period = len(c.periods), fo.cycle[PERIOD]
     if period > 0:
-        gather(se, r, period, _knots(se, period), step, s.off, s.is_off, m)
+        knots = np.int64(fo.cycle[KNOTS])
+        gather(se, r, period, knots, step - fo.cycle[BEGIN], s.off, s.is_off, m)
     steps = np.int64(se.since[0])
     if steps > 0 and due(steps) and find(fo, step, steps, c.periods, s.acf, s.line):
         forget(se, r)
@@ -394,7 +398,7 @@ def step_all(values, own, others, first, moments, season, found, weighing, c, ca
             weighing.power[u], weighing.turned[u], weighing.ring[u], weighing.residual[u],
             weighing.last[u], weighing.move[u], weighing.age[u],
         )  # fmt: skip
-        fo = Found(found.past[u], found.period[u])
+        fo = Found(found.past[u], found.cycle[u])
         columns, targets = c.columns[u], c.targets[u]
         for t in range(len(values)):
             step = first + t

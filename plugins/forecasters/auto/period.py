@@ -20,24 +20,28 @@ LENGTH = 1024
 """Steps that are kept."""
 FIRST = 64
 """Looked for after so many steps, then after every twice as many, LENGTH at most."""
+PERIOD, BEGIN, KNOTS = range(3)
+MOST = 96
+"""Knots of the profile of a period found, at most."""
 CYCLES = 2.5
 """A period has been seen so often, at least."""
 SHORTEST = 4
 FAR = 5.0
 """What is farther off, in standard deviations, counts as so far."""
-PEAK, RISE = 0.25, 0.3
-"""Least autocorrelation at a period, and least rise to it from the lowest before."""
+PEAK, RISE, SURE = 0.25, 0.3, 5.0
+"""Least autocorrelation at a period, in itself and in standard deviations of that of noise; and
+least rise to it from the lowest before."""
 NEARLY = 0.85
 """Of peaks that are so high, compared with the highest, the first is the period."""
 SAME = 0.03
-"""A period so near to one that has a profile is that one."""
+"""Periods so near to each other, relatively, are one."""
 
 
 class Found(NamedTuple):
     """The state of U blocks."""
 
     past: Any  # (U, LENGTH, MEMBERS) float32: how far off in standard deviations, NaN: unknown
-    period: Any  # (U, 1): in steps; 0: none
+    cycle: Any  # (U, 3): the period in steps, 0: none; a step that it begins at; knots
 
 
 @inlined_part
@@ -61,29 +65,29 @@ def listen(fo, step, off, scale, m):
 
 @njit_part
 def find(fo, step, steps, known, acf, line):
-    """Look for a period in the last steps; whether there is a new one. known: those that have a
-    profile; acf (LENGTH // 2,), line (3, LENGTH):
-    scratch."""
+    """Look for a period in the last steps; whether what was learnt of the one before is no more
+    of use. known: those that have a profile; acf (LENGTH // 2,), line (3, LENGTH): scratch."""
     n = min(steps, LENGTH)
     lags = min(np.int64(n / CYCLES), len(acf) - 1)
-    _autocorrelation(fo.past, step, n, lags, acf, line)
-    lag = _first_peak(acf, lags)
-    if lag == 0:
-        return False
-    period = _refined(acf, lag, lags)
+    noise = _autocorrelation(fo.past, step, n, lags, acf, line)
+    lag = _first_peak(acf, lags, max(PEAK, SURE * noise))
+    period = _refined(acf, lag, lags) if lag > 0 else 0.0
     for p in known:
         if abs(period - p) <= SAME * p:
-            return False
-    old = fo.period[0]
-    if old > 0 and abs(period - old) * n <= old * old / 8:
+            period = 0.0
+    old, fo.cycle[PERIOD] = fo.cycle[PERIOD], period
+    if old > 0 and abs(period - old) <= SAME * old:
+        turn = (step - fo.cycle[BEGIN]) % old / old
+        fo.cycle[BEGIN] = step - turn * period
         return False
-    fo.period[0] = period
-    return True
+    fo.cycle[BEGIN], fo.cycle[KNOTS] = step, min(round(period), MOST)
+    return old > 0 or period > 0
 
 
 @njit_part
 def _autocorrelation(past, step, n, lags, acf, line):
-    """acf[l] for l up to `lags`, of the last n steps up to `step`, all members together."""
+    """acf[l] for l up to `lags`, of the last n steps up to `step`, all members together; returns
+    the standard deviation of that of noise."""
     power, number = 0.0, 0.0
     acf[:] = 0.0
     pairs = line[2]
@@ -104,6 +108,7 @@ def _autocorrelation(past, step, n, lags, acf, line):
     for lag in range(lags + 1):
         known = pairs[lag] > 0 and power > 0
         acf[lag] = acf[lag] / pairs[lag] * number / power if known else 0.0
+    return 1 / np.sqrt(max(number, 1.0))
 
 
 @njit_part
@@ -127,17 +132,17 @@ def _peak(acf, lag):
 
 
 @njit_part
-def _first_peak(acf, lags):
+def _first_peak(acf, lags, least):
     """The first lag whose peak is nearly as high as the highest; 0 where none is high."""
     best, lowest = 0.0, 1.0
     for lag in range(1, lags):
         lowest = min(lowest, acf[lag])
-        if lag >= SHORTEST and _peak(acf, lag) and acf[lag] > max(PEAK, lowest + RISE):
+        if lag >= SHORTEST and _peak(acf, lag) and acf[lag] > max(least, lowest + RISE):
             best = max(best, acf[lag])
     lowest = 1.0
     for lag in range(1, lags):
         lowest = min(lowest, acf[lag])
-        high = acf[lag] > max(PEAK, lowest + RISE) and acf[lag] >= NEARLY * best
+        high = acf[lag] > max(least, lowest + RISE) and acf[lag] >= NEARLY * best
         if lag >= SHORTEST and best > 0 and high and _peak(acf, lag):
             return lag
     return 0
