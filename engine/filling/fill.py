@@ -1,0 +1,108 @@
+"""A whole record filled: its values, bounds, and where each value comes from."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gapcast.engine.filling.passes import Pass, Told, both, forwards
+from gapcast.engine.filling.record import NEVER, Ends, Record, ends
+from gapcast.engine.filling.rehearsal import planted
+from gapcast.engine.filling.ways import estimates
+from gapcast.engine.filling.weighing import learnt
+from gapcast.engine.forecaster import Floats, Forecaster
+from gapcast.engine.registry import Kind, Registry
+
+MODEL = "auto"
+REHEARSED = 1_000_000
+"""Values that are rehearsed on at most, those of the last steps,"""
+STEPS = 2000
+"""but of so many steps in any case."""
+
+
+class Origin(IntEnum):
+    """Where a value comes from."""
+
+    NOWHERE = 0
+    """Nothing is known of it: it is still missing."""
+    OBSERVED = 1
+    BETWEEN = 2
+    """Estimated from both ends of its gap."""
+    AFTER = 3
+    """Estimated from what was before it."""
+    BEFORE = 4
+    """Estimated from what came after it: the series begins later."""
+
+
+class Filled(NamedTuple):
+    """(T, S) each. values: those observed are untouched. lower, upper: the interval of what is
+    estimated, NaN elsewhere. origin: an `Origin`."""
+
+    values: Floats
+    lower: Floats
+    upper: Floats
+    origin: NDArray[np.int8]
+
+
+def model() -> Forecaster:
+    """The forecaster that a config gets that names none. Raises PluginError."""
+    found = Registry.installed().load(Kind.FORECASTER, MODEL)
+    forecaster: Forecaster = found(found.Params())
+    return forecaster
+
+
+def fill(
+    record: Record,
+    forecaster: Forecaster | None = None,
+    *,
+    causal: bool = False,
+    level: float = 0.9,
+    told: Told = lambda values: None,
+) -> Filled:
+    """Fill what is missing in a record.
+
+    causal: each value is estimated from earlier ones, and from other series of its step, alone;
+    what a run would have said when the step closed. Otherwise a pass in each direction, after one
+    on a copy of which gaps like its own were withheld (docs/fill.md). level: nominal coverage of
+    the intervals. told: called with the number of values that have been gone over, see `work`.
+    """
+    forecaster = forecaster or model()
+    where = ends(record.missing)
+    if not record.missing.any():
+        none = np.full(record.values.shape, np.nan)
+        return _filled(record, record.values, none, none, where)
+    if causal:
+        said = forwards(record, forecaster, level, None, told)
+        where = where._replace(until=np.where(record.missing, NEVER, 0))
+        return _filled(record, said.mean, said.lower, said.upper, where)
+    part = record.cut(_rehearsed(record))
+    withheld = planted(record.missing)[part.first - record.first :]
+    before = part.without(withheld)
+    rehearsed = estimates(before, both(before, forecaster, level, None, told))
+    worth = learnt(rehearsed, part.values, withheld, level)
+    passes: tuple[Pass, Pass] = both(record, forecaster, level, before, told)
+    said_now = estimates(record, passes)
+    mean, half = worth.mixed(said_now), worth.half(said_now)
+    return _filled(record, mean, mean - half, mean + half, where)
+
+
+def _rehearsed(record: Record) -> slice:
+    steps, series = record.values.shape
+    return slice(max(0, steps - max(STEPS, REHEARSED // series)), steps)
+
+
+def _filled(record: Record, mean: Floats, lower: Floats, upper: Floats, where: Ends) -> Filled:
+    missing = record.missing
+    past, future = where.since < NEVER, where.until < NEVER
+    origin = np.full(mean.shape, Origin.NOWHERE, np.int8)
+    origin[past & future] = Origin.BETWEEN
+    origin[past & ~future] = Origin.AFTER
+    origin[~past & future] = Origin.BEFORE
+    origin[missing & np.isnan(mean)] = Origin.NOWHERE
+    origin[~missing] = Origin.OBSERVED
+    values = np.where(missing, mean, record.values)
+    bounds = (np.where(missing, bound, np.nan) for bound in (lower, upper))
+    return Filled(values, *bounds, origin)
