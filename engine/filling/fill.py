@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.filling.passes import Pass, Told, both, forwards
+from gapcast.engine.filling.passes import BothWays, Playing, Told
 from gapcast.engine.filling.record import NEVER, Ends, Record, ends
 from gapcast.engine.filling.rehearsal import planted
 from gapcast.engine.filling.ways import estimates
-from gapcast.engine.filling.weighing import learnt
+from gapcast.engine.filling.weighing import Worth, learnt
 from gapcast.engine.forecaster import Floats, Forecaster
 from gapcast.engine.registry import Kind, Registry
 
@@ -75,23 +75,23 @@ def fill(
         none = np.full(record.values.shape, np.nan)
         return _filled(record, record.values, none, none, where)
     if causal:
-        said = forwards(record, forecaster, level, None, told)
+        told_then = Playing(record, forecaster, level, told).play(record)
         where = where._replace(until=np.where(record.missing, NEVER, 0))
-        return _filled(record, said.mean, said.lower, said.upper, where)
-    part = record.cut(_rehearsed(record))
-    withheld = planted(record.missing)[part.first - record.first :]
-    before = part.without(withheld)
-    rehearsed = estimates(before, both(before, forecaster, level, None, told))
-    worth = learnt(rehearsed, part.values, withheld, level)
-    passes: tuple[Pass, Pass] = both(record, forecaster, level, before, told)
-    said_now = estimates(record, passes)
-    mean, half = worth.mixed(said_now), worth.half(said_now)
+        return _filled(record, told_then.mean, told_then.lower, told_then.upper, where)
+    models = BothWays(record, forecaster, level, told)
+    worth = _rehearse(models, record, level)
+    said = estimates(record, models.play())
+    mean, half = worth.mixed(said), worth.half(said)
     return _filled(record, mean, mean - half, mean + half, where)
 
 
-def _rehearsed(record: Record) -> slice:
+def _rehearse(models: BothWays, record: Record, level: float) -> Worth:
+    """What the ways to fill are worth, where values of the record's last steps are withheld."""
     steps, series = record.values.shape
-    return slice(max(0, steps - max(STEPS, REHEARSED // series)), steps)
+    part = record.cut(slice(max(0, steps - max(STEPS, REHEARSED // series)), steps))
+    withheld = planted(record.missing)[part.first - record.first :]
+    seen = part.without(withheld)
+    return learnt(estimates(seen, models.rehearse(seen)), part.values, withheld, level)
 
 
 def _filled(record: Record, mean: Floats, lower: Floats, upper: Floats, where: Ends) -> Filled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
 
@@ -41,52 +42,30 @@ class Pass(NamedTuple):
         return Pass(*(a[::-1] for a in self))
 
 
-def forwards(
-    record: Record, forecaster: Forecaster, level: float, before: Record | None, told: Told
-) -> Pass:
-    """A pass from the first step to the last.
-
-    before: a record of the same series that the model learns first, moved back by whole weeks, and
-    years where it is so long.
-    """
-    played = _Playing(record, forecaster, level, told)
-    if before is not None:
-        early = before.moved(-_offset(before, record.first))
-        played.play(early)
-        pause = record.first - early.first - len(early.values)
-        played.play(_nothing(early, pause))
-    return played.play(record)
-
-
-def both(
-    record: Record, forecaster: Forecaster, level: float, before: Record | None, told: Told
-) -> tuple[Pass, Pass]:
-    """A pass forwards and one backwards, at the same time, each in the order of the record."""
-    last = 2 * record.first + len(record.values) - 1
-    mirrored = before and before.reversed(last)
-    with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(forwards, record.reversed(last), forecaster, level, mirrored, told)
-        one = forwards(record, forecaster, level, before, told)
-        return one, other.result().reversed()
-
-
-class _Playing:
-    """A model at work on frames of one network."""
+class Playing:
+    """A model at work on a network, record after record."""
 
     def __init__(self, record: Record, forecaster: Forecaster, level: float, told: Told) -> None:
+        """record: of the series that all records to be played have."""
         network = record.network
         model = Model("fill", forecaster, level=level)
         self.layout: Layout = lay_out(network, network.series, model, record.interval)
         self.forecaster, self.told = forecaster, told
         self.state = forecaster.start(self.layout)
         self.intervals = Intervals(self.layout, forecaster.needs())
+        self.next: int | None = None
 
     def play(self, record: Record) -> Pass:
-        """Step the model over a record."""
+        """Step the model over a record, after the steps without values that lie before it."""
+        if self.next is not None:
+            empty = np.full((record.first - self.next, len(record.series)), np.nan)
+            self.next, first = None, self.next
+            self.play(replace(record, values=empty, first=first))
         out = Pass(*(np.full(record.values.shape, np.nan) for _ in Pass._fields))
         for begin in range(0, len(record.values), CHUNK):
             steps = slice(begin, begin + CHUNK)
             self._step(np.ascontiguousarray(record.values[steps]), record.first + begin, out, steps)
+        self.next = record.first + len(record.values)
         return out
 
     def _step(self, values: Floats, first: int, out: Pass, steps: slice) -> None:
@@ -105,20 +84,37 @@ class _Playing:
         self.told(values.size)
 
 
-def _offset(early: Record, before: int) -> int:
-    """Whole weeks, about whole years where `early` is longer than one, that move it to before the
-    step `before`; in steps."""
-    needed = early.first + len(early.values) + APART - before
-    week = max(1.0, 7 * MICROSECONDS["d"] / early.interval)
-    year = YEAR / early.interval
-    if len(early.values) > year:
+class BothWays:
+    """A model forwards and one backwards, at the same time in two threads."""
+
+    def __init__(self, record: Record, forecaster: Forecaster, level: float, told: Told) -> None:
+        self._record = record
+        self._last = 2 * record.first + len(record.values) - 1
+        self._one, self._other = (Playing(record, forecaster, level, told) for _ in range(2))
+
+    def rehearse(self, part: Record) -> tuple[Pass, Pass]:
+        """Passes over a part of the record, played as if it had been long before the record."""
+        return self._both(*(_early(of, self._record.first) for of in (part, self._mirrored(part))))
+
+    def play(self) -> tuple[Pass, Pass]:
+        """Passes over the record, each in its order."""
+        return self._both(self._record, self._mirrored(self._record))
+
+    def _mirrored(self, record: Record) -> Record:
+        return record.reversed(self._last)
+
+    def _both(self, one: Record, other: Record) -> tuple[Pass, Pass]:
+        with ThreadPoolExecutor(1) as pool:
+            backwards = pool.submit(self._other.play, other)
+            return self._one.play(one), backwards.result().reversed()
+
+
+def _early(part: Record, before: int) -> Record:
+    """A record moved to before the step `before` by whole weeks, of about whole years where it is
+    longer than one: seasons stay what they are."""
+    needed = part.first + len(part.values) + APART - before
+    week = max(1.0, 7 * MICROSECONDS["d"] / part.interval)
+    year = YEAR / part.interval
+    if len(part.values) > year:
         needed = ceil(needed / year) * year - week / 2
-    return round(ceil(needed / week) * week)
-
-
-def _nothing(record: Record, steps: int) -> Record:
-    """So many steps after a record, without values."""
-    empty = np.full((steps, len(record.series)), np.nan)
-    return Record(
-        empty, record.series, record.interval, record.first + len(record.values)
-    )
+    return part.moved(-round(ceil(needed / week) * week))
