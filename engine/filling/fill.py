@@ -67,7 +67,7 @@ def fill(
     causal: each value is estimated from earlier ones, and from other series of its step, alone;
     what a run would have said when the step closed. Otherwise a pass in each direction, after one
     on a copy of which gaps like its own were withheld (docs/fill.md). level: nominal coverage of
-    the intervals. told: called with the number of values that have been gone over, see `work`.
+    the intervals. told: called with how many values a model went over, frame by frame.
     """
     forecaster = forecaster or model()
     where = ends(record.missing)
@@ -104,5 +104,5 @@ def _filled(record: Record, mean: Floats, lower: Floats, upper: Floats, where: E
     origin[missing & np.isnan(mean)] = Origin.NOWHERE
     origin[~missing] = Origin.OBSERVED
     values = np.where(missing, mean, record.values)
-    bounds = (np.where(missing, bound, np.nan) for bound in (lower, upper))
-    return Filled(values, *bounds, origin)
+    lower, upper = (np.where(missing, bound, np.nan) for bound in (lower, upper))
+    return Filled(values, lower, upper, origin)

@@ -53,19 +53,21 @@ class Playing:
         self.forecaster, self.told = forecaster, told
         self.state = forecaster.start(self.layout)
         self.intervals = Intervals(self.layout, forecaster.needs())
-        self.next: int | None = None
+        self._next: int | None = None
 
     def play(self, record: Record) -> Pass:
         """Step the model over a record, after the steps without values that lie before it."""
-        if self.next is not None:
-            empty = np.full((record.first - self.next, len(record.series)), np.nan)
-            self.next, first = None, self.next
-            self.play(replace(record, values=empty, first=first))
+        if self._next is not None:
+            empty = np.full((record.first - self._next, len(record.series)), np.nan)
+            self._steps(replace(record, values=empty, first=self._next))
+        self._next = record.first + len(record.values)
+        return self._steps(record)
+
+    def _steps(self, record: Record) -> Pass:
         out = Pass(*(np.full(record.values.shape, np.nan) for _ in Pass._fields))
         for begin in range(0, len(record.values), CHUNK):
             steps = slice(begin, begin + CHUNK)
             self._step(np.ascontiguousarray(record.values[steps]), record.first + begin, out, steps)
-        self.next = record.first + len(record.values)
         return out
 
     def _step(self, values: Floats, first: int, out: Pass, steps: slice) -> None:
@@ -112,7 +114,7 @@ class BothWays:
 def _early(part: Record, before: int) -> Record:
     """A record moved to before the step `before` by whole weeks, of about whole years where it is
     longer than one: seasons stay what they are."""
-    needed = part.first + len(part.values) + APART - before
+    needed: float = part.first + len(part.values) + APART - before
     week = max(1.0, 7 * MICROSECONDS["d"] / part.interval)
     year = YEAR / part.interval
     if len(part.values) > year:

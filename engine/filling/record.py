@@ -74,6 +74,6 @@ class Record:
 def ends(missing: Mask) -> Ends:
     """How far each missing value is from those seen."""
     steps = np.arange(len(missing))[:, None]
-    before = np.maximum.accumulate(np.where(missing, -NEVER, steps), axis=0)
-    after = np.minimum.accumulate(np.where(missing, NEVER, steps)[::-1], axis=0)[::-1]
+    before = np.maximum.accumulate(np.where(missing, -2 * NEVER, steps), axis=0)
+    after = np.minimum.accumulate(np.where(missing, 2 * NEVER, steps)[::-1], axis=0)[::-1]
     return Ends(np.minimum(steps - before, NEVER), np.minimum(after - steps, NEVER))
