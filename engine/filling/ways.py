@@ -34,7 +34,7 @@ def estimates(record: Record, passes: tuple[Pass, Pass]) -> Estimates:
     """
     one, other = passes
     where = ends(record.missing)
-    weight = _weight(one, other, where)
+    weight = _weight(one, other)
     mean = _mixed(weight, one.mean, other.mean)
     reference = _mixed(weight, one.reference, other.reference)
     half = _mixed(weight, one.upper - one.lower, other.upper - other.lower) / 2
@@ -42,14 +42,12 @@ def estimates(record: Record, passes: tuple[Pass, Pass]) -> Estimates:
     return Estimates(ways, half, where)
 
 
-def _weight(one: Pass, other: Pass, where: Ends) -> Floats:
-    """(T, S) weight of the pass forwards; all, or nothing, where only one has seen a value."""
+def _weight(one: Pass, other: Pass) -> Floats:
+    """(T, S) weight of the pass forwards; a half where a pass has no interval."""
     a, b = (one.upper - one.lower) ** 2, (other.upper - other.lower) ** 2
     with np.errstate(invalid="ignore"):
         weight = b / (a + b)
-    weight = np.where(np.isfinite(weight), weight, 0.5)
-    past, future = where.since < NEVER, where.until < NEVER
-    return np.where(past == future, weight, past.astype(float))
+    return np.where(np.isfinite(weight), weight, 0.5)
 
 
 def _mixed(weight: Floats, one: Floats, other: Floats) -> Floats:

@@ -49,7 +49,9 @@ def learnt(of: Estimates, truth: Floats, withheld: Mask, level: float) -> Worth:
     """
     shares = _shares((of.ways - truth) ** 2, withheld, _classes(of))
     worth = Worth(shares, np.ones(len(NEAR)))
-    errors = np.abs(np.stack([worth.mixed(of), of.ways[WAYS.index("both")]]) - truth) / of.half
+    apart = np.abs(np.stack([worth.mixed(of), of.ways[WAYS.index("both")]]) - truth)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = apart / of.half
     return worth._replace(wide=_wide(errors, withheld, _classes(of), level))
 
 
