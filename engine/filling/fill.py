@@ -17,7 +17,7 @@ from gapcast.engine.forecaster import Floats, Forecaster
 from gapcast.engine.registry import Kind, Registry
 
 MODEL = "auto"
-REHEARSED = 1_000_000
+REHEARSED = 500_000
 """Values that are rehearsed on at most, those of the last steps,"""
 STEPS = 2000
 """but of so many steps in any case."""
