@@ -69,6 +69,8 @@ def _array(data: np.ndarray, interval: int | None, causal: bool, level: float) -
             f"cannot fill an array of shape {data.shape} and type {data.dtype}: expected floats, "
             "(steps,) or (steps, series)"
         )
+    if data.size == 0:
+        return data.copy()
     values = data.reshape(len(data), -1).astype(np.float64)
     values[np.isinf(values)] = np.nan
     names = tuple(Series(f"{i:09d}", "value") for i in range(values.shape[1]))

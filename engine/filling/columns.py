@@ -48,7 +48,7 @@ def microseconds(frame: nw.DataFrame[Any], time: str | None) -> Ints:
         index: Any = nw.maybe_get_index(frame)
         column, name = nw.from_native(index.to_series(), series_only=True), "the index"
     else:
-        column, name = frame[time], f"column {time!r}"
+        column, name = frame.get_column(time), f"column {time!r}"
     if not _of_times(column.dtype):
         raise DataError(f"time: {name} holds {column.dtype}, expected times")
     if len(column) == 0:

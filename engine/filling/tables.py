@@ -43,6 +43,8 @@ class Table:
                 f"cannot fill a {type(frame).__name__}: expected a NumPy array, or a table of "
                 "pandas, polars or Arrow"
             ) from None
+        except nw.exceptions.DuplicateError as error:
+            raise DataError(" ".join(str(error).split())) from None
         self.columns: Columns = columns_of(self.frame, time, sensor, values)
         times = microseconds(self.frame, self.columns.time)
         self._sensor, self._sensors = _numbered(self.frame, sensor)
@@ -54,7 +56,7 @@ class Table:
         series = self._sensors * len(self.columns.values)
         values = np.full((self.steps.total, series), np.nan)
         for name, column in self._places():
-            values[self.steps.place, column] = _floats(self.frame[name])
+            values[self.steps.place, column] = _floats(self.frame.get_column(name))
         names = tuple(Series(f"{i:09d}", "value") for i in range(series))
         return Record(values, names, self.steps.interval, self.steps.first)
 
@@ -66,13 +68,15 @@ class Table:
         changed, added = [], []
         for name, column in self._places():
             at = self.steps.place, column
-            missing = np.isnan(_floats(self.frame[name])) & ~np.isnan(found.values[at])
-            changed.append(_put(self.frame[name], np.flatnonzero(missing), found.values[at]))
+            missing = np.isnan(_floats(self.frame.get_column(name))) & ~np.isnan(found.values[at])
+            changed.append(
+                _put(self.frame.get_column(name), np.flatnonzero(missing), found.values[at])
+            )
             for ending, bound in ((LOWER, found.lower), (UPPER, found.upper)) if bounds else ():
-                added.append(self._new(name + ending, bound[at].tolist(), nw.Float64()))
+                added.append(self._new(f"{name}{ending}", bound[at].tolist(), nw.Float64()))
             if flags:
                 words = [Origin(o).name.lower() for o in found.origin[at].tolist()]
-                added.append(self._new(name + ORIGIN, words, nw.String()))
+                added.append(self._new(f"{name}{ORIGIN}", words, nw.String()))
         return self.frame.with_columns(*changed, *added).to_native()
 
     def _places(self) -> Iterator[tuple[str, Ints]]:
@@ -94,7 +98,7 @@ def _numbered(frame: nw.DataFrame[Any], sensor: str | None) -> tuple[Ints, int]:
     and how many sensors there are."""
     if sensor is None:
         return np.zeros(len(frame), np.int64), 1
-    names = frame[sensor].to_list()
+    names = frame.get_column(sensor).to_list()
     ordered = sorted(set(names), key=lambda name: natural(str(name)))
     place = {name: i for i, name in enumerate(ordered)}
     return np.array([place[name] for name in names], np.int64), len(place)
@@ -102,7 +106,7 @@ def _numbered(frame: nw.DataFrame[Any], sensor: str | None) -> tuple[Ints, int]:
 
 def _floats(column: nw.Series[Any]) -> Floats:
     """Values of a column, NaN where there is none, or an infinite one."""
-    given = column.to_arrow().cast("float64", safe=False).to_numpy(zero_copy_only=False)
+    given = column.alias("").to_arrow().cast("float64", safe=False).to_numpy(zero_copy_only=False)
     found = np.array(given, np.float64)
     found[np.isinf(found)] = np.nan
     return found

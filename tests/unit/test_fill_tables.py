@@ -121,7 +121,7 @@ def test_rows_that_are_not_there_are_not_added():
     assert not found[NAMES].isna().any().any()
 
 
-@pytest.mark.parametrize("dtype", ["Int64", "Float32", "Float64", "float32"])
+@pytest.mark.parametrize("dtype", ["Int64", "Float32", "Float64", "float32", "double[pyarrow]"])
 def test_types_of_pandas_stay(dtype):
     values = pd.Series(np.round(gappy()[:, 0]), TIMES).astype(dtype)
     found = gapcast.fill(values.to_frame("n"))
@@ -165,6 +165,30 @@ def test_an_array_comes_back_as_one():
         assert np.isfinite(found).all()
         np.testing.assert_array_equal(values, given)
         np.testing.assert_array_equal(found[~np.isnan(values)], values[~np.isnan(values)])
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (5, 0), (0,)])
+def test_an_empty_array_comes_back(shape):
+    assert gapcast.fill(np.empty(shape), interval="1h").shape == shape
+
+
+def test_names_of_pandas_need_not_be_texts_nor_rows_have_an_index_each():
+    numbered = gapcast.fill(pd.DataFrame(gappy(), TIMES), bounds=True)
+    assert [*numbered][:4] == [0, 1, 2, "0_lower"]
+    index = pd.DatetimeIndex(np.tile(TIMES, 3))
+    sensor = pd.Categorical(np.repeat(["x", "y", "z"], STEPS))
+    frame = pd.DataFrame({"sensor": sensor, "value": gappy().T.ravel()}, index)
+    found = gapcast.fill(frame, sensor="sensor", flags=True)
+    pd.testing.assert_index_equal(found.index, index)
+    np.testing.assert_array_equal(found["value"], numbered[[0, 1, 2]].to_numpy().T.ravel())
+    assert (found["value_origin"] == "between").sum() == np.isnan(gappy()).sum()
+
+
+def test_days_of_a_zone_are_steps_though_some_are_an_hour_longer():
+    days = pd.date_range("2024-01-01", periods=STEPS, tz="Europe/Berlin")
+    found = gapcast.fill(pd.DataFrame(gappy(), days, NAMES))
+    pd.testing.assert_index_equal(found.index, days)
+    assert not found.isna().any().any()
 
 
 def test_times_in_any_zone_are_the_same_moments():
@@ -211,6 +235,7 @@ FRAME = pl.DataFrame({"t": TIMES, "u": TIMES, "s": ["x"] * STEPS, "v": gappy()[:
         (np.arange(9), {"interval": "1h"}, "expected floats"),
         (gappy(), {"interval": "1h", "flags": True}, "an array has no columns"),
         ({"t": [1]}, {}, "cannot fill a dict"),
+        (pd.DataFrame(gappy(), TIMES, ["a", "a", "b"]), {}, "unique column names"),
     ],
 )  # fmt: skip
 def test_what_is_not_clear_is_asked_for(data, how, message):
