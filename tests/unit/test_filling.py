@@ -186,6 +186,13 @@ def test_gaps_are_rehearsed_as_they_are():
     assert (found[:, 0] == found[:, 1]).all()
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.95])
+def test_most_values_are_left_to_learn_from(share):
+    missing = np.random.default_rng(2).random((2000, 5)) < share
+    found = planted(missing)
+    assert 0.1 < found.sum() / (~missing).sum() < 0.5
+
+
 def test_ends_of_gaps():
     missing = np.array([[1, 0, 1, 1, 0, 1]], bool).T
     found = ends(missing)
