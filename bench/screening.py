@@ -1,7 +1,6 @@
-"""Faults planted into unlike networks: what screening finds, how soon, and what it flags for nothing.
+"""Faults planted into unlike networks: what screening finds, how soon, and what it finds in none.
 
-    python bench/screening.py [--sets nycw,lab | tune | held] [--draws 4]
-        [--data build/suite]
+    python bench/screening.py [--sets nycw,lab | tune | held] [--draws 4] [--data build/suite]
 
 Twice: as shipped, and with all that can be looked for rejected.
 """
@@ -14,15 +13,16 @@ from pathlib import Path
 
 import machine
 import numpy as np
+from networks import ROOT, networks
+from suite.faults import KINDS, Planted, plant
+from suite.ours import BEGIN, QUANTITY, SECOND
+from suite.patterns import Mask
+from suite.sets import Floats, Network, read
+
 from gapcast.engine.config.model import ScreenSection
 from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.screening import Screener, ScreeningSpec
 from gapcast.engine.network.series import Network as Sensors
-from networks import ROOT, networks
-from suite.faults import KINDS, Planted, plant
-from suite.patterns import Mask
-from suite.ours import BEGIN, QUANTITY, SECOND
-from suite.sets import Floats, Network, read
 
 YEAR = 365.25 * 86_400
 _SHIPPED = ScreenSection()

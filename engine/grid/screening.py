@@ -47,7 +47,7 @@ class Screener:
     """Judges the values of a network's series, step by step, in order.
 
     A step is judged from the steps before it and the same step's other series alone, so that
-    cutting frames anywhere changes nothing. interval: of the grid, in µs. 24 numbers a series.
+    cutting frames anywhere changes nothing. interval: of the grid, in µs. 27 numbers a series.
     """
 
     def __init__(self, network: Network, interval: int, how: ScreeningSpec) -> None:
