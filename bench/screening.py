@@ -27,9 +27,16 @@ from gapcast.engine.network.series import Network as Sensors
 YEAR = 365.25 * 86_400
 _SHIPPED = ScreenSection()
 HOWS = {
-    "shipped": ScreeningSpec(_SHIPPED.outliers, _SHIPPED.stuck, _SHIPPED.drift, _SHIPPED.trust),
+    "shipped": ScreeningSpec(
+        _SHIPPED.outliers.action != "off",
+        _SHIPPED.stuck.after,
+        _SHIPPED.drift.after,
+        _SHIPPED.trust,
+        reject=("stuck",),
+    ),
     "all": ScreeningSpec(),
 }
+"""Spec by name: the defaults, of which `REJECTED` is only what is rejected."""
 
 
 def judged(network: Network, values: Floats, how: str) -> Mask:

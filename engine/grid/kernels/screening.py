@@ -337,16 +337,17 @@ def _reject(kind, s, d, e, step, rows, level, at, neighbours, how, a):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def screen(values, first, columns, rows, level, at, neighbours, how, now):
-    """Judge the T steps of a frame, in order; rejected values become NaN.
+    """Judge the T steps of a frame, in order.
 
     values (T, S); first: index of the first step; columns: series to judge; rows (S, COLUMNS),
     level, at (S,) the state; neighbours (S, K) columns, K <= 8, -1 where there are fewer; how:
     constants; now (S,) is overwritten.
-    Returns (n, 8), one row a rejected value or an end of a longer episode: step within the frame,
-    series, what it is (BELIEVED: an episode has ended), the step it began at, whether it begins
-    here, the value, what was expected and by how much it could differ.
+    Returns (n, 9), one row a value that is not believed or an end of a longer episode: step within
+    the frame, series, what it is (BELIEVED: an episode has ended), the step it began at, whether it
+    begins here, the value, what was expected and by how much it could differ, and what the series'
+    value before was found to be.
     """
-    found, n = np.empty((16, 8)), 0
+    found, n = np.empty((16, 9)), 0
     a, about = np.empty(NEIGHBOURS), np.empty(2)
     for t in range(len(values)):
         step = first + t
@@ -360,16 +361,14 @@ def screen(values, first, columns, rows, level, at, neighbours, how, now):
             if kind == BELIEVED and before in (BELIEVED, OUTLIER):
                 continue
             if n == len(found):
-                more = np.empty((2 * n, 8))
+                more = np.empty((2 * n, 9))
                 for i in range(n):
-                    for k in range(8):
+                    for k in range(9):
                         more[i, k] = found[i, k]
                 found = more
             row = found[n]
             row[0], row[1], row[2], row[5], row[6], row[7] = t, s, kind, x, about[0], about[1]
             row[3] = since if kind == BELIEVED else rows[s, SINCE]
-            row[4] = kind != before
+            row[4], row[8] = kind != before, before
             n += 1
-            if kind != BELIEVED:
-                values[t, s] = np.nan
     return found[:n]
