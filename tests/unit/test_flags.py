@@ -78,7 +78,10 @@ def test_what_is_rejected_has_its_flag_too(data, tmp_path):
 
 
 def test_a_withheld_truth_may_be_suspected(data, tmp_path):
-    spans = {"spans": [{"from": "2024-03-04T00:00Z", "to": "2024-03-05T00:00Z"}]}
+    spans = {
+        "mode": "blackout",
+        "spans": [{"from": "2024-03-04T00:00Z", "to": "2024-03-05T00:00Z"}],
+    }
     table, _, _ = played(tmp_path / "a", data, ALL, evaluation=spans)
     found = table.filter(pc.equal(table["flag"], "outlier")).to_pylist()
     assert [(r["horizon"], r["sensor"], r["status"]) for r in found] == [
