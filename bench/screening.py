@@ -36,16 +36,17 @@ HOWS = {
     ),
     "all": ScreeningSpec(),
 }
-"""Spec by name: the defaults, of which `REJECTED` is only what is rejected."""
+"""By name. Both look for the same; as shipped only what is stuck is rejected."""
 
 
-def judged(network: Network, values: Floats, how: str) -> Mask:
-    """(T, N) which values screening does not believe. Directions are not screened."""
+def judged(network: Network, values: Floats, how: str, rejected: bool = False) -> Mask:
+    """(T, N) which values are suspected, or rejected. Directions are not screened."""
     quantities = np.where(np.isnan(network.circle), QUANTITY, "direction")
     sensors = Sensors.of(Series(f"{i:04d}", str(q)) for i, q in enumerate(quantities))
     step = round(network.interval * SECOND)
     screener = Screener(sensors, step, replace(HOWS[how], quantities=(QUANTITY,)))
     found, alarms = screener.judge(BEGIN // step, values.copy()), np.zeros(values.shape, bool)
+    found = found.rejected if rejected else found
     alarms[found.step, found.series] = True
     return alarms
 
@@ -114,6 +115,8 @@ def main() -> None:
         calm.append({"set": name, "sensors": int(np.isnan(network.circle).sum())})
         for how in HOWS:
             calm[-1] |= quiet(network, how, before[how])
+        rejected = judged(network, network.values, "shipped", rejected=True)
+        calm[-1]["shipped rejected"] = int(rejected.sum())
         for kind in KINDS:
             for draw in range(options.draws):
                 planted = plant(network, kind, draw)
