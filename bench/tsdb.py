@@ -55,7 +55,7 @@ def table(rows: int) -> pa.Table:
     columns["truth"] = pa.array(np.repeat(truth, MODELS, axis=1).ravel()[:rows])
     columns["time"] = pa.array(times * 1_000_000)
     columns |= {"horizon": pa.array(i * 0), "gap_age": pa.array(i * 0 + 1)}
-    columns |= {n: pa.nulls(rows) for n in ("regressors", "experts")}
+    columns |= {n: pa.nulls(rows) for n in ("regressors", "experts", "flag")}
     return pa.table([columns[f.name].cast(f.type) for f in FORECASTS], schema=FORECASTS)
 
 

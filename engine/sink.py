@@ -33,15 +33,18 @@ FORECASTS = pa.schema(
         pa.field("gap_age", pa.int32(), nullable=False),
         pa.field("regressors", pa.int32()),
         pa.field("experts", NAME),
+        pa.field("flag", NAME),
     ]
 )
 """What every sink receives. Key: (time, sensor, quantity, model, horizon), one row a key, ever.
 `status` is one of `STATUSES`. `gap_age`: steps since the target's own truth was last visible to the
 model or since the run began, 1 where there is no gap. `regressors`: from how many values of other
 series the forecast was made; `experts`: which of a blend's had a say, parted by spaces; null where
-the model does not say. Values in the units of the readings, times are starts of steps."""
+the model does not say. `flag`: one of `FLAGS` where screening suspects the truth, whatever the
+status; null elsewhere. Values in the units of the readings, times are starts of steps."""
 
 STATUSES = ("observed", "missing", "withheld", "rejected")
+FLAGS = ("outlier", "stuck", "drift")
 
 
 class Receives(enum.StrEnum):

@@ -13,7 +13,7 @@ Points = dict[tuple[str, ...], dict[int, float]]
 """The points of one metric: by the values of its tags in order of their names, by second."""
 
 ERRORS = ("residual", "squared_error")
-LACKS = ("gap_age", "regressors", "experts")
+LACKS = ("gap_age", "regressors", "experts", "flag")
 """Columns of `FORECASTS` that are not made points of."""
 STORED = [f for f in FORECASTS if f.name not in LACKS]
 

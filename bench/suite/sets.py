@@ -55,12 +55,14 @@ SETS = {
 @dataclass(frozen=True)
 class Network:
     """A set. values: (T, N) in raw units, NaN where truly missing. interval: of a step, in
-    seconds. circle: (N,) length of the circle a series measures directions on, NaN: none."""
+    seconds. circle: (N,) length of the circle a series measures directions on, NaN: none. names:
+    (N,) of the series, where they matter."""
 
     name: str
     values: Floats
     interval: float
     circle: Floats
+    names: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:
@@ -103,7 +105,7 @@ def read(folder: Path, name: str) -> Network:
         interval = float(data["interval_s"])
     circles = SETS[name].circles if name in SETS else ()
     circle = [next((c for end, c in circles if n.endswith(end)), np.nan) for n in names]
-    return Network(name, values, interval, np.array(circle, float))
+    return Network(name, values, interval, np.array(circle, float), tuple(names))
 
 
 def there(folder: Path) -> list[str]:

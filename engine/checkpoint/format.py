@@ -31,7 +31,7 @@ from gapcast.engine.storage import Folder, open_folder
 
 log = logging.getLogger("gapcast.checkpoint")
 
-VERSION = 4
+VERSION = 5
 META = "meta.json"
 PART = 32 << 20
 """Bytes of a part, save the last."""

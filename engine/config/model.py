@@ -26,6 +26,7 @@ from pydantic import (
 
 from gapcast.engine.config.backtest import Backtest
 from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan
+from gapcast.engine.config.verdict import FLAG, REJECT, OfSensors, OfValues
 from gapcast.engine.grid.calendar import Calendar, offsets
 from gapcast.engine.sink import Delivery
 from gapcast.engine.storage import check_url
@@ -239,24 +240,25 @@ Quantities = Annotated[
 
 
 class ScreenSection(Section):
-    """Which readings are not believed though within `limits`: reported, not learnt from."""
+    """Which readings are suspected though within `limits`: a flag says so beside the forecast, and
+    what is rejected is not learnt from."""
 
     quantities: Quantities = Field(
         default=None, description="Quantities to screen; all: but directions."
     )
-    outliers: bool = Field(
-        default=False,
-        description="Reject values far outside of what the past and the neighbours suggest.",
+    outliers: OfValues = Field(
+        default=FLAG,
+        description="Values far outside of what the past and the neighbours suggest; true: reject.",
     )
-    stuck: Duration = Field(
-        default=3 * MICROSECONDS["h"],
-        description="Reject a sensor that has said the same for so long while its neighbours "
-        "moved; `0s`: never.",
+    stuck: OfSensors = Field(
+        default=REJECT,
+        description="A sensor that says the same for 3 hours and was not like that; a duration: "
+        "reject it after so long.",
     )
-    drift: Duration = Field(
-        default=0,
-        description="Reject a sensor that has been far from its neighbours for so long; `0s`: "
-        "never.",
+    drift: OfSensors = Field(
+        default=FLAG,
+        description="A sensor that is far from its neighbours for 3 hours; a duration: reject it "
+        "after so long.",
     )
     trust: Duration = Field(
         default=DAY,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gapcast.engine.backtesting import Backtested, backtest
     from gapcast.engine.config import RunConfig, load_config, read_config
     from gapcast.engine.errors import GapcastError
+    from gapcast.engine.filling.api import fill
     from gapcast.engine.run.loop import RunResult
     from gapcast.engine.run.run import run
 
@@ -24,6 +25,7 @@ _WHERE = {
     "RunConfig": "gapcast.engine.config",
     "RunResult": "gapcast.engine.run.loop",
     "backtest": "gapcast.engine.backtesting",
+    "fill": "gapcast.engine.filling.api",
     "load_config": "gapcast.engine.config",
     "read_config": "gapcast.engine.config",
     "run": "gapcast.engine.run.run",
@@ -36,6 +38,7 @@ __all__ = [
     "RunResult",
     "__version__",
     "backtest",
+    "fill",
     "load_config",
     "read_config",
     "run",

@@ -17,12 +17,15 @@ class GridFrame:
     """Consecutive closed steps of all series, (T, S), NaN where there is nothing.
 
     values: aggregates of good readings. rejected: aggregates of rejected ones, for reports only;
-    a single NaN stands for all of it where nothing was rejected (broadcast, no memory).
+    a single NaN stands for all of it where nothing was rejected (broadcast, no memory). flags: what
+    screening takes values for, rejected or not: an index into `FLAGS` plus one, 0: for nothing;
+    None: all of it for nothing.
     """
 
     first: int
     values: Floats
     rejected: Floats
+    flags: NDArray[np.uint8] | None = None
 
     def truth(self, columns: NDArray[np.int64]) -> Floats:
         """(T, N) what arrived for these series: good values, else rejected ones, else NaN."""
@@ -31,12 +34,19 @@ class GridFrame:
             return good
         return np.where(np.isnan(good), np.take(self.rejected, columns, axis=1), good)
 
+    def flag(self, columns: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(T, N) the flags of these series."""
+        if self.flags is None:
+            return np.zeros((len(self.values), len(columns)), np.uint8)
+        return self.flags[:, columns]
+
     def narrow(self, columns: NDArray[np.int64]) -> GridFrame:
         """The same steps of some of the series."""
         values = self.values[:, columns]
+        flags = None if self.flags is None else self.flags[:, columns]
         if 0 in self.rejected.strides:
-            return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape))
-        return GridFrame(self.first, values, self.rejected[:, columns])
+            return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape), flags)
+        return GridFrame(self.first, values, self.rejected[:, columns], flags)
 
 
 class Closed(NamedTuple):

@@ -24,7 +24,7 @@ from gapcast.engine.grid.held import Held
 from gapcast.engine.grid.kernels import cells
 from gapcast.engine.grid.kernels import judging as kernel
 from gapcast.engine.grid.open_steps import OpenSteps, Waiting
-from gapcast.engine.grid.screening import Rejections, Screener
+from gapcast.engine.grid.screening import Findings, Screener
 from gapcast.engine.grid.spec import AHEAD, DUPLICATES, GridSpec, aggregates
 from gapcast.engine.grid.watermarks import Watermarks
 from gapcast.engine.network.series import Network, sensor_numbers
@@ -211,14 +211,16 @@ class Grid:
             self.counts.duplicate += duplicates
             self.counts.rejected += rejected
             unused = [self._duplicates(piece, fate)] if duplicates else []
+            flags = None
             if self.screen is not None:
-                rejections = self.screen.judge(start, values)
+                found = self.screen.judge(start, values)
+                flags, rejections = found.flags(values.shape), found.rejected
                 if len(rejections):
                     if not rejected_values.flags.writeable:
                         rejected_values = rejected_values.copy()
                     rejected_values[rejections.step, rejections.series] = rejections.value
                     unused.append(self._reject(piece, fate, start, rejections))
-            yield Closed(GridFrame(start, values, rejected_values), unused)
+            yield Closed(GridFrame(start, values, rejected_values, flags), unused)
 
     def _duplicates(self, piece: Waiting, fate: NDArray[np.uint8]) -> pa.RecordBatch:
         """The letters of readings of which others with the same series and time count."""
@@ -228,7 +230,7 @@ class Grid:
         return self._letters(dropped.where(order), fate[order] - 1, letters.DUPLICATES)
 
     def _reject(
-        self, piece: Waiting, fate: NDArray[np.uint8], start: int, rejections: Rejections
+        self, piece: Waiting, fate: NDArray[np.uint8], start: int, rejections: Findings
     ) -> pa.RecordBatch:
         """Count the readings that had been used for rejected values as rejected; their letters."""
         S = self._series

@@ -18,6 +18,7 @@ from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid.kernels import screening as kernel
 from gapcast.engine.network.nearest import nearest
 from gapcast.engine.network.series import Network
+from gapcast.engine.sink import FLAGS
 
 log = logging.getLogger("gapcast.screening")
 
@@ -33,7 +34,8 @@ class ScreeningSpec:
 
     outliers: whether single values are judged. stuck: for how long a constant value is borne while
     neighbours move; drift: one far from where neighbours put it. trust: after how long a sensor is
-    believed again at another level. quantities: those looked at, None: all.
+    believed again at another level. quantities: those looked at, None: all. reject: what of `FLAGS`
+    is rejected where it is found; the rest is flagged, and used.
     """
 
     outliers: bool = True
@@ -41,13 +43,14 @@ class ScreeningSpec:
     drift: int = 3 * HOUR
     trust: int = DAY
     quantities: tuple[str, ...] | None = None
+    reject: tuple[str, ...] = FLAGS
 
 
 class Screener:
     """Judges the values of a network's series, step by step, in order.
 
     A step is judged from the steps before it and the same step's other series alone, so that
-    cutting frames anywhere changes nothing. interval: of the grid, in µs. 24 numbers a series.
+    cutting frames anywhere changes nothing. interval: of the grid, in µs. 27 numbers a series.
     """
 
     def __init__(self, network: Network, interval: int, how: ScreeningSpec) -> None:
@@ -56,12 +59,13 @@ class Screener:
         S = len(network.series)
         self._neighbours, self._columns = _neighbours(network, how.quantities)
         self._how = constants(interval, how)
+        self._reject = np.array([False, *(flag in how.reject for flag in FLAGS)])
         self._rows, self._level = np.zeros((S, kernel.COLUMNS)), np.zeros(S)
         self._at = np.full(S, -1, np.int64)
         self._now = np.full(S, np.nan)
 
-    def judge(self, first: int, values: Floats) -> Rejections:
-        """Judge the steps from `first` on, values (T, S): those not believed become NaN there.
+    def judge(self, first: int, values: Floats) -> Findings:
+        """Judge the steps from `first` on, values (T, S): those to be rejected become NaN there.
 
         Logs where a sensor begins and ceases to be stuck or to drift.
         """
@@ -71,7 +75,10 @@ class Screener:
         )  # fmt: skip
         if len(found):
             self._tell(found)
-        return Rejections(found[found[:, 2] != kernel.BELIEVED], self.interval)
+        findings = Findings(found[found[:, 2] != kernel.BELIEVED], self.interval, self._reject)
+        rejected = findings.rejected
+        values[rejected.step, rejected.series] = np.nan
+        return findings
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that changes, copied."""
@@ -86,29 +93,47 @@ class Screener:
         lasting = (found[:, 2] != kernel.OUTLIER) & (found[:, 4] > 0)
         for row in found[lasting][:LOGGED]:
             series = self.network.series[int(row[1])]
+            rejected = self._reject[int(row[2] or row[8])]
             what = "believed again"
             if row[2] != kernel.BELIEVED:
-                what = f"{_reason(row, self.interval)}: rejected"
-            log.warning("sensor %s, %s: %s", series.sensor, series.quantity, what)
+                what = _reason(row, self.interval) + (": rejected" if rejected else ": flagged")
+            level = logging.WARNING if rejected else logging.INFO
+            log.log(level, "sensor %s, %s: %s", series.sensor, series.quantity, what)
         if lasting.sum() > LOGGED:
-            log.warning("and %d more began or stopped being rejected", lasting.sum() - LOGGED)
+            log.info("and %d more began or stopped being suspected", lasting.sum() - LOGGED)
 
 
-class Rejections:
-    """The values of a frame that are not believed, in order of step and series.
+class Findings:
+    """The values of a frame that are suspected, in order of step and series.
 
-    step (n,) within the frame, series (n,), value (n,).
+    step (n,) within the frame, series (n,), value (n,), flag (n,): an index into `FLAGS` plus one.
+    reject: by flag, whether such values are rejected.
     """
 
-    def __init__(self, found: Floats, interval: int) -> None:
+    def __init__(self, found: Floats, interval: int, reject: NDArray[np.bool_]) -> None:
         self._found = found
         self._interval = interval
+        self._reject = reject
+        self.flag = found[:, 2].astype(np.uint8)
         self.step: Ints = found[:, 0].astype(np.int64)
         self.series: Ints = found[:, 1].astype(np.int64)
         self.value: Floats = found[:, 5]
 
     def __len__(self) -> int:
         return len(self._found)
+
+    @property
+    def rejected(self) -> Findings:
+        """Those that are to be rejected."""
+        return Findings(self._found[self._reject[self.flag]], self._interval, self._reject)
+
+    def flags(self, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        """(T, S) the flags of a frame; None where there are none."""
+        if not len(self):
+            return None
+        flags = np.zeros(shape, np.uint8)
+        flags[self.step, self.series] = self.flag
+        return flags
 
     @property
     def reasons(self) -> list[str]:
@@ -121,7 +146,7 @@ REASONS = ("outlier", "stuck", "drifting away from its neighbours")
 
 
 def _reason(row: Floats, interval: int) -> str:
-    _, _, kind, since, _, value, expected, tolerance = row
+    _, _, kind, since, _, value, expected, tolerance, _ = row
     if kind == kernel.OUTLIER:
         return f"outlier: {value:.4g}, expected {expected:.4g} ± {tolerance:.2g}"
     moment = datetime.fromtimestamp(int(since) * interval / 1e6, UTC)

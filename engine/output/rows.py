@@ -13,7 +13,7 @@ from gapcast.engine.grid.silence import Silence
 from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
-from gapcast.engine.sink import FORECASTS, STATUSES
+from gapcast.engine.sink import FLAGS, FORECASTS, STATUSES
 
 
 class Rows:
@@ -37,6 +37,7 @@ class Rows:
         self._quantity = _encode([t.quantity for t in targets])
         self._names = pa.array([m.name for m in models], pa.string())
         self._statuses = pa.array(STATUSES)
+        self._flags = pa.array(FLAGS)
         self._experts = [_combinations(m.forecaster.experts) for m in models]
         self._lags = Horizons(h for m in models for h in m.horizons).lags
 
@@ -78,6 +79,10 @@ class Rows:
                 pa.array(steps.status.ravel().astype(np.int32)), self._statuses
             ),
             "gap_age": pa.array(steps.age.ravel()),
+            "flag": pa.DictionaryArray.from_arrays(
+                pa.array(steps.flag.ravel().astype(np.int32) - 1, mask=steps.flag.ravel() == 0),
+                self._flags,
+            ),
         }
 
 

@@ -57,10 +57,12 @@ def unpack(blob: Blob) -> Parcel:
 
 
 def of_frame(frame: GridFrame) -> Parcel:
-    """A frame; rejected values only where there are some."""
-    arrays = {"values": frame.values}
+    """A frame; rejected values and flags only where there are some."""
+    arrays: dict[str, NDArray[Any]] = {"values": frame.values}
     if 0 not in frame.rejected.strides:
         arrays["rejected"] = frame.rejected
+    if frame.flags is not None:
+        arrays["flags"] = frame.flags
     return {"first": frame.first}, arrays
 
 
@@ -69,12 +71,16 @@ def to_frame(parcel: Parcel) -> GridFrame:
     meta, arrays = parcel
     values = np.require(arrays["values"], requirements=["C", "W"])  # kernels are compiled for these
     return GridFrame(
-        meta["first"], values, arrays.get("rejected", np.broadcast_to(np.nan, values.shape))
+        meta["first"],
+        values,
+        arrays.get("rejected", np.broadcast_to(np.nan, values.shape)),
+        arrays.get("flags"),
     )
 
 
 def of_result(result: StepResult) -> Parcel:
-    """What a shard made of a frame, but for the truth, which the frame's sender has."""
+    """What a shard made of a frame, but for truth and flags, which the frame's sender
+    has."""
     steps = result.steps
     arrays: dict[str, NDArray[Any]] = {"status": steps.status, "age": steps.age}
     for i, past in enumerate(result.lagged):
@@ -91,7 +97,7 @@ def to_result(parcel: Parcel, frame: GridFrame, targets: Ints) -> StepResult:
 
     return StepResult(
         meta["first"],
-        Steps(frame.truth(targets), arrays["status"], arrays["age"]),
+        Steps(frame.truth(targets), arrays["status"], arrays["age"], frame.flag(targets)),
         [ModelRows(**below(arrays, str(m))) for m in range(meta["models"])],
         _take_windows(meta["windows"], arrays),
         [Steps(**below(arrays, f"lagged/{i}")) for i in range(meta["lags"])],

@@ -29,6 +29,7 @@ from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
 from gapcast.engine.shard.shard import migrated
 from gapcast.engine.shard.vectors import ByVector
+from gapcast.engine.sink import FLAGS
 from gapcast.engine.source import Source
 from gapcast.engine.spelling import meant
 from gapcast.engine.units import MICROSECONDS
@@ -169,7 +170,15 @@ def _screening(how: ScreenSection, network: Network, grid: GridSpec) -> Screenin
         quantities = tuple(sorted({s.quantity for s in network.series} - {*grid.periods}))
     if quantities == ():
         return None
-    return ScreeningSpec(how.outliers, how.stuck, how.drift, how.trust, quantities)
+    verdicts = dict(zip(FLAGS, (how.outliers, how.stuck, how.drift), strict=True))
+    return ScreeningSpec(
+        how.outliers.action != "off",
+        how.stuck.after,
+        how.drift.after,
+        how.trust,
+        quantities,
+        tuple(flag for flag, verdict in verdicts.items() if verdict.action == "reject"),
+    )
 
 
 def _resume(job: Job) -> Contents | None:

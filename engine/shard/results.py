@@ -17,11 +17,13 @@ Join = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 @dataclass(frozen=True)
 class Steps:
     """What became of steps, (T, N) each: truth, NaN where none arrived; status, an index into
-    `STATUSES`; age, steps since the target's own truth was last visible to its models."""
+    `STATUSES`; age, steps since the target's own truth was last visible to its models; flag, what
+    screening takes the truth for, an index into `FLAGS` plus one, 0: for nothing."""
 
     truth: Floats
     status: NDArray[np.uint8]
     age: NDArray[np.int32]
+    flag: NDArray[np.uint8]
 
     @classmethod
     def joined(cls, parts: Sequence[Steps], join: Join) -> Steps:

@@ -216,7 +216,7 @@ class Shard:
         if self._last_seen is None:
             self._last_seen = np.full(len(self.targets), frame.first - 1)
         age = kernel.ages(own, frame.first, self._last_seen)
-        return Steps(truth, status, age.astype(np.int32))
+        return Steps(truth, status, age.astype(np.int32), frame.flag(self.targets))
 
 
 STATES = ("state", "saved")

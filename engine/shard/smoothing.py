@@ -29,6 +29,7 @@ class Lagged:
             "truth": np.full(shape, np.nan),
             "status": np.ones(shape, np.uint8),
             "age": np.zeros(shape, np.int32),
+            "flag": np.zeros(shape, np.uint8),
         }
 
     def push(self, steps: Steps) -> list[Steps]:

@@ -15,7 +15,8 @@ from gapcast.engine.shard.evaluation import Evaluation, Segment
 def cut(frame: GridFrame, segment: Segment) -> GridFrame:
     """The steps of `frame` that lie in `segment`."""
     steps = slice(segment.start - frame.first, segment.stop - frame.first)
-    return GridFrame(segment.start, frame.values[steps], frame.rejected[steps])
+    flags = None if frame.flags is None else frame.flags[steps]
+    return GridFrame(segment.start, frame.values[steps], frame.rejected[steps], flags)
 
 
 class Withheld:

@@ -94,6 +94,7 @@ def epoch(e: int, rows: int = 40) -> pa.Table:
         "gap_age": pa.array([1 + i % 5 for i in range(rows)]),
         "regressors": pa.array([None if i % 4 == 0 else i % 9 for i in range(rows)], pa.int32()),
         "experts": pa.array([[None, "own", "network own"][i % 3] for i in range(rows)]),
+        "flag": pa.array([["stuck", None, "outlier", None][i % 4] for i in range(rows)]),
     }
     arrays = [columns[f.name].cast(f.type) for f in FORECASTS]
     return pa.table(arrays, schema=FORECASTS)

@@ -71,7 +71,7 @@ def lines(measurement: str, forecasts: pa.Table, skip: Sequence[int], size: int)
     columns = {name: _whole(table[name]) for name in table.column_names}
     columns["horizon"] = columns["horizon"].cast(pa.string()).dictionary_encode()
     columns |= {tag: _renamed(columns[tag], escape) for tag in TAGS}
-    columns |= {name: _renamed(columns[name], quoted) for name in ("status", "experts")}
+    columns |= {name: _renamed(columns[name], quoted) for name in ("status", "experts", "flag")}
     for start in range(0, len(rows), _BLOCK):
         here = {name: column.slice(start, _BLOCK) for name, column in columns.items()}
         yield from cut(_lines(measurement, here), rows[start : start + _BLOCK], size)
@@ -83,7 +83,7 @@ def _lines(measurement: str, columns: dict[str, pa.Array]) -> pa.Array:
         _heads(measurement, columns),
         " forecast=", columns["forecast"].cast(pa.string()),
         *(_field(name, columns[name]) for name in FLOATS[1:]),
-        *(_field(name, _text(columns[name])) for name in ("status", "experts")),
+        *(_field(name, _text(columns[name])) for name in ("status", "experts", "flag")),
         *(_field(name, columns[name], "i") for name in ("gap_age", "regressors")),
         " ", time, "\n",
     )  # fmt: skip

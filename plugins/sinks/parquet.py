@@ -34,6 +34,7 @@ log = logging.getLogger("gapcast.sinks")
 DAY = 86_400_000_000
 NAMES = [
     "time", "sensor", "quantity", "model", "horizon", "status", "gap_age", "regressors", "experts",
+    "flag",
 ]  # fmt: skip
 """Columns that are stored with a dictionary."""
 FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -196,7 +197,7 @@ def _read(folder: Folder, part: Part) -> pa.Table:
     fsspec's WebHDFS takes an error of a data node for what the file holds."""
     rows = pq.read_table(
         pa.BufferReader(folder.read(part.name)),
-        read_dictionary=["sensor", "quantity", "model", "status", "experts"],
+        read_dictionary=["sensor", "quantity", "model", "status", "experts", "flag"],
         page_checksum_verification=True,
     )
     if len(rows) != part.rows:

@@ -32,6 +32,7 @@ from gapcast.engine.errors import ConfigError, SinkError
 from gapcast.engine.readings import DEAD_LETTERS, dead_letters
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.sink import (
+    FLAGS,
     FORECASTS,
     STATUSES,
     AlreadyCommitted,
@@ -139,6 +140,7 @@ rows = st.fixed_dictionaries(
         "gap_age": st.integers(1, 2**31 - 1),
         "regressors": st.none() | st.integers(0, 2**31 - 1),
         "experts": st.none() | names,
+        "flag": st.none() | st.sampled_from(FLAGS),
     }
 )
 

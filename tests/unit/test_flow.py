@@ -39,6 +39,7 @@ def expected(result, models, names):
                     "gap_age": steps.age[t, n],
                     "regressors": None,
                     "experts": None,
+                    "flag": None,
                 }
 
 
@@ -52,7 +53,7 @@ def test_rows_do_not_depend_on_where_frames_are_cut():
 
     def steps():
         status = rng.integers(0, 4, (7, 4)).astype(np.uint8)
-        return Steps(rng.normal(size=(7, 4)), status, status.astype(np.int32))
+        return Steps(rng.normal(size=(7, 4)), status, status.astype(np.int32), status * 0)
 
     whole = StepResult(100, steps(), [rows(3), rows(1)], [], [steps()])
     plain = Persistence(Persistence.Params())
@@ -74,13 +75,23 @@ def made_at(row):
 
 
 def test_rows_of_lagged_steps_stand_at_their_own_time():
-    past = Steps(np.array([[5.0]]), np.array([[2]], np.uint8), np.array([[4]], np.int32))
-    now = Steps(np.array([[7.0]]), np.array([[0]], np.uint8), np.array([[1]], np.int32))
+    past = Steps(
+        np.array([[5.0]]),
+        np.array([[2]], np.uint8),
+        np.array([[4]], np.int32),
+        np.array([[3]], np.uint8),
+    )
+    now = Steps(
+        np.array([[7.0]]),
+        np.array([[0]], np.uint8),
+        np.array([[1]], np.int32),
+        np.zeros((1, 1), np.uint8),
+    )
     rows = ModelRows(*np.array([[[[1.0, 2.0]]], [[[0.0, 1.0]]], [[[3.0, 3.0]]]]))
     model = Model("a", Persistence(Persistence.Params()), (-12, 0))
     result = StepResult(100, now, [rows], [], [past])
     (late, row) = Rows([Series("1", "t")], [model], GridSpec(60_000_000)).table(result).to_pylist()
-    shown = ("horizon", "forecast", "truth", "status", "gap_age")
-    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "withheld", 4]
-    assert [row[k] for k in shown] == [0, 2.0, 7.0, "observed", 1]
+    shown = ("horizon", "forecast", "truth", "status", "gap_age", "flag")
+    assert [late[k] for k in shown] == [-12, 1.0, 5.0, "withheld", 4, "drift"]
+    assert [row[k] for k in shown] == [0, 2.0, 7.0, "observed", 1, None]
     assert (row["time"] - late["time"]).total_seconds() == 12 * 60

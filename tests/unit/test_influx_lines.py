@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lineprotocol import Point, parse
 from pydantic import ValidationError
 
-from gapcast.engine.sink import FORECASTS, STATUSES
+from gapcast.engine.sink import FLAGS, FORECASTS, STATUSES
 from gapcast.engine.testing.sink import epoch
 from gapcast.plugins.sinks.influx import InfluxSink
 from gapcast.plugins.sinks.influx_lines import TAGS, lines, unfit
@@ -52,6 +52,7 @@ rows = st.fixed_dictionaries(
         "gap_age": st.integers(1, 2**31 - 1),
         "regressors": st.none() | st.integers(0, 2**31 - 1),
         "experts": st.none() | names,
+        "flag": st.none() | st.sampled_from(FLAGS),
     }
 )
 

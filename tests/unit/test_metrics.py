@@ -39,7 +39,7 @@ def scored(
         N, Model("m", Persistence(Persistence.Params()), horizons, level), interval, DAY
     )
     status = np.where(np.isnan(truth), MISSING, OBSERVED).astype(np.uint8)
-    steps = Steps(truth, status, np.ones((T, N), np.int32) if age is None else age)
+    steps = Steps(truth, status, np.ones((T, N), np.int32) if age is None else age, status * 0)
     rows = ModelRows(mean, lower, upper)
     for a, b in zip((0, *cuts), (*cuts, T), strict=True):
         scorer.add(a, rows.cut(slice(a, b)), {0: steps.cut(slice(a, b))}, "observed")

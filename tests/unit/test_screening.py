@@ -271,3 +271,44 @@ def test_a_grid_goes_on_from_a_snapshot_with_its_screen():
     found = np.concatenate([*before, *(f.values for f, _ in other.closed())])
     assert np.array_equal(found, expected, equal_nan=True)
     assert other.counts == whole.counts
+
+
+def alone(days=6, seed=0):
+    """(T, 1) a sensor without neighbours that hardly ever repeats a value."""
+    return climate(days, seed)[:, :1]
+
+
+ALONE = Network.of([Series("0", "t")])
+
+
+def test_a_series_that_never_stands_still_is_stuck_whatever_others_do():
+    values = alone()
+    values[150:230] = values[150]
+    left, why = judged(values, network=ALONE)
+    assert min(why) == (174, 0)
+    assert np.isnan(left[174:230]).all()
+    assert not np.isnan(left[240:]).any()
+
+
+def test_no_rain_for_long_is_no_fault():
+    values = np.maximum(alone(days=12) - 21, 0)
+    values[150:160], values[300:560] = 0, 0
+    assert judged(values, network=ALONE)[1] == {}
+
+
+@pytest.mark.parametrize("end", [np.min, np.max])
+def test_a_series_may_stay_at_an_end_of_what_it_can_say(end):
+    values = alone()
+    values[150:230] = end(values[:150])
+    how = ScreeningSpec(outliers=False, drift=0)
+    assert judged(values, how, network=ALONE)[1] == {}
+    among = climate()
+    among[[60, 70], 3] = end(among[:, 3])
+    among[110:190, 3] = end(among[:, 3])
+    assert judged(among, how)[1] == {}
+
+
+def test_a_quantity_of_few_values_is_not_stuck_by_its_own_past():
+    values = np.round(alone() / 2) * 2
+    values[150:180] = 20
+    assert judged(values, network=ALONE)[1] == {}

@@ -76,7 +76,9 @@ def test_results_come_together_in_the_order_of_the_targets(layouts, count):
     def part(targets):
         side = np.array([targets, targets + 100])
         rows = [ModelRows(*(side[..., None] + k for k in (0.0, 0.1, 0.2)))]
-        steps = Steps(side.astype(float), side.astype(np.uint8), side.astype(np.int32))
+        steps = Steps(
+            side.astype(float), side.astype(np.uint8), side.astype(np.int32), side.astype(np.uint8)
+        )
         return StepResult(7, steps, rows, [(0, 3, targets)], [steps])
 
     joined = shares.join([part(t) for t in shares.targets])

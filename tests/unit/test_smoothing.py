@@ -122,7 +122,10 @@ def test_lagged_steps_are_those_so_far_back():
     lagged, rng = Lagged(2, [1, 3]), np.random.default_rng(0)
     truth = rng.normal(size=(9, 2))
     status, age = truth.astype(np.uint8), truth.astype(np.int32)
-    found = [lagged.push(Steps(truth[a:b], status[a:b], age[a:b])) for a, b in ((0, 2), (2, 9))]
+    found = [
+        lagged.push(Steps(truth[a:b], status[a:b], age[a:b], status[a:b]))
+        for a, b in ((0, 2), (2, 9))
+    ]
     for i, lag in enumerate((1, 3)):
         joined = np.concatenate([f[i].truth for f in found])
         np.testing.assert_array_equal(joined[lag:], truth[:-lag])

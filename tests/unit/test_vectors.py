@@ -166,7 +166,12 @@ def test_errors_are_the_shorter_way_round(forecast, truth, half):
     scorer = Scorer(2, model, 3_600_000_000, 86_400_000_000, np.array([360.0, 0.0]))
     both = np.full((1, 2, 1), forecast)
     rows = ModelRows(both, both - half, both + half)
-    steps = Steps(np.full((1, 2), truth), np.zeros((1, 2), np.uint8), np.ones((1, 2), np.int32))
+    steps = Steps(
+        np.full((1, 2), truth),
+        np.zeros((1, 2), np.uint8),
+        np.ones((1, 2), np.int32),
+        np.zeros((1, 2), np.uint8),
+    )
     scorer.add(0, rows, {0: steps}, "observed")
     way, plain = scorer.state["total"][:, 0]
     mae, mse, inside = (BY_NAME[name].of(way) for name in ("mae", "mse", "coverage"))

@@ -68,7 +68,11 @@ def test_a_frame_carries_rejected_values_only_where_there_are_some():
         assert back.values.flags.c_contiguous
         same(back.values, values)
         same(np.array(back.rejected), np.array(frame.rejected))
+        assert back.flags is None
     assert wire.of_frame(none)[1].keys() == {"values"}
+    flags = np.arange(6, dtype=np.uint8).reshape(2, 3) % 4
+    flagged = GridFrame(5, values, none.rejected, flags)
+    same(wire.to_frame(carried(wire.of_frame(flagged))).flag(np.array([2, 0])), flags[:, [2, 0]])
 
 
 def test_results_and_endings_arrive_as_they_were():
@@ -77,15 +81,21 @@ def test_results_and_endings_arrive_as_they_were():
     status = np.ones((2, 4), np.uint8)
     values = np.array([[1, np.nan, 3, 4, 5], [np.nan, 2, 3, 4, 5]])
     rejected = np.where(np.isnan(values), 9.0, np.nan)
-    frame, targets = GridFrame(9, values, rejected), np.array([0, 2, 3, 4])
-    steps = Steps(frame.truth(targets), status, np.arange(8, dtype=np.int32).reshape(2, 4))
-    past = Steps(steps.truth - 1, status + 1, steps.age + 1)
+    flags = np.arange(values.size, dtype=np.uint8).reshape(values.shape) % 4
+    frame, targets = GridFrame(9, values, rejected, flags), np.array([0, 2, 3, 4])
+    steps = Steps(
+        frame.truth(targets),
+        status,
+        np.arange(8, dtype=np.int32).reshape(2, 4),
+        frame.flag(targets),
+    )
+    past = Steps(steps.truth - 1, status + 1, steps.age + 1, steps.flag + 1)
     rows[1] = ModelRows(*list(rows[1].given().values()), experts=status[..., None].astype(np.int32))
     result = StepResult(9, steps, rows, windows, [past])
     assert result.steps.truth[:, 0].tolist() == [1, 9]
     back = wire.to_result(carried(wire.of_result(result)), frame, targets)
     assert (back.first, [w[:2] for w in back.windows]) == (9, [(1, 12), (0, 13)])
-    for name in ("truth", "status", "age"):
+    for name in ("truth", "status", "age", "flag"):
         same(getattr(back.steps, name), getattr(steps, name))
         same(getattr(back.lagged[0], name), getattr(past, name))
     assert back.rows[0].experts is None

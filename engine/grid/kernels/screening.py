@@ -37,8 +37,11 @@ BELIEVED, OUTLIER, STUCK, DRIFT = range(4)
     FARTHEST,  # the greatest distance of the episode
     CENTRE,  # mean of COMMON
     MOVES,  # and its variance
-) = range(21)
-COLUMNS = 21
+    USUAL,  # mean number of equal values in a row
+    LEAST,  # least and greatest value believed before the newest run of equal ones
+    GREATEST,
+) = range(24)
+COLUMNS = 24
 
 # Constants of a run.
 (
@@ -63,6 +66,12 @@ QUIET = 3
 """Fewer neighbours than this say nothing."""
 LONGER = 2.0
 """A run of equal values may be stuck once it is so many times as long as any before."""
+SAME = 24
+"""So many equal values in a row are a fault of a series that hardly ever repeats a value, ..."""
+SELDOM = 1.25
+"""... whose runs of equal values are no longer than this on the mean, ..."""
+ALONE = 4.0
+"""... and which never had one of a quarter of this length; unless neighbours stand still, too."""
 CONFIRM = 3
 """So many values in a row confirm a jump to where neighbours allow it."""
 
@@ -151,6 +160,10 @@ def _note_run(row, x, c, known, step, beta):
             row[LOW], row[HIGH] = min(row[LOW], c), max(row[HIGH], c)
     else:
         row[LONGEST] = max(row[LONGEST], step - row[BEGAN])
+        row[USUAL] += max(beta, 1 / (row[SEEN] + 1)) * (row[RUN] + 1 - row[USUAL])
+        if row[KIND] == BELIEVED:
+            row[LEAST] = min(row[LEAST], row[HEARD])
+            row[GREATEST] = max(row[GREATEST], row[HEARD])
         row[RUN], row[BEGAN] = 0, step
         row[LOW], row[HIGH] = c, c
     row[HEARD] = x
@@ -159,11 +172,18 @@ def _note_run(row, x, c, known, step, beta):
 
 
 @njit_part
-def _is_stuck(rows, s, step, neighbours, how, a):
-    row = rows[s]
-    if row[SEEN] < how[WARM] or step - row[BEGAN] < LONGER * row[LONGEST]:
+def _is_stuck(rows, s, x, step, known, neighbours, how, a):
+    row, lasted = rows[s], step - rows[s, BEGAN]
+    if row[SEEN] < how[WARM] or lasted < LONGER * row[LONGEST]:
         return False
     ranged = row[HIGH] - row[LOW]
+    moved = not known or ranged > np.sqrt(row[VARIANCE])
+    restless = row[USUAL] <= SELDOM and lasted >= ALONE * row[LONGEST]
+    if row[LEAST] < x < row[GREATEST] and row[RUN] >= SAME and restless and moved:
+        return True
+    # At an end of what it can say (no rain, all overcast) a series may well stay.
+    if not known or x == row[LEAST] or x == row[GREATEST]:
+        return False
     if not ranged > max(4 * np.sqrt(row[VARIANCE]), np.sqrt(row[SPREAD])):
         return False
     near = scale(rows, s, neighbours, VARIANCE, how[WARM], a)
@@ -251,6 +271,7 @@ def _judge(s, x, step, rows, level, at, now, neighbours, how, a, about):
         level[s], at[s] = x - c, step
         row[LAST], row[HEARD], row[BEGAN], row[SEEN], row[FAR] = x, x, step, 1, -1
         row[LOW], row[HIGH] = c, c
+        row[USUAL], row[LEAST], row[GREATEST] = 1.0, x, x
         return BELIEVED
     same = _note_run(row, x, c, known, step, how[BETA])
     d = x - level[s] - c
@@ -267,8 +288,8 @@ def _judge(s, x, step, rows, level, at, now, neighbours, how, a, about):
     about[0], about[1] = x - e, tolerance
     kind = BELIEVED
     stuck = row[KIND] == STUCK and same
-    if not stuck and same and known and 0 < how[STUCK_FOR] <= step - row[BEGAN]:
-        stuck = _is_stuck(rows, s, step, neighbours, how, a)
+    if not stuck and same and 0 < how[STUCK_FOR] <= step - row[BEGAN]:
+        stuck = _is_stuck(rows, s, x, step, known, neighbours, how, a)
     if stuck:
         kind = STUCK
     elif row[KIND] == DRIFT or (far and 0 < how[DRIFT_FOR] <= step - row[FAR]):
@@ -316,16 +337,17 @@ def _reject(kind, s, d, e, step, rows, level, at, neighbours, how, a):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def screen(values, first, columns, rows, level, at, neighbours, how, now):
-    """Judge the T steps of a frame, in order; rejected values become NaN.
+    """Judge the T steps of a frame, in order.
 
     values (T, S); first: index of the first step; columns: series to judge; rows (S, COLUMNS),
     level, at (S,) the state; neighbours (S, K) columns, K <= 8, -1 where there are fewer; how:
     constants; now (S,) is overwritten.
-    Returns (n, 8), one row a rejected value or an end of a longer episode: step within the frame,
-    series, what it is (BELIEVED: an episode has ended), the step it began at, whether it begins
-    here, the value, what was expected and by how much it could differ.
+    Returns (n, 9), one row a value that is not believed or an end of a longer episode: step within
+    the frame, series, what it is (BELIEVED: an episode has ended), the step it began at, whether it
+    begins here, the value, what was expected and by how much it could differ, and what the series'
+    value before was found to be.
     """
-    found, n = np.empty((16, 8)), 0
+    found, n = np.empty((16, 9)), 0
     a, about = np.empty(NEIGHBOURS), np.empty(2)
     for t in range(len(values)):
         step = first + t
@@ -339,16 +361,14 @@ def screen(values, first, columns, rows, level, at, neighbours, how, now):
             if kind == BELIEVED and before in (BELIEVED, OUTLIER):
                 continue
             if n == len(found):
-                more = np.empty((2 * n, 8))
+                more = np.empty((2 * n, 9))
                 for i in range(n):
-                    for k in range(8):
+                    for k in range(9):
                         more[i, k] = found[i, k]
                 found = more
             row = found[n]
             row[0], row[1], row[2], row[5], row[6], row[7] = t, s, kind, x, about[0], about[1]
             row[3] = since if kind == BELIEVED else rows[s, SINCE]
-            row[4] = kind != before
+            row[4], row[8] = kind != before, before
             n += 1
-            if kind != BELIEVED:
-                values[t, s] = np.nan
     return found[:n]

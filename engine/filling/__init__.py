@@ -1,0 +1,1 @@
+"""Whole records filled: the same models forwards and backwards, joined within each gap."""
