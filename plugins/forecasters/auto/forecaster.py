@@ -58,6 +58,7 @@ class Auto(Forecaster):
     horizons = (0, 1_000_000)
     experts = ("joint", "few", "network", "mean", "profile", "harmonics", "hold", "trend")
     derives = True
+    state_version = 2
 
     def needs(self) -> Needs:
         """The other series, in blocks."""
@@ -88,9 +89,7 @@ class Auto(Forecaster):
             np.zeros((U, F, M)), np.full((U, M), np.nan), np.full((U, M), np.nan),
             np.full((U, M), -1.0),
         )  # fmt: skip
-        found = Found(
-            np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 3))
-        )
+        found = Found(np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 3)))
         network = self._network(layout)
         return (
             within("network", network.start(_nowcasting(layout)))
@@ -128,7 +127,8 @@ class Auto(Forecaster):
         step_all(
             frame.values, frame.own, others, frame.first, Moments(**below(state, "moments")),
             Season(**below(state, "season")), Found(**below(state, "found")),
-            Weighing(**below(state, "weighing")), settings, calendar, new_scratch(M, F, 1 + 2 * len(calendar.waves)), new_cross(M), out,
+            Weighing(**below(state, "weighing")), settings, calendar,
+            new_scratch(M, F, 1 + 2 * len(calendar.waves)), new_cross(M), out,
         )  # fmt: skip
         return Forecast(*out)
 

@@ -98,8 +98,8 @@ class Scratch(NamedTuple):
     bases: Any  # (M,): what days, weeks and years say
     off: Any  # (M,): how far off a value is from that
     is_off: Any  # (M,) bool: where that is known
-    acf: Any
-    line: Any
+    acf: Any  # (LENGTH // 2,): autocorrelation by lag
+    line: Any  # (3, LENGTH)
 
 
 def new_scratch(M: int, F: int, B: int) -> Scratch:
@@ -374,7 +374,9 @@ def _listen(mo, se, fo, w, s, c, step, m):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def step_all(values, own, others, first, moments, season, found, weighing, c, calendar, s, cross, out):
+def step_all(
+    values, own, others, first, moments, season, found, weighing, c, calendar, s, cross, out
+):  # fmt: skip
     """Step every block over a frame: nowcast, learn, forecast ahead; forecasts go to `out`.
 
     others (T, N): what `network-rls` says of each target without its past.

@@ -28,7 +28,7 @@ class Season(NamedTuple):
 
     knots: Any  # (U, R + 1, K, M): NaN where nothing is known; the last of a period found
     visits: Any  # (U, R + 1, K, M) int8: how often a knot has been learnt, PERIODS at most
-    pending: Any  # (U, R + 1, 2, 2, M): sum and weight of the values near the knots around this step
+    pending: Any  # (U, R + 1, 2, 2, M): sum and weight of values near the knots around this step
     segment: Any  # (U, R + 1): the knot before this step, -1 at first
     coefs: Any  # (U, W, B, M)
     spread: Any  # (U, W, B, B): P of the recursion
