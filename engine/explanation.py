@@ -21,6 +21,7 @@ class Said:
     value: float
     weight: float
     error: float = math.nan
+    back: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Regression:
 
     expert, of: as in `Said`. usual: of the target. reads: those that say most, first, then missing
     ones that matter; rest: the parts of all others together, `others` in number. carried: what it
-    added of its last residual.
+    added: what is left of its last residual, and of what stands in for the missing ones.
     """
 
     expert: str

@@ -33,10 +33,10 @@ class GridFrame:
 
     def narrow(self, columns: NDArray[np.int64]) -> GridFrame:
         """The same steps of some of the series."""
-        values = self.values[:, columns]
+        values = np.take(self.values, columns, axis=1)  # in C order, as kernels are compiled for
         if 0 in self.rejected.strides:
             return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape))
-        return GridFrame(self.first, values, self.rejected[:, columns])
+        return GridFrame(self.first, values, np.take(self.rejected, columns, axis=1))
 
 
 class Closed(NamedTuple):

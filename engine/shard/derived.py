@@ -15,7 +15,7 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.derivation import Derivation
 from gapcast.engine.description import Description, created, describe
-from gapcast.engine.explanation import Explanation
+from gapcast.engine.explanation import Explanation, Said
 from gapcast.engine.forecaster import (
     Floats,
     Forecast,
@@ -119,11 +119,21 @@ class Through(Forecaster):
             return None
         quantity = frame.layout.series[frame.layout.targets[target]].quantity
         link = next(link for link in self.links if link.value == quantity)
-        companion = frame.companions[0, target, -1]
-        note = f"Turned back by the {link.companion} of the step, {companion:.6g}."
-        name = type(link.derivation).__name__
-        derived = f"{name} of {quantity} and {link.companion}"
-        return replace(found, derived=derived, notes=(*found.notes, note))
+        companion, mean = frame.companions[0, target, -1:], forecast.mean[at]
+
+        def back(said: Said) -> Said:
+            value = link.derivation.inverse(np.array([said.value]), companion)
+            return replace(said, back=float(value[0]))
+
+        note = (
+            f"The {link.companion} of the step, {companion[0]:.6g}, turns it back into {mean:.6g}."
+        )
+        return replace(
+            found,
+            experts=[back(said) for said in found.experts],
+            notes=(*found.notes, note),
+            derived=f"{type(link.derivation).__name__} of {quantity} and {link.companion}",
+        )
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
         """Both states, each by the forecaster."""

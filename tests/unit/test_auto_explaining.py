@@ -98,15 +98,23 @@ def adding(seed):
     return values
 
 
-@pytest.mark.parametrize(("make", "expert"), [(walking, "few"), (adding, "joint")])
+def beginning(seed):
+    """The first two days of sensors that are alike."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(300, 1)).cumsum(axis=0) + 0.3 * rng.normal(size=(300, SENSORS))
+
+
+@pytest.mark.parametrize(
+    ("make", "expert"), [(walking, "few"), (adding, "joint"), (beginning, "network")]
+)
 def test_neighbours_parts_are_what_the_expert_said(make, expert):
     """What an expert said beyond its neighbours' parts is what is left of its last residual, known
     from the state by itself."""
     experts = []
     for seed in range(4):
         for missing in ([2], [0, 4], [2, 3]):
-            values = make(seed)
-            values[295:, missing] = np.nan
+            values = make(seed)[: 20 if expert == "network" else 300]
+            values[-5:, missing] = np.nan
             found, _, before, last = asked(Auto(Auto.Params()), layout(SENSORS), values, 2, 0)
             if found.regression is not None:
                 experts.append(found.regression.expert)
@@ -119,7 +127,8 @@ def read_right(r, before, last, missing):
     place = {name: e for e, name in enumerate(zip(*labels(), strict=True))}
     e, k = place[r.expert, r.of], int(np.argmax(w["age"][0, 2] + 1 <= AGES * 1.4142))
     left = np.clip(w["lagged"][0, k, e, 2] / w["power"][0, k, e, 2], 0, 1)
-    assert r.carried == pytest.approx(left * w["residual"][0, e, 2], abs=1e-7)
+    if r.expert != "network" or missing == [2]:  # that one has stand-ins for those missing
+        assert r.carried == pytest.approx(left * w["residual"][0, e, 2], abs=1e-7)
     seen = {read.column for read in r.reads if not np.isnan(read.value)}
     assert not seen & {2, *missing}
     assert all(last.values[0, read.column] == read.value for read in r.reads if read.part)

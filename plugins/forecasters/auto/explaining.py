@@ -12,7 +12,7 @@ from gapcast.engine.explanation import Explanation, Read, Regression, Said
 from gapcast.engine.forecaster import Floats, Frame, Ints, State
 from gapcast.engine.kernels.standin import ABSURD
 from gapcast.engine.state import Arrays, below
-from gapcast.plugins.forecasters.auto.cross import FEW, GROUP, NETWORK
+from gapcast.plugins.forecasters.auto.cross import CROSS, FEW, GROUP, NETWORK
 from gapcast.plugins.forecasters.auto.kernel import Told
 from gapcast.plugins.forecasters.auto.moments import (
     JOINT,
@@ -24,6 +24,7 @@ from gapcast.plugins.forecasters.auto.moments import (
     shrunk,
 )
 from gapcast.plugins.forecasters.auto.season import Calendar
+from gapcast.plugins.forecasters.network_rls.kernel import CENTRE, REF
 
 DAY = 86_400_000_000
 READS = 5
@@ -72,9 +73,9 @@ def explained(
         for e in np.flatnonzero(~np.isnan(values))
     ]
     regression = None
-    best = int(np.argmax(weights[:NETWORK]))
+    best = int(np.argmax(weights[:CROSS]))
     if frame.layout.horizons[h] == 0 and weights[best] >= LEAST:
-        read = _read(best, below(state, "moments"), before, frame, target)
+        read = _read(best, state, before, frame, target)
         carried = float(values[best]) - read.said
         name, of = experts[group[best]], names[best]
         regression = replace(read, expert=name, of=of, carried=carried)
@@ -107,29 +108,32 @@ def _begun(horizon: int, held: float, last: float) -> list[str]:
     return [f"Begun at the nowcast, {held:.6g}, which is known to err less than the last value."]
 
 
-def _read(e: int, after: Arrays, before: Arrays, frame: Frame, target: int) -> Regression:
-    """The neighbours that expert e of the network read: one of the joint ones or of the few.
+def _read(e: int, after: State, before: Arrays, frame: Frame, target: int) -> Regression:
+    """The neighbours that expert e of the network read.
 
-    Solved anew, in the plainest way, from the moments `before` the step, and the precision and
-    ranks that the kernel used, which it leaves as they are `after` it.
+    Solved anew, in the plainest way, from the moments `before` the step, and the
+    matrices and ranks that the kernel used, which it leaves as they are `after` it.
     """
     unit, i = _place(frame, target)
     members = frame.layout.members[unit]
     members = members[members >= 0]
     mo = Moments(**{name: array[unit] for name, array in before.items()})
-    mo = mo._replace(**{name: after[name][unit] for name in _REFRESHED})
+    mo = mo._replace(**{name: after[f"moments/{name}"][unit] for name in _REFRESHED})
     x, m = frame.values[0, members], len(members)
     seen = (np.abs(x) < ABSURD) & (mo.count[:m] > 0)
     seen[i] = False
-    k = e if e < JOINT else (0, JOINT - 1)[e - JOINT]
-    part, read = np.zeros(m), seen
+    k = e if e < JOINT else (0, JOINT - 1)[(e - JOINT) % 2]
+    usual, part, read = mo.mean[k, :m], np.zeros(m), seen
     if e < JOINT:
         part[seen] = _all_seen(mo, k, seen, i, x)
-    else:
+    elif e < NETWORK:
         chosen = [int(j) for j in mo.near[i] if j >= 0 and seen[j]][:FEW]
         part[chosen] = _a_few(mo, k, chosen, i, x)
         read = np.isin(np.arange(m), chosen)
-    usual, near = mo.mean[k], mo.near[i, :GROUP]
+    else:
+        usual, weights = _of_network(below(after, "network"), unit, i, m)
+        part[seen] = (weights * (x - usual))[seen]
+    near = mo.near[i, :GROUP]
     named = [int(j) for j in np.argsort(-np.abs(part), kind="stable")[:READS] if read[j]]
     others = read & ~np.isin(np.arange(m), named)
     named += [int(j) for j in near if j >= 0 and not seen[j]]
@@ -138,6 +142,12 @@ def _read(e: int, after: Arrays, before: Arrays, frame: Frame, target: int) -> R
     return Regression(
         "", "", float(usual[i]), reads, float(part[others].sum()), int(others.sum())
     )  # fmt: skip
+
+
+def _of_network(models: Arrays, unit: int, i: int, m: int) -> tuple[Floats, Floats]:
+    """What `network-rls` takes for usual, of all members, and their weights for member i."""
+    facts: Floats = models["facts"][unit]
+    return np.full(m, facts[REF] + facts[CENTRE]), models["weights"][unit, :m, i]
 
 
 _REFRESHED = ("precision", "diagonal", "scale", "near")
