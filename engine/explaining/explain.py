@@ -88,8 +88,7 @@ def explain(
         job = prepare(config, run_dir, manifest["generation"], choose=choose)
     except (SourceError, RunError, CheckpointError) as error:
         trouble = str(error)
-        only = config.targets.quantities
-        asked = _named(asked, only, quantity)
+        asked = _named(asked, config.targets.quantities, quantity)
     else:
         asked = Asked(_target(job, sensor, quantity), number, ahead, step)
         played, trouble = _played(job, asked, grid, run_dir, span is not None, progress)
@@ -118,7 +117,13 @@ def _played(
     except (SourceError, RunError, CheckpointError) as error:
         return None, str(error)
     if played.first is None or played.last is None:
-        return None, "its source has nothing now"
+        begun = job.resume.grid[0]["next"] if job.resume else None
+        if begun is None or ended:
+            return None, "its source has nothing now"
+        raise RunError(
+            f"{_time(grid, asked.step)} has not come yet: the last step of the run in {run_dir} is "
+            f"{_time(grid, begun - 1)}"
+        )
     if played.first <= asked.made <= played.last:
         return played, None
     if ended:
