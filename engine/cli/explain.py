@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,9 @@ def explain(
         moment = read_time(time)
     except PydanticCustomError as error:
         raise typer.BadParameter(f"--time {time}: {error.message()}") from None
+    gapcast = logging.getLogger("gapcast")
+    if gapcast.level == logging.WARNING:
+        gapcast.setLevel(logging.ERROR)  # of what a run warns, it has warned
     with Console(stderr=True).status("looking at the source") as status:
         found = explain_row(
             run_dir, sensor, moment, quantity, model, horizon, settings or (), status.update

@@ -64,9 +64,10 @@ class Played:
     """What was seen when a run was played again.
 
     first, last: its steps that were played; None: there was none. explanation: what the model says
-    of the forecast. layout, target: of the model, as far as the shard of the target saw it. values:
-    (T, series of the layout) the last steps, up to `last`. rows: of schema `FORECASTS`, those of
-    the same series, model and horizon that were made in the last steps.
+    of the forecast. layout, target: of the model, as far as the shard of the target saw it. seen:
+    (series of the layout,) what the model could see of the step at which it made the forecast;
+    None: that was not reached. values: (T, series) of the last steps, up to `last`. rows: of schema
+    `FORECASTS`, those of the same series, model and horizon that were made in the last steps.
     """
 
     first: int | None
@@ -74,6 +75,7 @@ class Played:
     explanation: Explanation | None
     layout: Layout
     target: int
+    seen: Floats | None
     values: Floats
     rows: pa.Table
 
@@ -143,6 +145,7 @@ class _Play:
         self.first: int | None = None
         self.last: int | None = None
         self.explanation: Explanation | None = None
+        self.seen: Floats | None = None
         self.values: list[Floats] = []
         self.tables: list[pa.Table] = []
 
@@ -156,8 +159,10 @@ class _Play:
         self.silence.add(frame)
         for piece in self._pieces(frame.narrow(self.columns)):
             if piece.first == self.asked.made:
+                view = self.shard.view(self.asked.model, piece)
+                self.seen = view.values[0]
                 self.explanation = self.shard.explain(
-                    piece, self.asked.model, self.target, self.asked.horizon.asked
+                    self.asked.model, view, self.target, self.asked.horizon.asked
                 )
             result = self.shard.step(piece)
             self.first = piece.first if self.first is None else self.first
@@ -172,14 +177,9 @@ class _Play:
         values = self.values or [np.empty((0, len(layout.series)))]
         rows = pa.concat_tables(self.tables) if self.tables else FORECASTS.empty_table()
         return Played(
-            self.first,
-            self.last,
-            self.explanation,
-            layout,
-            self.target,
-            np.concatenate(values),
-            rows,
-        )
+            self.first, self.last, self.explanation, layout, self.target, self.seen,
+            np.concatenate(values), rows,
+        )  # fmt: skip
 
     def _pieces(self, frame: GridFrame) -> Iterator[GridFrame]:
         """A frame, cut before and after the steps at which something is noted, up to the last."""

@@ -13,7 +13,7 @@ from gapcast.engine.explaining.stored import row_at
 from gapcast.engine.explanation import Explanation, Regression, Said
 from gapcast.engine.forecaster import Ints, Layout
 from gapcast.engine.horizon import Kind
-from gapcast.engine.units import write_duration
+from gapcast.engine.units import MICROSECONDS
 
 LEAST = 0.01
 """Experts with less weight are told in one line together."""
@@ -68,9 +68,9 @@ def _facts(of: Explained, digits: int) -> Iterator[tuple[str, str]]:
             truth = f"{_number(row['truth'], digits)} ({row['status']}), error {error}"
         yield "truth", row["status"] if row["truth"] is None else truth
     yield from _last_seen(of, digits)
-    if of.played is not None:
+    if of.played is not None and of.played.seen is not None:
         columns = read_by(of.played.layout, of.played.target)
-        missing = columns[np.isnan(of.played.values[-1 - (of.asked.told - of.asked.made)][columns])]
+        missing = columns[np.isnan(of.played.seen[columns])]
         if len(columns) and of.asked.horizon <= 0:
             yield "others", _missing(of.played.layout, columns, missing)
     if row is not None and row["regressors"] is not None:
@@ -191,7 +191,17 @@ def _adds(value: float, digits: int) -> str:
 
 
 def _ago(of: Explained, steps: int) -> str:
-    return f"{steps} step{'' if steps == 1 else 's'} ({write_duration(steps * of.grid.interval)})"
+    return f"{steps} step{'' if steps == 1 else 's'} ({_long(steps * of.grid.interval)})"
+
+
+def _long(duration: int) -> str:
+    """Microseconds in the two greatest units that say them, such as ``12h 30min``."""
+    parts = []
+    for unit in sorted(MICROSECONDS, key=lambda name: -MICROSECONDS[name]):
+        number, duration = divmod(duration, MICROSECONDS[unit])
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts[:2]) or "0s"
 
 
 def _time(of: Explained, step: int) -> str:

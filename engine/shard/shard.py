@@ -81,11 +81,14 @@ class Shard:
         result.windows = [w for p in parts for w in p.windows]
         return result
 
-    def explain(self, frame: GridFrame, m: int, target: int, horizon: int) -> Explanation | None:
-        """What model m will forecast of a target at the one step of `frame`, the next one, is made
-        of, if it says; nothing changes."""
-        (segment,) = self.how.segments(frame.first, frame.first + 1)
-        view = self._views(frame, self._withheld_mask(segment))[m]
+    def view(self, m: int, frame: GridFrame) -> Frame:
+        """What model m will see of the one step of `frame`, the next one."""
+        (segment,) = self.how.segments(frame.first, frame.first + len(frame.values))
+        return self._views(frame, self._withheld_mask(segment))[m]
+
+    def explain(self, m: int, view: Frame, target: int, horizon: int) -> Explanation | None:
+        """What model m will forecast of a target at the one step of `view` is made of, if it says;
+        nothing changes."""
         state = {name: array.copy() for name, array in self.states[m].items()}
         return self.models[m].forecaster.explain(state, view, target, horizon)
 
