@@ -78,7 +78,8 @@ def explain(
     name = _model(config, model)
     grid, ahead = grid_of(config.grid), _horizon(config.models[name].horizons, name, horizon)
     step = int(grid.steps(np.array([moment]))[0])
-    span = scored_span(run_dir)
+    # While a run goes on again, its scores are those of its last end.
+    span = None if manifest["state"] == "running" else scored_span(run_dir)
     if span is not None and not span[0] <= step < span[1]:
         raise _outside(run_dir, grid, step, span[0], span[1] - 1)
     number = list(config.models).index(name)
@@ -135,7 +136,7 @@ def _played(
 def _manifest(run_dir: Path) -> Mapping[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((run_dir / NAME).read_bytes())
-        return {"config": dict(manifest["config"]), "generation": manifest["generation"]}
+        return {name: manifest[name] for name in ("config", "generation", "state")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{run_dir} is not the folder of a run: {error}") from None
 

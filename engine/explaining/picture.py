@@ -48,7 +48,7 @@ def _figure(of: Explained, played: Played) -> Any:
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    last = of.asked.told
+    last = of.asked.told if played.last is None else played.last
     times = _times(of, np.arange(last - len(played.values) + 1, last + 1))
     _neighbours(axes, of, played, times)
     _target(axes, of, played)

@@ -19,6 +19,7 @@ LEAST = 0.01
 """Experts with less weight are told in one line together."""
 NAMED = 8
 """So many missing series are named."""
+_COMPARED = ("forecast", "lower", "upper", "truth")
 
 
 def words(of: Explained) -> list[str]:
@@ -29,7 +30,7 @@ def words(of: Explained) -> list[str]:
         lines.append(f"The run cannot be played again: {of.trouble}. This is what its row says.")
     elif of.row is None:
         lines.append(f"The run has no such row: {_no_row(of)}.")
-    if of.row and of.stored and any(of.row[c] != of.stored[c] for c in ("forecast", "truth")):
+    if of.row and of.stored and any(of.row[c] != of.stored[c] for c in _COMPARED):
         there, here = (_number(row["forecast"], digits) for row in (of.stored, of.row))
         lines.append(f"The files of the run say {there}: it saw other readings than now ({here}).")
     if of.explanation is not None:
@@ -90,8 +91,8 @@ def _last_seen(of: Explained, digits: int) -> Iterator[tuple[str, str]]:
         step = made
     when = f"{_time(of, step)}, {_ago(of, of.asked.step - step)} before"
     value = math.nan
-    if of.played is not None:
-        back = of.asked.told - step
+    if of.played is not None and of.played.last is not None:
+        back = of.played.last - step
         if back < len(of.played.values):
             column = of.played.layout.targets[of.played.target]
             value = float(of.played.values[-1 - back, column])

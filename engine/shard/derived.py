@@ -112,6 +112,8 @@ class Through(Forecaster):
         copies = {name: array.copy() for name, array in state.items()}
         plain = step_nested(self.forecaster, copies, PLAIN, view[0])
         at = 0, target, int(np.searchsorted(frame.layout.horizons, horizon))
+        if np.isnan(forecast.mean[at]):
+            return None
         if forecast.mean[at] == plain.mean[at]:
             return self.forecaster.explain(below(state, PLAIN), view[0], target, horizon)
         found = self.forecaster.explain(below(state, DERIVED), view[1], target, horizon)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -256,6 +257,25 @@ def test_a_step_that_has_not_come_yet_is_not_waited_for(copy, monkeypatch):
     shutil.rmtree(copy / "checkpoint")
     with pytest.raises(RunError, match="outside the run"):
         asked(copy, "3", "2004-03-04T09:30", overrides=follow)
+
+
+def test_scores_of_an_earlier_end_say_nothing_of_a_run_that_goes_on(copy):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"state": "running"}))
+    scores = (copy / "scores.csv").read_text()
+    (copy / "scores.csv").write_text(scores.replace("2004-03-04", "2004-03-03"))
+    found = asked(copy, "3", "2004-03-03T09:30")
+    assert found.row == found.stored
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match="outside the run"):
+        asked(copy, "3", "2004-03-03T09:30")
+
+
+def test_what_the_end_of_a_run_has_not_smoothed_is_explained_as_far_as_it_is(finished, tmp_path):
+    found = asked(finished[0], "3", "2004-03-03T23:00", horizon=-4)
+    assert found.row is None
+    assert found.explanation.mixture == pytest.approx(found.explanation.mean, abs=1e-9)
+    assert "nor have the last of a run" in "\n".join(words(found))
 
 
 def test_the_picture(finished, tmp_path):

@@ -212,10 +212,15 @@ def test_what_is_derived_is_explained_in_its_own_units():
     assert found.mixture == pytest.approx(found.mean, abs=1e-9)
     back = DewPoint(DewPoint.Params()).inverse(np.array([found.mean]), values[-1:, 0])
     assert back[0] == pytest.approx(mean, abs=1e-9)
+    best = max(found.experts, key=lambda said: said.weight)
+    assert abs(best.back - mean) < abs(best.value - mean)
+    assert f"turns it back into {mean:.6g}" in found.notes[-1]
     values[-1, 0] = np.nan
     found, mean, *_ = asked(model, where, values, 0, 0)
     assert found.derived is None
     assert found.mean == mean
+    nothing = np.full((2, 6), np.nan)
+    assert asked(model, where, nothing, 0, 0)[0] is None
 
 
 def test_angles_are_not_explained_and_what_is_beside_them_is():
