@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,33 +82,44 @@ def explain(
     span = None if manifest["state"] == "running" else scored_span(run_dir)
     if span is not None and not span[0] <= step < span[1]:
         raise _outside(run_dir, grid, step, span[0], span[1] - 1)
-    number = list(config.models).index(name)
-    asked, played, trouble = Asked(Series(sensor, quantity or ""), number, ahead, step), None, None
-    try:
-        choose = partial(checkpoint_before, made=asked.made, steps=shown(grid.interval))
-        job = prepare(config, run_dir, manifest["generation"], choose=choose)
-    except (SourceError, RunError, CheckpointError) as error:
-        trouble = str(error)
-        asked = _named(asked, config.targets.quantities, quantity)
-    else:
-        asked = Asked(_target(job, sensor, quantity), number, ahead, step)
-        played, trouble = _played(job, asked, grid, run_dir, span is not None, progress)
+    of = Asked(Series(sensor, quantity or ""), list(config.models).index(name), ahead, step)
+    asked, played, trouble = _play_again(
+        config, manifest["generation"], run_dir, of, span is not None, progress
+    )
     kept = stored(run_dir, manifest, asked, name, grid)
-    row = row_at(played.rows, grid, step) if played else kept
     if played is None and kept is None:
         raise RunError(
             f"the run cannot be played again ({trouble}), and holds no such row in files"
         )
-    return Explained(
-        asked, name, grid, config.models[name].level, row or kept, kept, played, trouble
-    )  # fmt: skip
+    row = row_at(played.rows, grid, step) if played else None
+    level = config.models[name].level
+    return Explained(asked, name, grid, level, row or kept, kept, played, trouble)
+
+
+def _play_again(
+    config: RunConfig, generation: str, run_dir: Path, asked: Asked, ended: bool,
+    progress: Callable[[str], None],
+) -> tuple[Asked, Played | None, str | None]:  # fmt: skip
+    """The forecast meant, and what playing the run shows of it, or why that cannot be done.
+
+    asked: its quantity may be empty. ended: the run, which had the step.
+    """
+    choose = partial(checkpoint_before, made=asked.made, steps=shown(config.grid.interval))
+    try:
+        job = prepare(config, run_dir, generation, choose=choose)
+    except (SourceError, RunError, CheckpointError) as error:
+        quantity = _quantity(config.targets.quantities, asked.series.quantity)
+        series = asked.series._replace(quantity=quantity)
+        return replace(asked, series=series), None, str(error)
+    asked = replace(asked, series=_target(job, *asked.series))
+    return asked, *_played(job, asked, run_dir, ended, progress)
 
 
 def _played(
-    job: Job, asked: Asked, grid: GridSpec, run_dir: Path, ended: bool,
-    progress: Callable[[str], None],
-) -> tuple[Played | None, str | None]:  # fmt: skip
-    """What playing shows, or why that cannot be done. ended: the run, which had the step."""
+    job: Job, asked: Asked, run_dir: Path, ended: bool, progress: Callable[[str], None]
+) -> tuple[Played | None, str | None]:
+    """What playing shows, or why that cannot be done."""
+    grid = job.grid
 
     def at(step: int) -> None:
         progress(f"playing the run again, at {_time(grid, step)}")
@@ -161,19 +172,18 @@ def _horizon(there: Horizons, model: str, horizon: int | None) -> Horizon:
     return Horizon(horizon)
 
 
-def _named(asked: Asked, there: Sequence[str], quantity: str | None) -> Asked:
-    """The series asked for where only the config says what there is."""
-    if quantity is None and len(there) != 1:
+def _quantity(there: Sequence[str], quantity: str) -> str:
+    """The quantity meant where only the config says what there is; empty: the only one."""
+    if not quantity and len(there) != 1:
         raise RunError(f"the run has the quantities {', '.join(there)}: name one")
-    series = Series(asked.series.sensor, quantity or there[0])
-    return Asked(series, asked.model, asked.horizon, asked.step)
+    return quantity or there[0]
 
 
-def _target(job: Job, sensor: str, quantity: str | None) -> Series:
+def _target(job: Job, sensor: str, quantity: str) -> Series:
     """The target meant. Raises RunError, the source closed, when there is none or more than one."""
     try:
         there = sorted({t.quantity for t in job.targets})
-        if quantity is not None and quantity not in there:
+        if quantity and quantity not in there:
             raise RunError(
                 f"no quantity {quantity!r}{meant(quantity, there)} (there: {', '.join(there)})"
             )
@@ -183,7 +193,7 @@ def _target(job: Job, sensor: str, quantity: str | None) -> Series:
                 f"no sensor {sensor!r}{meant(sensor, sensors)}; there are {len(sensors)}, from "
                 f"{sensors[0]} to {sensors[-1]}"
             )
-        found = [t for t in job.targets if t.sensor == sensor and quantity in (None, t.quantity)]
+        found = [t for t in job.targets if t.sensor == sensor and quantity in ("", t.quantity)]
         if len(found) != 1:
             has = sorted(t.quantity for t in job.targets if t.sensor == sensor)
             raise RunError(f"sensor {sensor!r} has the quantities {', '.join(has)}: name one")

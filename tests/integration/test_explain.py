@@ -204,6 +204,22 @@ def test_errors_name_what_there_is(finished, arguments, message):
         asked(finished[0], **asked_for)
 
 
+def test_one_of_several_quantities_has_to_be_named(finished, tmp_path):
+    several = settings(finished[1]) | {
+        "targets": {"quantities": ["humidity", "temperature"]},
+        "models": {"last": {"type": "persistence"}},
+    }
+    run(read_config(several), tmp_path / "run")
+    with pytest.raises(RunError, match="sensor '4' has the quantities humidity, temperature: name"):
+        asked(tmp_path / "run", "4", "2004-03-03T09:30")
+    found = asked(tmp_path / "run", "4", "2004-03-03T09:30", quantity="humidity")
+    assert found.row["quantity"] == "humidity"
+    assert found.row == found.stored
+    gone = [f"source.path={tmp_path}/gone.csv"]
+    with pytest.raises(RunError, match="has the quantities humidity, temperature: name one"):
+        asked(tmp_path / "run", "4", "2004-03-03T09:30", overrides=gone)
+
+
 def test_errors_of_the_command_line(finished, tmp_path):
     wrong = gapcast("explain", finished[0], "--sensor", "3", "--time", "yesterday")
     assert wrong.returncode == 2
