@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gapcast.engine.explanation import Explanation
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.plugin import Plugin
 
@@ -235,6 +236,16 @@ class Forecaster(Plugin):
     @abstractmethod
     def step(self, state: State, frame: Frame) -> Forecast:
         """Forecast and learn, step by step, as the class says; updates `state` in place."""
+
+    def explain(self, state: State, frame: Frame, target: int, horizon: int) -> Explanation | None:
+        """What the forecast of one target at one step is made of; ``gapcast explain`` calls it.
+
+        state: a copy of the one before the step, thrown away afterwards, so `step` may be called on
+        it. frame: that one step. target: its index in the layout. horizon: one of the layout's.
+        The weighted experts add up to the forecast that `step` makes from the same state and frame.
+        Default: None, the model does not explain itself.
+        """
+        return None
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
         """Turn a state of an older `version` into one of ``state_version``.

@@ -88,7 +88,9 @@ def write_duration(microseconds: int) -> str:
     return _written(microseconds, MICROSECONDS) if microseconds else "0s"
 
 
-def _read_time(value: Any) -> int:
+def read_time(value: Any) -> int:
+    """Microseconds since 1970 of a time or date, UTC where it does not say; raises
+    PydanticCustomError."""
     moment = value
     if isinstance(value, str):
         try:
@@ -144,7 +146,7 @@ Duration = Annotated[
 
 Time = Annotated[
     int,
-    BeforeValidator(_read_time),
+    BeforeValidator(read_time),
     PlainSerializer(write_time, return_type=str),
     WithJsonSchema(
         {

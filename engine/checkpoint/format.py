@@ -13,7 +13,7 @@ import json
 import logging
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,15 +126,19 @@ def read(place: Place) -> Snapshot:
     return Snapshot(content["meta"], arrays)
 
 
-def newest(folder: Place) -> tuple[int, Snapshot] | None:
+def newest(
+    folder: Place, wanted: Callable[[dict[str, Any]], bool] = lambda meta: True
+) -> tuple[int, Snapshot] | None:
     """The newest checkpoint that is whole, with its number; says loudly what it passes over.
 
-    Raises CheckpointError at one of another version: there is nothing wrong with it.
+    wanted: whether one with this meta is looked for. Raises CheckpointError at one of another
+    version: there is nothing wrong with it.
     """
     folder = open_folder(folder)
     for number in reversed(numbers(folder)):
         try:
-            return number, read(folder / f"{number:08d}")
+            if wanted(about(folder / f"{number:08d}").meta):
+                return number, read(folder / f"{number:08d}")
         except _OtherVersion:
             raise
         except CheckpointError as error:

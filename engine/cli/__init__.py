@@ -25,6 +25,7 @@ for _name, _help, _target in (
     ("backtest", "Compare models, settings and patterns of gaps.", "backtest:backtest"),
     ("report", "Write what runs found as one HTML file.", "report:report"),
     ("plot", "Draw one sensor as a picture.", "report:plot"),
+    ("explain", "Say what one forecast was made of.", "explain:explain"),
     ("produce", "Replay a source into a Kafka topic.", "produce:produce"),
     ("check", "Check a config without running it.", "check:check"),
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),

@@ -42,11 +42,11 @@ class GridFrame:
 
     def narrow(self, columns: NDArray[np.int64]) -> GridFrame:
         """The same steps of some of the series."""
-        values = self.values[:, columns]
-        flags = None if self.flags is None else self.flags[:, columns]
+        values = np.take(self.values, columns, axis=1)  # in C order, as kernels are compiled for
+        flags = None if self.flags is None else np.take(self.flags, columns, axis=1)
         if 0 in self.rejected.strides:
             return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape), flags)
-        return GridFrame(self.first, values, self.rejected[:, columns], flags)
+        return GridFrame(self.first, values, np.take(self.rejected, columns, axis=1), flags)
 
 
 class Closed(NamedTuple):

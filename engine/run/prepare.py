@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from gapcast.engine.checkpoint.contents import Contents
-from gapcast.engine.checkpoint.format import newest
+from gapcast.engine.checkpoint.format import Snapshot, newest
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.model import Grid as GridSection
@@ -32,6 +32,7 @@ from gapcast.engine.shard.vectors import ByVector
 from gapcast.engine.sink import FLAGS
 from gapcast.engine.source import Source
 from gapcast.engine.spelling import meant
+from gapcast.engine.storage import Folder
 from gapcast.engine.units import MICROSECONDS
 
 log = logging.getLogger("gapcast.prepare")
@@ -39,14 +40,22 @@ log = logging.getLogger("gapcast.prepare")
 WINDOW = MICROSECONDS["d"]
 """Scores are also given for windows of this length, in microseconds."""
 
+Choose = Callable[[Folder], tuple[int, Snapshot] | None]
+"""Finds one of the checkpoints in a folder, with its number."""
+
 
 def prepare(
-    config: RunConfig, run_dir: Path, generation: str | None = None, bounds: Bounds | None = None
+    config: RunConfig,
+    run_dir: Path,
+    generation: str | None = None,
+    bounds: Bounds | None = None,
+    choose: Choose = newest,
 ) -> Job:
     """Resolve `config` into a job whose outputs go to `run_dir`.
 
     generation: that of the run in `run_dir` to go on with, from its newest whole checkpoint, or
-    from the beginning if there is none. bounds: instead of those that ship.
+    from the beginning if there is none. bounds: instead of those that ship. choose: finds the
+    checkpoint in its folder, if not the newest is wanted.
     Raises RunError when the source has nothing that the config asks for.
     """
     models = _models(config)
@@ -90,7 +99,7 @@ def prepare(
         bounds=bounds or Bounds(),
     )  # fmt: skip
     if generation:
-        job.resume = _resume(job)
+        job.resume = _resume(job, choose)
         job.reopened = _reopened(job)
     return job
 
@@ -181,12 +190,16 @@ def _screening(how: ScreenSection, network: Network, grid: GridSpec) -> Screenin
     )
 
 
-def _resume(job: Job) -> Contents | None:
-    """What the newest checkpoint holds, its states brought up to the models' versions."""
+def _resume(job: Job, choose: Choose) -> Contents | None:
+    """What the chosen checkpoint holds, its states brought up to the models' versions."""
     folder = job.checkpoint.folder
-    found = newest(folder)
+    found = choose(folder)
     if found is None:
-        log.warning("no intact checkpoint in %s: starting from the beginning", folder.url)
+        log.log(
+            logging.WARNING if choose is newest else logging.INFO,
+            "no intact checkpoint in %s: starting from the beginning",
+            folder.url,
+        )
         return None
     number, contents = found[0], Contents.of(found[1])
     then, now = contents.job, job.description()

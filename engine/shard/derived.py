@@ -15,6 +15,7 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.derivation import Derivation
 from gapcast.engine.description import Description, created, describe
+from gapcast.engine.explanation import Explanation, Said
 from gapcast.engine.forecaster import (
     Floats,
     Forecast,
@@ -94,6 +95,59 @@ class Through(Forecaster):
     def step(self, state: State, frame: Frame) -> Forecast:
         """Both step; then nowcasts are turned back where they can be."""
         layout, partners = frame.layout, frame.companions[..., -1]
+        view, other = self._both(frame)
+        plain = step_nested(self.forecaster, state, PLAIN, view)
+        derived = step_nested(self.forecaster, state, DERIVED, other)
+        for link, _, targets in self._places(layout):
+            inverse = partial(link.derivation.inverse, companion=_at(partners, targets))
+            reach = REACH / NormalDist().inv_cdf((1 + layout.level) / 2)
+            for now in np.flatnonzero(layout.horizons == NOWCAST):
+                plain = _turned_back(plain, derived, inverse, targets, now, reach)
+        return plain
+
+    def explain(self, state: State, frame: Frame, target: int, horizon: int) -> Explanation | None:
+        """The forecaster's own, of plain or of derived values, whichever is forecast."""
+        copies = {name: array.copy() for name, array in state.items()}
+        forecast, view = self.step(copies, frame), self._both(frame)
+        copies = {name: array.copy() for name, array in state.items()}
+        plain = step_nested(self.forecaster, copies, PLAIN, view[0])
+        at = 0, target, int(np.searchsorted(frame.layout.horizons, horizon))
+        if np.isnan(forecast.mean[at]):
+            return None
+        if forecast.mean[at] == plain.mean[at]:
+            return self.forecaster.explain(below(state, PLAIN), view[0], target, horizon)
+        found = self.forecaster.explain(below(state, DERIVED), view[1], target, horizon)
+        if found is None:
+            return None
+        quantity = frame.layout.series[frame.layout.targets[target]].quantity
+        link = next(link for link in self.links if link.value == quantity)
+        companion, mean = frame.companions[0, target, -1:], forecast.mean[at]
+
+        def back(said: Said) -> Said:
+            value = link.derivation.inverse(np.array([said.value]), companion)
+            return replace(said, back=float(value[0]))
+
+        note = (
+            f"The {link.companion} of the step, {companion[0]:.6g}, turns it back into {mean:.6g}."
+        )
+        return replace(
+            found,
+            experts=[back(said) for said in found.experts],
+            notes=(*found.notes, note),
+            derived=f"{type(link.derivation).__name__} of {quantity} and {link.companion}",
+        )
+
+    def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
+        """Both states, each by the forecaster."""
+        return {
+            f"{part}/{name}": array
+            for part in (PLAIN, DERIVED)
+            for name, array in self.forecaster.migrate(below(state, part), version).items()
+        }
+
+    def _both(self, frame: Frame) -> tuple[Frame, Frame]:
+        """The frame as the forecaster alone would have it, plain and with derived values."""
+        layout, partners = frame.layout, frame.companions[..., -1]
         view = replace(
             frame,
             layout=_inner(layout),
@@ -105,22 +159,7 @@ class Through(Forecaster):
             value, own = _at(frame.values, columns), _at(frame.own, targets)
             other.values[:, columns] = forward(value, _of_partners(frame, columns))
             other.own[:, targets] = forward(own, _at(partners, targets))
-        plain = step_nested(self.forecaster, state, PLAIN, view)
-        derived = step_nested(self.forecaster, state, DERIVED, other)
-        for link, _, targets in self._places(layout):
-            inverse = partial(link.derivation.inverse, companion=_at(partners, targets))
-            reach = REACH / NormalDist().inv_cdf((1 + layout.level) / 2)
-            for now in np.flatnonzero(layout.horizons == NOWCAST):
-                plain = _turned_back(plain, derived, inverse, targets, now, reach)
-        return plain
-
-    def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
-        """Both states, each by the forecaster."""
-        return {
-            f"{part}/{name}": array
-            for part in (PLAIN, DERIVED)
-            for name, array in self.forecaster.migrate(below(state, part), version).items()
-        }
+        return view, other
 
     def _places(self, layout: Layout) -> Iterator[tuple[Link, Ints, Ints]]:
         """Each link with its values' columns and with the indices of its targets."""

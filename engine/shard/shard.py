@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.errors import ContractError
+from gapcast.engine.explanation import Explanation
 from gapcast.engine.forecaster import Floats, Forecast, Frame, Ints, Layout, State
 from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.horizon import Horizons
@@ -79,6 +80,17 @@ class Shard:
         result = StepResult.joined(parts, np.concatenate)
         result.windows = [w for p in parts for w in p.windows]
         return result
+
+    def view(self, m: int, frame: GridFrame) -> Frame:
+        """What model m will see of the one step of `frame`, the next one."""
+        (segment,) = self.how.segments(frame.first, frame.first + len(frame.values))
+        return self._views(frame, self._withheld_mask(segment))[m]
+
+    def explain(self, m: int, view: Frame, target: int, horizon: int) -> Explanation | None:
+        """What model m will forecast of a target at the one step of `view` is made of, if it says;
+        nothing changes."""
+        state = {name: array.copy() for name, array in self.states[m].items()}
+        return self.models[m].forecaster.explain(state, view, target, horizon)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that changes, copied: arrays with the targets or units on the leading axis, so that

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from gapcast.engine import plugin
 from gapcast.engine.description import Description, created, describe
+from gapcast.engine.explanation import Explanation
 from gapcast.engine.forecaster import (
     Floats,
     Forecast,
@@ -82,6 +83,14 @@ class ByVector(Forecaster):
         x = step_nested(self.forecaster, state, COSINE, _parts(frame, period, sine=False))
         y = step_nested(self.forecaster, state, SINE, _parts(frame, period, sine=True))
         return _angles(x, y, period[frame.layout.targets])
+
+    def explain(self, state: State, frame: Frame, target: int, horizon: int) -> Explanation | None:
+        """The forecaster's own; None of an angle, which two forecasts make."""
+        period = periods_of(frame.layout, self.params.periods)
+        if period[frame.layout.targets[target]] > 0:
+            return None
+        cosines = _parts(frame, period, sine=False)
+        return self.forecaster.explain(below(state, COSINE), cosines, target, horizon)
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
         """Both states, each by the forecaster."""

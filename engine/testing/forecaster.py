@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +238,31 @@ def intervals_hold_the_forecast(case: Case, tmp_path: Path) -> None:
     assert (forecast.upper[there] >= forecast.mean[there]).all(), "upper below the forecast"
 
 
+def what_is_explained_adds_up(case: Case, tmp_path: Path) -> None:
+    """Where a forecaster explains a forecast, it is the one that `step` makes, and the weighted
+    experts, each of a name in `Forecaster.experts`, add up to it, or notes say why not."""
+    forecaster, values = case.make(), case.values()
+    layout = case.layout(forecaster)
+    _, state = case.run(values[:-1])
+    last = view(layout, 1000 + len(values) - 1, values[-1:])
+
+    def copy() -> State:
+        return {name: array.copy() for name, array in state.items()}
+
+    mean = forecaster.step(copy(), last).mean[0]
+    for n, (i, h) in product(range(layout.n), enumerate(case.horizons)):
+        found = forecaster.explain(copy(), last, n, int(h))
+        if found is None:
+            continue
+        names = {said.name for said in found.experts}
+        assert names <= {*forecaster.experts}, f"{names} are not among its experts"
+        assert found.derived or found.mean == mean[n, i], "another forecast than step makes"
+        weights = sum(said.weight for said in found.experts)
+        assert abs(weights - 1) < 1e-9, f"the weights add up to {weights}"
+        apart = abs(found.mixture - found.mean)
+        assert apart < 1e-9 or found.notes, f"the experts are {apart} from the forecast"
+
+
 def _same_state(one: State, other: State) -> None:
     assert one.keys() == other.keys(), "the state's names changed"
     for name in one:
@@ -257,6 +282,7 @@ CHECKS = [
     the_state_does_not_grow,
     nothing_at_all_is_survived,
     intervals_hold_the_forecast,
+    what_is_explained_adds_up,
 ]
 
 

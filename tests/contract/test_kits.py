@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gapcast.engine.explanation import Explanation, Said
 from gapcast.engine.forecaster import Forecast, Forecaster
 from gapcast.engine.plugin import Params
 from gapcast.engine.sink import FORECASTS, AlreadyCommitted, Committed, Delivery, Sink
@@ -131,6 +132,40 @@ class UpsideDown(Good):
         return Forecast(mean, mean + 1, mean - 1)
 
 
+class Explains(Good):
+    """Right, too: it says what it is made of."""
+
+    experts = ("hold",)
+
+    def explain(self, state, frame, target, horizon):
+        at = 0, target, list(frame.layout.horizons).index(horizon)
+        mean = self.step(state, frame).mean[at]
+        return self.said("hold", mean, 1.0)
+
+    def said(self, name, value, weight):
+        return Explanation([Said(name, "", value, weight)], value)
+
+
+class NamesAnother(Explains):
+    def said(self, name, value, weight):
+        return super().said("guess", value, weight)
+
+
+class ExplainsAnother(Explains):
+    def said(self, name, value, weight):
+        return super().said(name, value + 1, weight)
+
+
+class WeighsTwice(Explains):
+    def said(self, name, value, weight):
+        return super().said(name, value, 2 * weight)
+
+
+class DoesNotAddUp(Explains):
+    def said(self, name, value, weight):
+        return Explanation([Said(name, "", value + 1, weight)], value)
+
+
 FORECASTERS = {
     "state_has_one_entry_a_unit": {
         StateOfObjects: r"state\['model'\] holds Python objects",
@@ -149,6 +184,12 @@ FORECASTERS = {
     "the_state_does_not_grow": {Hoards: r"state\['past'\] grew"},
     "nothing_at_all_is_survived": {GivesUp: "a forecast in the gap is not finite"},
     "intervals_hold_the_forecast": {UpsideDown: "lower above the forecast"},
+    "what_is_explained_adds_up": {
+        NamesAnother: "'guess'} are not among its experts",
+        ExplainsAnother: "another forecast than step makes",
+        WeighsTwice: "the weights add up to 2",
+        DoesNotAddUp: "the experts are .* from the forecast",
+    },
 }
 
 
@@ -166,6 +207,7 @@ def test_every_forecaster_check_has_its_defect():
 
 
 TestGood = forecaster(Good)
+TestExplains = forecaster(Explains)
 
 
 class Plain(Sink):

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from gapcast.engine import plugin
+from gapcast.engine.explanation import Explanation
 from gapcast.engine.forecaster import (
     Floats,
     Forecast,
@@ -22,6 +23,7 @@ from gapcast.engine.forecaster import (
 )
 from gapcast.engine.state import below, step_nested, within
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
+from gapcast.plugins.forecasters.auto.explaining import explained, named
 from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_scratch, step_all
 from gapcast.plugins.forecasters.auto.moments import FACTS, JOINT, MEMORIES, RANKED, Moments
 from gapcast.plugins.forecasters.auto.period import LENGTH, MEMBERS, MOST, Found
@@ -105,6 +107,22 @@ class Auto(Forecaster):
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step, learn it, then forecast those ahead of it."""
+        return Forecast(*self._told(state, frame)[:-1])
+
+    def explain(self, state: State, frame: Frame, target: int, horizon: int) -> Explanation | None:
+        """Every expert of the target; the neighbours in the conditional mean of a nowcast."""
+        before = {name: array.copy() for name, array in below(state, "moments").items()}
+        told = self._told(state, frame, noted=True)
+        h = int(np.searchsorted(frame.layout.horizons, horizon))
+        calendar = _calendar(frame.layout.interval)
+        group = _groups(len(calendar.periods), len(calendar.terms))
+        names = named(calendar, frame.layout.interval)
+        return explained(
+            told, state, before, frame, target, h, group, self.experts, names
+        )  # fmt: skip
+
+    def _told(self, state: State, frame: Frame, noted: bool = False) -> Told:
+        """Step; noted: also tell what the forecasts of the frame's one step are made of."""
         layout = frame.layout
         calendar = _calendar(layout.interval)
         F = CROSS + MEANS + len(calendar.periods) + len(calendar.terms) + 1
@@ -121,6 +139,7 @@ class Auto(Forecaster):
         out = Told(
             *(np.full(shape, np.nan) for _ in range(3)), np.full(shape[:2], np.nan),
             np.zeros(shape, np.int64), np.zeros(shape, np.int64),
+            np.full((*shape[1:], 3, F + 2) if noted else (0, 0, 0, 0), np.nan),
         )  # fmt: skip
         nested = replace(frame, layout=_nowcasting(layout))
         others = step_nested(self._network(layout), state, "network", nested).reference
@@ -130,7 +149,7 @@ class Auto(Forecaster):
             Weighing(**below(state, "weighing")), settings, calendar,
             new_scratch(M, F, 1 + 2 * len(calendar.waves)), new_cross(M), out,
         )  # fmt: skip
-        return Forecast(*out)
+        return out
 
 
 def _nowcasting(layout: Layout) -> Layout:

@@ -87,9 +87,10 @@ class Scratch(NamedTuple):
     wave: Any  # (B,)
     gain: Any  # (B,)
     of: Any  # (F,): views of one member
-    say: Any  # (E,)
-    expected: Any  # (E,)
-    kept: Any  # (E,)
+    say: Any  # (E,): weights
+    said: Any  # (E,): what each says
+    expected: Any  # (E,): the mean square error that each counts with
+    kept: Any  # (3, E)
     told: Any  # (3,)
     origin: Any  # (2, M): the nowcast and its square error of members that the network speaks for
     apart: Any  # (F, M): how far the nowcast is from what experts say of the step
@@ -109,9 +110,9 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
         np.zeros(M), np.zeros(M, np.bool_), np.zeros(M, np.bool_), np.zeros(M, np.int64),
         np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), np.zeros((E, M)),
         np.zeros((5, M)), np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
-        np.zeros(E), np.zeros(3), np.zeros((2, M)), np.zeros((F, M)), np.zeros(M), np.zeros(M),
-        np.zeros(M), np.zeros(M), np.zeros(M, np.bool_), np.zeros(LENGTH // 2),
-        np.zeros((3, LENGTH)),
+        np.zeros(E), np.zeros((3, E)), np.zeros(3), np.zeros((2, M)), np.zeros((F, M)),
+        np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M, np.bool_),
+        np.zeros(LENGTH // 2), np.zeros((3, LENGTH)),
     )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def _say(w, s, c, i, age, q, power):
     """What all experts say of member i: into s.told, s.say."""
     for e in range(len(s.of)):
         s.of[e] = s.views[0, e, i]
-    combine(w, i, age, q, s.of, c.young, power, s.say, s.expected, s.told)
+    combine(w, i, age, q, s.of, c.young, power, s.say, s.said, s.expected, s.told)
 
 
 @njit_part
@@ -223,10 +224,14 @@ def _tell(mo, s, c, i, n, t, h, others, out):
             who |= 1 << c.group[e]
     out.regressors[t, n, h] = others if network >= SAY else 0
     out.experts[t, n, h] = who
+    if len(out.said) > 0:
+        for e in range(len(s.say)):
+            out.said[n, h, 0, e], out.said[n, h, 1, e] = s.said[e], s.say[e]
+            out.said[n, h, 2, e] = s.expected[e]
 
 
 class Told(NamedTuple):
-    """Where forecasts go, as in `Forecast`."""
+    """Where forecasts go, as in `Forecast`; and, of one step, what they are made of."""
 
     mean: Any
     lower: Any
@@ -234,6 +239,7 @@ class Told(NamedTuple):
     reference: Any
     regressors: Any
     experts: Any
+    said: Any  # (N, H, 3, E): what each expert says, its weight, its square error; empty: not asked
 
 
 @njit_part
@@ -262,7 +268,7 @@ def _from_nowcast(w, s, c, i, horizon):
     for e in range(CROSS, len(s.of)):
         s.apart[e, i], w.residual[e, i] = w.residual[e, i], s.apart[e, i]
     for e in range(len(s.say)):
-        s.kept[e] = s.say[e]
+        s.kept[0, e], s.kept[1, e], s.kept[2, e] = s.say[e], s.said[e], s.expected[e]
     _say(w, s, c, i, horizon, 0.0, ahead_power(w, horizon, i))
     s.told[1] += s.origin[1, i]
     for e in range(CROSS, len(s.of)):
@@ -271,7 +277,7 @@ def _from_nowcast(w, s, c, i, horizon):
     if s.told[1] > error:
         s.told[0], s.told[1] = mean, error
         for e in range(len(s.say)):
-            s.say[e] = s.kept[e]
+            s.say[e], s.said[e], s.expected[e] = s.kept[0, e], s.kept[1, e], s.kept[2, e]
 
 
 @njit_part

@@ -279,13 +279,13 @@ def _weight(p, power):
 
 
 @njit_part
-def combine(w, i, age, q, views, young, power, say, expected, out):
+def combine(w, i, age, q, views, young, power, say, said, expected, out):
     """What all experts together say of member i, `age` steps after its last value.
 
     views (F,): what those with residuals say of the step itself, NaN where they do not; young
-    (E,): looks in which each is doubted. say, expected (E,): scratch; on return say holds the
-    weights. out: mean, square error, and the mean without anything that the member's own past
-    says; NaN where there is none.
+    (E,): looks in which each is doubted. say, said, expected (E,): on return each one's weight,
+    what it says, and the mean square error that it counts with. out: mean, square error, and the
+    mean without anything that the member's own past says; NaN where there is none.
     """
     F, E = len(views), len(say)
     k = age_class(age)
@@ -295,12 +295,12 @@ def combine(w, i, age, q, views, young, power, say, expected, out):
     least, base = np.inf, np.inf
     for e in range(E):
         if e < F:
-            say[e] = views[e] + left(w, k, e, i) * w.residual[e, i]
+            said[e] = views[e] + left(w, k, e, i) * w.residual[e, i]
         elif e == F:
-            say[e] = w.last[i]
+            said[e] = w.last[i]
         else:
-            say[e] = w.last[i] + (drift(w, k, i) * w.move[i] if w.move[i] == w.move[i] else 0.0)
-        expected[e] = _expected(w, k, e, i, q, young[e]) if say[e] == say[e] else np.inf
+            said[e] = w.last[i] + (drift(w, k, i) * w.move[i] if w.move[i] == w.move[i] else 0.0)
+        expected[e] = _expected(w, k, e, i, q, young[e]) if said[e] == said[e] else np.inf
         least = min(least, expected[e])
         if e < F:
             base = min(base, expected[e])
@@ -315,7 +315,7 @@ def combine(w, i, age, q, views, young, power, say, expected, out):
         v = _weight(p, power) if there else 0.0
         if there:
             total += v
-            mean += v * say[e]
+            mean += v * said[e]
             error += v * w.error[c, k, e, i]
             if e < F:
                 p = (base + TINY) / (expected[e] + TINY)
