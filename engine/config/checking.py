@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gapcast.engine.config.model import (
     FORMS,
+    CircularMean,
     DerivedSection,
     ModelSection,
     PluginSection,
@@ -25,6 +26,7 @@ from gapcast.engine.config.runconfig import (
     ChosenSink,
     derives,
 )
+from gapcast.engine.config.section import split
 from gapcast.engine.config.wording import Checked, explain
 from gapcast.engine.errors import PluginError
 from gapcast.engine.horizon import Horizons
@@ -229,6 +231,28 @@ def _contradictions(run: Run) -> Iterator[tuple[KeyPath, str]]:
         for i, sensor in enumerate(run.targets.sensors):
             if sensor not in known:
                 yield ("targets", "sensors", i), f"{sensor!r} is not one of network.sensors"
+    places = [
+        (("inputs", name, i), series)
+        for name, listed in run.inputs.items()
+        for i, series in enumerate(listed)
+    ]
+    seen: set[str] = set()
+    for place, series in places:
+        wrong = f"{series!r} is named twice" if series in seen else _no_input(run, series)
+        seen.add(series)
+        if wrong:
+            yield place, wrong
+
+
+def _no_input(run: Run, series: str) -> str | None:
+    """Why a series cannot be an input, if it cannot."""
+    sensor, quantity = split(series)
+    sensors, aggregate = run.targets.sensors, run.grid.aggregate
+    if quantity in run.targets.quantities and (sensors is None or sensor in sensors):
+        return f"{series!r} is a target, too: list targets.sensors without {sensor!r}"
+    if isinstance(aggregate, dict) and isinstance(aggregate.get(quantity), CircularMean):
+        return f"{series!r} begins anew (grid.aggregate): directions cannot be inputs"
+    return None
 
 
 def _contradicting(run: Run, chosen: dict[KeyPath, Chosen[Any]]) -> Iterator[tuple[KeyPath, str]]:

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.backtest import Backtest
-from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan
+from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan, WrittenSeries
 from gapcast.engine.grid.calendar import Calendar, offsets
 from gapcast.engine.sink import Delivery
 from gapcast.engine.storage import check_url
@@ -242,7 +242,7 @@ class ScreenSection(Section):
     """Which readings are not believed though within `limits`: reported, not learnt from."""
 
     quantities: Quantities = Field(
-        default=None, description="Quantities to screen; all: but directions."
+        default=None, description="Quantities to screen; all: but directions and inputs."
     )
     outliers: bool = Field(
         default=False,
@@ -444,6 +444,11 @@ class Run(Section):
         default=ScreenSection(), description="Outliers and faulty sensors, found by comparison."
     )
     targets: Targets = Field(description="The series to forecast.")
+    inputs: dict[Name, Annotated[tuple[WrittenSeries, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="Series that are read by models that can use them, such as `auto`, and never "
+        "forecast, in lists by any name: `{weather: [roof/temperature, roof/wind]}`.",
+    )
     derive: dict[Name, DerivedSection] | None = Field(
         default=None,
         description="Quantities derived of others, to forecast through. Default: whatever fits "

@@ -63,6 +63,27 @@ Sensors = Annotated[
 """``all`` (held as None) or a list of sensors."""
 
 
+def split(series: str) -> tuple[str, str]:
+    """Sensor and quantity of a series as it is written: what is before the last slash, and what
+    is behind it."""
+    sensor, _, quantity = series.rpartition("/")
+    return sensor, quantity
+
+
+def _series(value: Any) -> str:
+    if not isinstance(value, str) or not all(split(value)):
+        raise expecting("a sensor and a quantity such as roof/temperature")
+    return value
+
+
+WrittenSeries = Annotated[
+    str,
+    BeforeValidator(_series),
+    WithJsonSchema({"type": "string", "pattern": "./.", "examples": ["roof/temperature"]}),
+]
+"""A series as it is written, ``sensor/quantity``; the quantity has no slash."""
+
+
 class Span(Section):
     """A span of event time in which truth is withheld; `to` is not part of it."""
 

@@ -33,7 +33,8 @@ class ScreeningSpec:
 
     outliers: whether single values are judged. stuck: for how long a constant value is borne while
     neighbours move; drift: one far from where neighbours put it. trust: after how long a sensor is
-    believed again at another level. quantities: those looked at, None: all.
+    believed again at another level. quantities: those looked at, None: all. inputs: whether inputs
+    are looked at, too.
     """
 
     outliers: bool = True
@@ -41,6 +42,7 @@ class ScreeningSpec:
     drift: int = 3 * HOUR
     trust: int = DAY
     quantities: tuple[str, ...] | None = None
+    inputs: bool = False
 
 
 class Screener:
@@ -54,7 +56,7 @@ class Screener:
         self.network = network
         self.interval = interval
         S = len(network.series)
-        self._neighbours, self._columns = _neighbours(network, how.quantities)
+        self._neighbours, self._columns = _neighbours(network, how)
         self._how = constants(interval, how)
         self._rows, self._level = np.zeros((S, kernel.COLUMNS)), np.zeros(S)
         self._at = np.full(S, -1, np.int64)
@@ -145,16 +147,15 @@ def constants(interval: int, how: ScreeningSpec) -> Floats:
     return found
 
 
-def _neighbours(
-    network: Network, quantities: tuple[str, ...] | None
-) -> tuple[NDArray[np.int32], Ints]:
+def _neighbours(network: Network, how: ScreeningSpec) -> tuple[NDArray[np.int32], Ints]:
     """(S, K) columns of each series' neighbours of the same quantity, and the columns screened:
     nearest by position where all are known, else those beside it in the network's order."""
     names = np.array([s.quantity for s in network.series], object)
     found = np.full((len(names), kernel.NEIGHBOURS), -1, np.int32)
     screened = np.zeros(len(names), bool)
-    for quantity in {*names} if quantities is None else quantities:
-        columns = np.flatnonzero(names == quantity)
+    looked_at = np.array([how.inputs or s not in network.inputs for s in network.series], bool)
+    for quantity in {*names} if how.quantities is None else how.quantities:
+        columns = np.flatnonzero((names == quantity) & looked_at)
         screened[columns] = True
         k = min(kernel.NEIGHBOURS, len(columns) - 1)
         if k < 1:

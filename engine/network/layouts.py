@@ -21,16 +21,28 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
     columns = np.fromiter((column[t] for t in targets), np.int64, len(targets))
     horizons = np.array(model.asked, np.int64)
     units, members = np.arange(len(targets)), np.empty((len(targets), 0), np.int64)
+    inputs = np.empty(0, np.int64)
     if needs.block is not None:
-        units, members = blocks(network.series, network.positions, columns, needs.block)
+        if needs.inputs:
+            inputs = np.array(sorted(column[s] for s in network.inputs), np.int64)
+        units, members = _blocks(network, columns, needs.block)
+        members = joined(members, inputs)
     regressors, companions, choose = _reads(network, targets, needs)
     partners = _partners(network, needs)
     if needs.partners:
         companions = np.column_stack([companions, partners[columns]])
     return Layout(
         interval, network.series, columns, regressors, companions, choose, horizons, model.level,
-        units, members, partners,
+        units, members, partners, inputs,
     )  # fmt: skip
+
+
+def joined(members: NDArray[np.int64], inputs: Ints) -> NDArray[np.int64]:
+    """`Layout.members` with the inputs behind those of every unit."""
+    own = (members >= 0).sum(axis=1)
+    found = np.pad(members, ((0, 0), (0, len(inputs))), constant_values=-1)
+    found[np.arange(len(found))[:, None], own[:, None] + np.arange(len(inputs))] = inputs
+    return found
 
 
 def for_targets(layout: Layout, targets: Ints | slice) -> Layout:
@@ -73,7 +85,16 @@ def narrow(layout: Layout, columns: Ints) -> Layout:
         companions=place(layout.companions),
         members=place(layout.members),
         partners=place(layout.partners[columns]) if len(layout.partners) else layout.partners,
+        inputs=place(layout.inputs),
     )
+
+
+def _blocks(network: Network, targets: Ints, size: int) -> tuple[Ints, NDArray[np.int64]]:
+    """Units and members, as `blocks` finds them among all series but for inputs."""
+    own = np.array([c for c, s in enumerate(network.series) if s not in network.inputs], np.int64)
+    series, places = [network.series[c] for c in own], np.searchsorted(own, targets)
+    units, members = blocks(series, network.positions, places, size)
+    return units, np.where(members < 0, -1, own[members])
 
 
 def _reads(

@@ -19,20 +19,28 @@ def natural(name: str) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """All series of a job in natural order, and the sensors' positions in metres where known."""
+    """All series of a job in natural order, and the sensors' positions in metres where known.
+
+    inputs: those that are read as inputs, which are neither targets nor anyone's neighbours.
+    """
 
     series: tuple[Series, ...]
     positions: Mapping[str, tuple[float, float]]
+    inputs: frozenset[Series] = frozenset()
 
     @classmethod
     def of(
-        cls, series: Iterable[Series], positions: Mapping[str, tuple[float, float]] | None = None
+        cls,
+        series: Iterable[Series],
+        positions: Mapping[str, tuple[float, float]] | None = None,
+        inputs: Iterable[Series] = (),
     ) -> Network:
-        """The network of these series, each once, in natural order."""
-        distinct = set(series)
+        """The network of these series and inputs, each once, in natural order."""
+        given = frozenset(inputs)
+        distinct = given.union(series)
         place = {name: natural(name) for name in {s.sensor for s in distinct}}
         ordered = sorted(distinct, key=lambda s: (place[s.sensor], s.quantity))
-        return cls(tuple(ordered), positions or {})
+        return cls(tuple(ordered), positions or {}, given)
 
     @cached_property
     def column(self) -> dict[Series, int]:
@@ -40,8 +48,8 @@ class Network:
         return {s: i for i, s in enumerate(self.series)}
 
     def sensors(self, quantity: str) -> list[str]:
-        """Sensors that report `quantity`, in order."""
-        return [s.sensor for s in self.series if s.quantity == quantity]
+        """Sensors that report `quantity`, in order, but for inputs."""
+        return [s.sensor for s in self.series if s.quantity == quantity and s not in self.inputs]
 
 
 def sensor_numbers(network: Network) -> list[int]:

@@ -59,8 +59,8 @@ class Auto(Forecaster):
     derives = True
 
     def needs(self) -> Needs:
-        """The other series, in blocks."""
-        return Needs(block=self.params.block)
+        """The other series, in blocks, and the inputs."""
+        return Needs(block=self.params.block, inputs=True)
 
     def start(self, layout: Layout) -> State:
         """Nothing seen yet."""
@@ -89,7 +89,7 @@ class Auto(Forecaster):
         )  # fmt: skip
         network = self._network(layout)
         return (
-            within("network", network.start(_nowcasting(layout)))
+            within("network", network.start(_alike(layout)))
             | within("moments", moments._asdict())
             | within("season", season._asdict())
             | within("weighing", weighing._asdict())
@@ -118,7 +118,7 @@ class Auto(Forecaster):
             *(np.full(shape, np.nan) for _ in range(3)), np.full(shape[:2], np.nan),
             np.zeros(shape, np.int64), np.zeros(shape, np.int64),
         )  # fmt: skip
-        nested = replace(frame, layout=_nowcasting(layout))
+        nested = replace(frame, layout=_alike(layout))
         others = step_nested(self._network(layout), state, "network", nested).reference
         step_all(
             frame.values, frame.own, others, frame.first, Moments(**below(state, "moments")),
@@ -128,8 +128,9 @@ class Auto(Forecaster):
         return Forecast(*out)
 
 
-def _nowcasting(layout: Layout) -> Layout:
-    return replace(layout, horizons=np.zeros(1, np.int64))
+def _alike(layout: Layout) -> Layout:
+    """The layout of `network-rls`, which nowcasts and takes all that it reads for alike."""
+    return replace(layout.without_inputs(), horizons=np.zeros(1, np.int64))
 
 
 def _groups(profiles: int, sets: int) -> Ints:
