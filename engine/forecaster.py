@@ -82,6 +82,7 @@ class Layout:
     partners: (S,) column of each column's partner as ``Needs.partners`` pairs quantities, or -1;
         empty where none are asked for.
     inputs: (I,) columns of the inputs, ascending; empty where they are not asked for.
+    leads: (H, I) columns with what is known of the step ahead by each horizon, -1 where nothing is.
     """
 
     interval: int
@@ -96,6 +97,7 @@ class Layout:
     members: NDArray[np.int64]
     partners: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     inputs: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    leads: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
     @cached_property
     def of_quantity(self) -> Mapping[str, Ints]:
@@ -127,7 +129,16 @@ class Layout:
             return self
         members = np.where(np.isin(self.members, self.inputs), -1, self.members)
         members = np.ascontiguousarray(members[:, : -len(self.inputs)])
-        return replace(self, members=members, inputs=self.inputs[:0])
+        return replace(self, members=members, inputs=self.inputs[:0], leads=self.leads[:, :0])
+
+    def at(self, horizons: Ints) -> Layout:
+        """The layout of a forecaster that is asked for other horizons; of those that this one does
+        not have, nothing is known ahead."""
+        leads = np.full((len(horizons), len(self.inputs)), -1, np.int64)
+        for h, horizon in enumerate(horizons):
+            for known in np.flatnonzero(self.horizons == horizon):
+                leads[h] = self.leads[known]
+        return replace(self, horizons=horizons, leads=leads)
 
     def steps(self, duration: int) -> int:
         """Steps of the grid in `duration` microseconds, rounded, at least one."""

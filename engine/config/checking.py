@@ -55,7 +55,7 @@ class Check:
         self._context = {"interval": _interval(data)}
         try:
             self.run = form.model_validate(data, context=self._context)
-            self.found += _contradictions(self.run) if isinstance(self.run, Run) else ()
+            self.found += _contradictions(self.run, data) if isinstance(self.run, Run) else ()
         except ValidationError as error:
             self.found += explain(error, Checked((), data, form), written)
         for kind, path, section in _sections(data, form):
@@ -224,24 +224,24 @@ def _origin(written_type: str, entry: Entry) -> str:
     return f" ({written_type} {entry.kind}{package})"
 
 
-def _contradictions(run: Run) -> Iterator[tuple[KeyPath, str]]:
+def _contradictions(run: Run, data: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Keys that are right by themselves but not together."""
     known = run.network.sensors
     if known and run.targets.sensors:
         for i, sensor in enumerate(run.targets.sensors):
             if sensor not in known:
                 yield ("targets", "sensors", i), f"{sensor!r} is not one of network.sensors"
-    places = [
-        (("inputs", name, i), series)
-        for name, listed in run.inputs.items()
-        for i, series in enumerate(listed)
-    ]
     seen: set[str] = set()
-    for place, series in places:
-        wrong = f"{series!r} is named twice" if series in seen else _no_input(run, series)
-        seen.add(series)
-        if wrong:
-            yield place, wrong
+    for name, of in run.inputs.items():
+        if of.ahead % run.grid.interval:
+            yield ("inputs", name, "ahead"), "must be a multiple of grid.interval"
+        listed = isinstance(data["inputs"][name], list)
+        below: KeyPath = ("inputs", name) if listed else ("inputs", name, "series")
+        for i, series in enumerate(of.series):
+            wrong = f"{series!r} is named twice" if series in seen else _no_input(run, series)
+            seen.add(series)
+            if wrong:
+                yield (*below, i), wrong
 
 
 def _no_input(run: Run, series: str) -> str | None:

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.backtest import Backtest
-from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan, WrittenSeries
+from gapcast.engine.config.section import Inputs, Name, Section, Sensors, WithheldSpan
 from gapcast.engine.grid.calendar import Calendar, offsets
 from gapcast.engine.sink import Delivery
 from gapcast.engine.storage import check_url
@@ -444,10 +444,10 @@ class Run(Section):
         default=ScreenSection(), description="Outliers and faulty sensors, found by comparison."
     )
     targets: Targets = Field(description="The series to forecast.")
-    inputs: dict[Name, Annotated[tuple[WrittenSeries, ...], Field(min_length=1)]] = Field(
+    inputs: dict[Name, Inputs] = Field(
         default={},
         description="Series that are read by models that can use them, such as `auto`, and never "
-        "forecast, in lists by any name: `{weather: [roof/temperature, roof/wind]}`.",
+        "forecast, by any name: `{weather: [roof/temperature, roof/wind]}`.",
     )
     derive: dict[Name, DerivedSection] | None = Field(
         default=None,

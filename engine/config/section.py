@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from gapcast.engine.redaction import mask
-from gapcast.engine.units import Sensor, Time, expecting
+from gapcast.engine.units import Duration, Sensor, Time, expecting
 
 
 class Section(BaseModel):
@@ -82,6 +82,34 @@ WrittenSeries = Annotated[
     WithJsonSchema({"type": "string", "pattern": "./.", "examples": ["roof/temperature"]}),
 ]
 """A series as it is written, ``sensor/quantity``; the quantity has no slash."""
+
+
+class InputSection(Section):
+    """Series that are read and not forecast."""
+
+    series: tuple[WrittenSeries, ...] = Field(
+        min_length=1, description="The series; a list by itself means this."
+    )
+    ahead: Duration = Field(
+        default=0,
+        description="How long before its time each of their readings is there, as a weather "
+        "forecast is. A multiple of the interval.",
+    )
+
+
+Inputs = Annotated[
+    InputSection,
+    BeforeValidator(lambda value: value if isinstance(value, dict) else {"series": value}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                InputSection.model_json_schema(),
+                {"type": "array", "items": {"type": "string"}},
+            ]
+        }
+    ),
+]
+"""A section of inputs, or the list of its series alone."""
 
 
 class Span(Section):

@@ -34,7 +34,7 @@ class ScreeningSpec:
     outliers: whether single values are judged. stuck: for how long a constant value is borne while
     neighbours move; drift: one far from where neighbours put it. trust: after how long a sensor is
     believed again at another level. quantities: those looked at, None: all. inputs: whether inputs
-    are looked at, too.
+    that are not known ahead are looked at, too.
     """
 
     outliers: bool = True
@@ -153,7 +153,8 @@ def _neighbours(network: Network, how: ScreeningSpec) -> tuple[NDArray[np.int32]
     names = np.array([s.quantity for s in network.series], object)
     found = np.full((len(names), kernel.NEIGHBOURS), -1, np.int32)
     screened = np.zeros(len(names), bool)
-    looked_at = np.array([how.inputs or s not in network.inputs for s in network.series], bool)
+    ahead = [network.inputs.get(s, -1) for s in network.series]
+    looked_at = np.array([a < 0 or (how.inputs and a == 0) for a in ahead], bool)
     for quantity in {*names} if how.quantities is None else how.quantities:
         columns = np.flatnonzero((names == quantity) & looked_at)
         screened[columns] = True

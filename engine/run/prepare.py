@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.run import derivations as deriving
 from gapcast.engine.run import inputs as reading
 from gapcast.engine.run.bounds import Bounds
+from gapcast.engine.run.inputs import Input
 from gapcast.engine.run.job import Job
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
@@ -51,9 +52,8 @@ def prepare(
     """
     models = _models(config)
     inputs = reading.named(config, models)
-    quantities = _asked(config, models, inputs)
     source = config.source.create()
-    network, links = _network(config, source, quantities, inputs)
+    network, links = _network(config, source, models, inputs)
     models = tuple(deriving.through(model, links, config) for model in models)
     targets = _targets(config, network)
     reading.check_hidden(inputs, config, targets)
@@ -217,10 +217,11 @@ def _migrate(model: Model, state: State, version: int) -> State:
 
 
 def _network(
-    config: RunConfig, source: Source, quantities: set[str], inputs: Mapping[Series, str]
+    config: RunConfig, source: Source, models: Sequence[Model], inputs: Mapping[Series, Input]
 ) -> tuple[Network, Mapping[str, Link]]:
     """The sensors the config names, else those with a position, else those in the source, which
-    is opened; and what is derived. Series of `quantities`, of what is derived, and `inputs`."""
+    is opened; and what is derived. Series of what is asked for and of what is derived."""
+    quantities = _asked(config, models, inputs)
     path = config.network.positions
     positions = read_positions(path) if path else {}
     sensors = config.network.sensors or tuple(positions)
@@ -235,7 +236,8 @@ def _network(
         reading.check_there(inputs, series, source)
     links = deriving.found(config, links, {s.quantity for s in series})
     wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
-    return Network.of((s for s in series if s.quantity in wanted), positions, inputs), links
+    series = [s for s in series if s.quantity in wanted]
+    return reading.network(series, positions, inputs, models), links
 
 
 def _other_quantities(config: RunConfig, source: Source) -> RunError:

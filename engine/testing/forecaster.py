@@ -38,7 +38,7 @@ class Case:
         names = [str(i) for i in range(SENSORS)]
         found = [Series(name, q) for name in names for q in ("humidity", "temperature")]
         positions = {name: (i % 4, i // 4) for i, name in enumerate(names)}
-        network = Network.of(found, positions, [Series("roof", "light")])
+        network = Network.of(found, positions, {Series("roof", "light"): 1}, leads=[1])
         targets = [s for s in network.series if s.quantity == "temperature"]
         layout = lay_out(network, targets, Model("checked", forecaster, self.horizons), HALF_HOUR)
         if forecaster.needs().block is None:
@@ -47,8 +47,9 @@ class Case:
         return replace(layout, units=units, members=joined(members, layout.inputs))
 
     def values(self, steps: int = STEPS, missing: float = 0.1) -> NDArray[np.float64]:
-        """(steps, 2 × sensors + 1) daily waves, noise from a fixed seed, a share missing; the last
-        column is the input, the mean of all the others before any is missing."""
+        """(steps, 2 × sensors + 2) daily waves, noise from a fixed seed, a share missing; behind
+        them the input, the mean of all the others before any is missing, and the same a step
+        ahead."""
         rng = np.random.default_rng(7)
         phase = np.arange(2 * SENSORS) / 7
         wave = 3 * np.sin(2 * np.pi * np.arange(steps)[:, None] / 48 + phase)
@@ -56,7 +57,8 @@ class Case:
         light = values.mean(axis=1)
         values[rng.random(values.shape) < missing] = np.nan
         light[rng.random(steps) < missing] = np.nan
-        return np.column_stack([values, light]).astype(np.float64)
+        later = np.append(light[1:], np.nan)
+        return np.column_stack([values, light, later]).astype(np.float64)
 
     def run(
         self,

@@ -15,15 +15,18 @@ DAYS = 5
 
 @pytest.fixture(scope="module")
 def readings(tmp_path_factory):
-    """A file of meters, whose power depends on the temperature outside, which is in another."""
+    """A file of meters, whose power depends on the temperature outside, which is in another, and
+    was foretold in a third."""
     folder = tmp_path_factory.mktemp("readings")
     rng = np.random.default_rng(5)
     outside = 10 + 5 * rng.normal(size=48 * DAYS)
-    texts = {"meters": ["time,sensor,quantity,value"], "roof": ["time,sensor,quantity,value"]}
+    texts = {name: ["time,sensor,quantity,value"] for name in ("meters", "roof", "foretold")}
     for i, x in enumerate(outside):
         time = f"2024-03-{1 + i // 48:02}T{i // 2 % 24:02}:{30 * (i % 2):02}:00Z"
         if rng.random() > 0.1:
             texts["roof"].append(f"{time},roof,temperature,{x}")
+        if rng.random() > 0.1:
+            texts["foretold"].append(f"{time},service,temperature,{x + rng.normal()}")
         for k in range(METERS):
             if rng.random() > 0.1:
                 value = 100 + 20 * k - (3 + k) * x + rng.normal()
@@ -40,7 +43,10 @@ def left_behind(readings, backend, folder):
         "source": {"type": "replay", "path": str(readings)},
         "grid": {"interval": "30min"},
         "targets": {"quantities": ["power"]},
-        "inputs": {"weather": ["roof/temperature"]},
+        "inputs": {
+            "weather": ["roof/temperature"],
+            "foretold": {"series": ["service/temperature"], "ahead": "2h"},
+        },
         "evaluation": {
             "mode": "blackout",
             "spans": [{"from": "2024-03-03", "to": "2024-03-04"}],
@@ -48,7 +54,9 @@ def left_behind(readings, backend, folder):
         "models": {"auto": {"type": "auto", "block": 3, "horizons": [0, 2]}},
         "backend": backend,
     }
-    assert run(read_config(config), folder).complete
+    result = run(read_config(config), folder)
+    assert result.complete
+    assert result.counts.used == result.counts.read
     table = pq.read_table(folder / "forecasts", partitioning=None)
     table = table.sort_by([(k, "ascending") for k in table.column_names[:5]])
     return table, (folder / "scores.csv").read_bytes()

@@ -13,6 +13,8 @@ from doubles import SCRIPTS
 from gapcast import read_config, run
 from gapcast.engine.errors import ConfigError, RunError
 from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.leads import Leads
 from gapcast.engine.network.layouts import for_targets, halo, lay_out, narrow
 from gapcast.engine.network.series import Network
 from gapcast.engine.run.prepare import look, prepare
@@ -109,7 +111,7 @@ def test_an_input_may_be_missing(play, tmp_path):
 def test_they_are_members_of_every_block_of_those_who_ask():
     meters = [str(i) for i in range(9)]
     network = Network.of(
-        [Series(m, "power") for m in meters], inputs=[Series("z", "sun"), Series("3", "wind")]
+        [Series(m, "power") for m in meters], inputs={Series("z", "sun"): 0, Series("3", "wind"): 0}
     )
     targets = [s for s in network.series if s.quantity == "power"]
     model = Model("auto", Auto(Auto.Params(block=4)))
@@ -123,7 +125,7 @@ def test_they_are_members_of_every_block_of_those_who_ask():
         assert 1 <= len(there) - 2 <= 4
     last = for_targets(layout, np.flatnonzero(layout.units == layout.u - 1))
     cut = narrow(last, halo(last))
-    assert {cut.series[c] for c in cut.inputs} == network.inputs
+    assert {cut.series[c] for c in cut.inputs} == network.inputs.keys()
     assert set(cut.inputs) < set(cut.members.ravel())
     alone = lay_out(network, targets, Model("n", NetworkRls(NetworkRls.Params(block=4))), HALF_HOUR)
     stripped = layout.without_inputs()
@@ -134,7 +136,7 @@ def test_they_are_members_of_every_block_of_those_who_ask():
 def test_nobody_else_reads_an_input_as_if_it_were_a_neighbour():
     network = Network.of(
         [Series(m, "t") for m in "abc"], {m: (i, 0) for i, m in enumerate("abc")},
-        [Series("roof", "t")],
+        {Series("roof", "t"): 0},
     )  # fmt: skip
     assert network.sensors("t") == ["a", "b", "c"]
     targets = [s for s in network.series if s.sensor != "roof"]
@@ -196,7 +198,7 @@ def test_nothing_depends_on_threads_batches_or_a_stop(play, tmp_path):
     script = {"type": "doubles:Played", "script": "test", "at_once": 7}
     other = config(source=script, backend={"type": "local", "threads": 3}, **more)
     assert not run(other, tmp_path / "r").complete
-    with pytest.raises(RunError, match=r"another inputs\.weather"):
+    with pytest.raises(RunError, match=r"another inputs\.weather\.series"):
         run(config({"weather": ["b/sun"]}, source=script, **more), tmp_path / "r", resume=True)
     assert run(other, tmp_path / "r", resume=True).complete
     assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
@@ -207,7 +209,9 @@ def test_nothing_depends_on_threads_batches_or_a_stop(play, tmp_path):
 def test_they_are_written_down(play, tmp_path):
     play(rows(2, missing=0.0))
     run(config(evaluation={"mode": "prequential"}), tmp_path / "r")
-    assert json.loads((tmp_path / "r/manifest.json").read_text())["config"]["inputs"] == WEATHER
+    assert json.loads((tmp_path / "r/manifest.json").read_text())["config"]["inputs"] == {
+        "weather": {"series": ["roof/temperature"], "ahead": "0s"}
+    }
 
 
 def test_a_network_that_is_named_has_inputs_beside_it(play, tmp_path):
@@ -268,3 +272,121 @@ def test_what_is_to_be_hidden_with_its_sensor_is_no_input(play, tmp_path):
 def test_mistakes_are_told_when_the_config_is_read(inputs, message):
     with pytest.raises(ConfigError, match=message):
         config(inputs, grid={"interval": "30min", "aggregate": {"wind": {"circular": 360}}})
+
+
+AHEAD = {"weather": {"series": ["roof/temperature"], "ahead": "3h"}}
+
+
+def early(of, minutes=180.0):
+    """Rows in the order in which they are there: those of the roof so long before their time."""
+    return sorted(of, key=lambda r: r[0] - minutes * (r[1] == "roof"))
+
+
+def error_ahead(folder, horizon):
+    """RMSE of forecasts made so many steps ahead, of the last days."""
+    found = forecasts(folder).to_pydict()
+    off = [
+        f - t
+        for f, t, h, when in zip(
+            *(found[k] for k in ("forecast", "truth", "horizon", "time")), strict=True
+        )
+        if h == horizon and t is not None and when.day > DAYS - 3
+    ]
+    assert len(off) > 200
+    return float(np.sqrt(np.mean(np.square(off))))
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_what_is_known_ahead_is_used_as_far_as_it_is(play, tmp_path, derived):
+    more = {
+        "models": {"auto": {"type": "auto", "horizons": [0, 2, 6, 7]}},
+        "evaluation": {"mode": "prequential"},
+    }
+    if derived:
+        more["models"]["auto"] = {
+            "type": "blend", "horizons": [0, 2, 6, 7], "experts": {"auto": {"type": "auto"}},
+        }  # fmt: skip
+    play(early(rows()))
+    result = run(config(AHEAD, **more), tmp_path / "r")
+    assert result.counts.used == result.counts.read
+    errors = [error_ahead(tmp_path / "r", h) for h in (0, 2, 6, 7)]
+    assert max(errors[:3]) < 1
+    assert errors[3] > 10
+
+
+def test_of_what_is_known_ahead_nothing_depends_on_threads_batches_or_a_stop(play, tmp_path):
+    of = early(rows(6, ("a", "b", "c", "d", "e"), missing=0.2))
+    spans = [{"from": "2004-03-04", "to": "2004-03-05"}]
+    more = {
+        "models": {
+            "auto": {"type": "auto", "block": 3, "horizons": [0, 2, 5]},
+            "other": {"type": "auto", "horizons": [3, 9]},
+        },
+        "evaluation": {"mode": "blackout", "hide": "together", "spans": spans},
+        "screen": {"quantities": ["temperature", "power"], "outliers": True},
+    }
+    play(of)
+    run(config(AHEAD, **more), tmp_path / "straight")
+    left = [len(of) // 2, len(of) * 3 // 5]
+
+    class Stopping(list):
+        def __getitem__(self, i):
+            if left and i == left[0]:
+                left.pop(0)
+                os.kill(os.getpid(), 15)
+            return super().__getitem__(i)
+
+    play(Stopping(of))
+    script = {"type": "doubles:Played", "script": "test", "at_once": 7}
+    for life in range(3):
+        backend = {"type": "local", "threads": 3 - life}
+        written = config(AHEAD, source=script, backend=backend, **more)
+        assert run(written, tmp_path / "r", resume=life > 0).complete == (life == 2)
+    assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
+    for name in ("scores.csv", "scores_by_gap.csv"):
+        assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
+def test_a_reading_that_comes_less_ahead_is_late_as_it_was_written(play, tmp_path):
+    of = early(rows(3))
+    of.insert(len(of) // 2, of.pop(next(i for i, r in enumerate(of) if r[:2] == (1500.0, "roof"))))
+    play(of)
+    result = run(config(AHEAD, evaluation={"mode": "prequential"}), tmp_path / "r")
+    assert result.counts.late == 1
+    (letter,) = pq.read_table(tmp_path / "r/dead_letters").to_pylist()
+    assert (letter["sensor"], letter["time"].isoformat()[:16]) == ("roof", "2004-03-02T01:00")
+
+
+def test_frames_have_every_value_at_its_own_step():
+    network = Network.of(
+        [Series("a", "v")], inputs={Series("x", "v"): 3, Series("y", "v"): 0}, leads=[1, 3, 4]
+    )
+    assert [h for _, h in network.leads] == [1, 3]
+    truth = np.arange(20.0)
+    early_x = np.column_stack([truth, np.append(truth[3:] * 10, [200, 210, 220]), -truth])
+    for cuts in ([20], [1] * 20, [2, 7, 11]):
+        leads, found = Leads(network), []
+        for first, steps in zip(np.cumsum([0, *cuts]), cuts, strict=False):
+            other = Leads(network)
+            other.restore(leads.snapshot())
+            leads = other
+            values = early_x[first : first + steps]
+            nothing = np.broadcast_to(np.nan, values.shape)
+            found.append(leads.add(GridFrame(int(first), values, nothing)))
+        values = np.concatenate([f.values for f in found])
+        assert all(f.rejected.shape == f.values.shape for f in found)
+        np.testing.assert_array_equal(values[:, 0], truth)
+        np.testing.assert_array_equal(values[3:, 1], truth[3:] * 10)
+        assert np.isnan(values[:3, 1]).all()
+        np.testing.assert_array_equal(values[:, 2], -truth)
+        np.testing.assert_array_equal(values[2:, 3], 10 * (truth[2:] + 1))
+        np.testing.assert_array_equal(values[:, 4], 10 * (truth + 3))
+
+
+def test_how_far_ahead_is_checked():
+    with pytest.raises(ConfigError, match=r"inputs\.weather\.ahead: must be a multiple of grid"):
+        config({"weather": {"series": ["roof/sun"], "ahead": "45min"}})
+    with pytest.raises(ConfigError, match=r"inputs\.weather\.ahed: unknown key; did you mean 'ah"):
+        config({"weather": {"series": ["roof/sun"], "ahed": "1h"}})
+    with pytest.raises(ConfigError, match=r"inputs\.weather\.series\[1\]: 'a/power' is a target"):
+        config({"weather": {"series": ["roof/sun", "a/power"], "ahead": "1h"}})

@@ -22,6 +22,7 @@ from gapcast.engine.forecaster import (
 )
 from gapcast.engine.state import below, step_nested, within
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
+from gapcast.plugins.forecasters.auto.inputs import INFORMED
 from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_scratch, step_all
 from gapcast.plugins.forecasters.auto.moments import FACTS, JOINT, MEMORIES, RANKED, Moments
 from gapcast.plugins.forecasters.auto.season import Calendar, Season
@@ -68,7 +69,7 @@ class Auto(Forecaster):
         calendar = _calendar(layout.interval)
         R, W, B = len(calendar.periods), len(calendar.terms), 1 + 2 * len(calendar.waves)
         K = int(max(calendar.knots, default=0))
-        F, A, J, L = CROSS + MEANS + R + W, len(AGES), JOINT, len(MEMORIES)
+        F, A, J, L = CROSS + MEANS + R + W + _informed(layout), len(AGES), JOINT, len(MEMORIES)
         moments = Moments(
             np.full((U, M), np.nan), *(np.zeros((U, M)) for _ in range(3)), np.zeros((U, L, M)),
             np.zeros((U, L, M, M)), np.zeros((U, J, M, M)), np.ones((U, J, M)),
@@ -103,14 +104,17 @@ class Auto(Forecaster):
         """Nowcast each step, learn it, then forecast those ahead of it."""
         layout = frame.layout
         calendar = _calendar(layout.interval)
-        F = CROSS + MEANS + len(calendar.periods) + len(calendar.terms)
+        profiles, sets, informed = len(calendar.periods), len(calendar.terms), _informed(layout)
+        F = CROSS + MEANS + profiles + sets + informed
         M = layout.members.shape[1]
         settings = Settings(
             columns=layout.members,
             targets=layout.of_members,
             horizons=layout.horizons,
-            group=_groups(len(calendar.periods), len(calendar.terms)),
-            young=_young(len(calendar.periods), len(calendar.terms)),
+            group=_groups(profiles, sets, informed),
+            young=_young(profiles, sets, informed),
+            behind=len(layout.inputs) - _known(layout),
+            leads=np.vstack([layout.inputs, layout.leads])[:, _known(layout)],
             z=NormalDist().inv_cdf((1 + layout.level) / 2),
         )
         shape = (frame.t, layout.n, len(layout.horizons))
@@ -130,19 +134,31 @@ class Auto(Forecaster):
 
 def _alike(layout: Layout) -> Layout:
     """The layout of `network-rls`, which nowcasts and takes all that it reads for alike."""
-    return replace(layout.without_inputs(), horizons=np.zeros(1, np.int64))
+    return layout.without_inputs().at(np.zeros(1, np.int64))
 
 
-def _groups(profiles: int, sets: int) -> Ints:
+def _known(layout: Layout) -> Ints:
+    """Which of the inputs are known ahead, at one of the horizons at least."""
+    return np.flatnonzero((layout.leads >= 0).any(axis=0))
+
+
+def _informed(layout: Layout) -> int:
+    """How many experts read these alone."""
+    return len(INFORMED) if len(_known(layout)) else 0
+
+
+def _groups(profiles: int, sets: int, informed: int) -> Ints:
     """Place in `Auto.experts` of every expert."""
-    return np.array([0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets, 6, 7])
+    own = [0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets]
+    return np.array([*own, *[0] * informed, 6, 7])
 
 
-def _young(profiles: int, sets: int) -> Floats:
+def _young(profiles: int, sets: int, informed: int) -> Floats:
     """Looks in which every expert is doubted: not `network-rls`, to which sensors are alike, nor
     seasons, to which days are."""
     seasons = [0.0] * (profiles + sets)
-    return np.array([YOUNG] * (CROSS - 1) + [0.0] + [YOUNG] * MEANS + seasons + [YOUNG] * 2)
+    last = [YOUNG] * (informed + 2)
+    return np.array([YOUNG] * (CROSS - 1) + [0.0] + [YOUNG] * MEANS + seasons + last)
 
 
 @cache

@@ -96,11 +96,10 @@ def cut_layout(layout: Layout, whole: Needs, needs: Needs, horizons: Sequence[in
     if needs.block is None:
         units, members = np.arange(layout.n), np.empty((layout.n, 0), np.int64)
     mine = replace(
-        layout,
+        layout.at(np.array(horizons, np.int64)),
         regressors=np.ascontiguousarray(regressors[:, :, :most]),
         companions=np.ascontiguousarray(companions[:, 1:]),
         choose=needs.neighbours.correlated if needs.neighbours else None,
-        horizons=np.array(horizons, np.int64),
         units=units,
         members=members,
     )
