@@ -99,6 +99,11 @@ class Layout:
     inputs: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     leads: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
+    def __post_init__(self) -> None:
+        """Without inputs there are no leads, whatever the horizons."""
+        if not len(self.inputs):
+            object.__setattr__(self, "leads", np.empty((len(self.horizons), 0), np.int64))
+
     @cached_property
     def of_quantity(self) -> Mapping[str, Ints]:
         """Columns of each quantity, ascending."""

@@ -233,7 +233,7 @@ def _contradictions(run: Run, data: dict[str, Any]) -> Iterator[tuple[KeyPath, s
                 yield ("targets", "sensors", i), f"{sensor!r} is not one of network.sensors"
     seen: set[str] = set()
     for name, of in run.inputs.items():
-        if of.ahead % run.grid.interval:
+        if of.ahead and of.ahead % run.grid.interval:
             yield ("inputs", name, "ahead"), "must be a multiple of grid.interval"
         listed = isinstance(data["inputs"][name], list)
         below: KeyPath = ("inputs", name) if listed else ("inputs", name, "series")

@@ -90,10 +90,11 @@ class InputSection(Section):
     series: tuple[WrittenSeries, ...] = Field(
         min_length=1, description="The series; a list by itself means this."
     )
-    ahead: Duration = Field(
-        default=0,
-        description="How long before its time each of their readings is there, as a weather "
-        "forecast is. A multiple of the interval.",
+    ahead: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="How long before its time each of their readings is there, as those of a "
+        "weather forecast are; a multiple of the interval. Default: they come with the others.",
     )
 
 

@@ -27,7 +27,7 @@ class Input(NamedTuple):
 def named(config: RunConfig, models: Iterable[Model]) -> Mapping[Series, Input]:
     """The config's inputs. Raises RunError where none of `models` reads any."""
     found = {
-        Series(*split(series)): Input(f"inputs.{name}", of.ahead // config.grid.interval)
+        Series(*split(series)): Input(f"inputs.{name}", (of.ahead or 0) // config.grid.interval)
         for name, of in config.inputs.items()
         for series in of.series
     }

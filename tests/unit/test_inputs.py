@@ -210,7 +210,7 @@ def test_they_are_written_down(play, tmp_path):
     play(rows(2, missing=0.0))
     run(config(evaluation={"mode": "prequential"}), tmp_path / "r")
     assert json.loads((tmp_path / "r/manifest.json").read_text())["config"]["inputs"] == {
-        "weather": {"series": ["roof/temperature"], "ahead": "0s"}
+        "weather": {"series": ["roof/temperature"], "ahead": None}
     }
 
 
