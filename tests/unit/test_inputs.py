@@ -11,6 +11,7 @@ import pytest
 from doubles import SCRIPTS
 
 from gapcast import read_config, run
+from gapcast.engine.config import redact
 from gapcast.engine.errors import ConfigError, RunError
 from gapcast.engine.forecaster import Model, Series
 from gapcast.engine.grid.frames import GridFrame
@@ -206,6 +207,12 @@ def test_nothing_depends_on_threads_batches_or_a_stop(play, tmp_path):
         assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
+def test_a_config_with_inputs_is_read_back_the_same():
+    for inputs in (WEATHER, AHEAD, {}):
+        written = config(inputs)
+        assert read_config(json.loads(json.dumps(redact(written)))) == written
+
+
 def test_they_are_written_down(play, tmp_path):
     play(rows(2, missing=0.0))
     run(config(evaluation={"mode": "prequential"}), tmp_path / "r")
@@ -345,6 +352,28 @@ def test_of_what_is_known_ahead_nothing_depends_on_threads_batches_or_a_stop(pla
     assert forecasts(tmp_path / "r").equals(forecasts(tmp_path / "straight"))
     for name in ("scores.csv", "scores_by_gap.csv"):
         assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
+def test_lateness_lets_what_is_known_ahead_stand_beside_what_is_seen(play, tmp_path):
+    grid = {"interval": "30min", "lateness": "3h"}
+    models = {"auto": {"type": "auto", "horizons": [6]}}
+    play(rows())
+    plain = {"evaluation": {"mode": "prequential"}, "models": models}
+    waits = run(config(AHEAD, grid=grid, **plain), tmp_path / "waits")
+    assert waits.counts.used == waits.counts.read
+    assert error_ahead(tmp_path / "waits", 6) < 1
+    hasty = run(config(AHEAD, **plain), tmp_path / "hasty")
+    assert hasty.counts.late > 0.8 * 48 * DAYS
+
+
+def test_directions_are_forecast_with_inputs_too(play, tmp_path):
+    play(early([(m, s, q, v % 360 if q == "power" else v) for m, s, q, v in rows()]))
+    grid = {"interval": "30min", "aggregate": {"power": {"circular": 360}}}
+    models = {"auto": {"type": "auto", "horizons": [0, 6]}}
+    spans = {"evaluation": {"mode": "prequential"}}
+    run(config(AHEAD, grid=grid, models=models, **spans), tmp_path / "r")
+    assert error_ahead(tmp_path / "r", 0) < 5
+    assert error_ahead(tmp_path / "r", 6) < 5
 
 
 def test_a_reading_that_comes_less_ahead_is_late_as_it_was_written(play, tmp_path):
