@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -48,12 +48,15 @@ class Needs:
         that such a unit may read. ``None``: every target is a unit of its own.
     partners: pairs of quantities; where a model reads the first, it also reads the second of the
         same sensor.
+    inputs: for joint forecasters: whether every unit also reads the series that the config names
+        as inputs, of whatever quantity.
     """
 
     neighbours: Neighbours | None = None
     quantities: tuple[str, ...] = ()
     block: int | None = None
     partners: tuple[tuple[str, str], ...] = ()
+    inputs: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,12 @@ class Layout:
     level: nominal coverage of the interval, in (0, 1).
     units: (N,) unit of each target, numbered 0 to U - 1 in the order of their first targets.
     members: (U, M) columns that a unit reads, its own targets' among them, -1 where there are
-        fewer; M is 0 unless ``Needs.block`` asks for units of many.
+        fewer; M is 0 unless ``Needs.block`` asks for units of many. With ``Needs.inputs`` all
+        inputs stand behind the others.
     partners: (S,) column of each column's partner as ``Needs.partners`` pairs quantities, or -1;
         empty where none are asked for.
+    inputs: (I,) columns of the inputs, ascending; empty where they are not asked for.
+    leads: (H, I) columns with what is known of the step ahead by each horizon, -1 where nothing is.
     """
 
     interval: int
@@ -91,6 +97,13 @@ class Layout:
     units: Ints
     members: NDArray[np.int64]
     partners: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    inputs: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    leads: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64))
+
+    def __post_init__(self) -> None:
+        """Without inputs there are no leads, whatever the horizons."""
+        if not len(self.inputs):
+            object.__setattr__(self, "leads", np.empty((len(self.horizons), 0), np.int64))
 
     @cached_property
     def of_quantity(self) -> Mapping[str, Ints]:
@@ -115,6 +128,23 @@ class Layout:
     def n(self) -> int:
         """Number of targets."""
         return len(self.targets)
+
+    def without_inputs(self) -> Layout:
+        """The layout as a forecaster that asks for no inputs would have it."""
+        if not len(self.inputs):
+            return self
+        members = np.where(np.isin(self.members, self.inputs), -1, self.members)
+        members = np.ascontiguousarray(members[:, : -len(self.inputs)])
+        return replace(self, members=members, inputs=self.inputs[:0], leads=self.leads[:, :0])
+
+    def at(self, horizons: Ints) -> Layout:
+        """The layout of a forecaster that is asked for other horizons; of those that this one does
+        not have, nothing is known ahead."""
+        leads = np.full((len(horizons), len(self.inputs)), -1, np.int64)
+        for h, horizon in enumerate(horizons):
+            for known in np.flatnonzero(self.horizons == horizon):
+                leads[h] = self.leads[known]
+        return replace(self, horizons=horizons, leads=leads)
 
     def steps(self, duration: int) -> int:
         """Steps of the grid in `duration` microseconds, rounded, at least one."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gapcast.engine.config.model import (
     FORMS,
+    CircularMean,
     DerivedSection,
     ModelSection,
     PluginSection,
@@ -25,6 +26,7 @@ from gapcast.engine.config.runconfig import (
     ChosenSink,
     derives,
 )
+from gapcast.engine.config.section import split
 from gapcast.engine.config.wording import Checked, explain
 from gapcast.engine.errors import PluginError
 from gapcast.engine.horizon import Horizons
@@ -53,7 +55,7 @@ class Check:
         self._context = {"interval": _interval(data)}
         try:
             self.run = form.model_validate(data, context=self._context)
-            self.found += _contradictions(self.run) if isinstance(self.run, Run) else ()
+            self.found += _contradictions(self.run, data) if isinstance(self.run, Run) else ()
         except ValidationError as error:
             self.found += explain(error, Checked((), data, form), written)
         for kind, path, section in _sections(data, form):
@@ -222,13 +224,35 @@ def _origin(written_type: str, entry: Entry) -> str:
     return f" ({written_type} {entry.kind}{package})"
 
 
-def _contradictions(run: Run) -> Iterator[tuple[KeyPath, str]]:
+def _contradictions(run: Run, data: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Keys that are right by themselves but not together."""
     known = run.network.sensors
     if known and run.targets.sensors:
         for i, sensor in enumerate(run.targets.sensors):
             if sensor not in known:
                 yield ("targets", "sensors", i), f"{sensor!r} is not one of network.sensors"
+    seen: set[str] = set()
+    for name, of in run.inputs.items():
+        if of.ahead and of.ahead % run.grid.interval:
+            yield ("inputs", name, "ahead"), "must be a multiple of grid.interval"
+        listed = isinstance(data["inputs"][name], list)
+        below: KeyPath = ("inputs", name) if listed else ("inputs", name, "series")
+        for i, series in enumerate(of.series):
+            wrong = f"{series!r} is named twice" if series in seen else _no_input(run, series)
+            seen.add(series)
+            if wrong:
+                yield (*below, i), wrong
+
+
+def _no_input(run: Run, series: str) -> str | None:
+    """Why a series cannot be an input, if it cannot."""
+    sensor, quantity = split(series)
+    sensors, aggregate = run.targets.sensors, run.grid.aggregate
+    if quantity in run.targets.quantities and (sensors is None or sensor in sensors):
+        return f"{series!r} is a target, too: list targets.sensors without {sensor!r}"
+    if isinstance(aggregate, dict) and isinstance(aggregate.get(quantity), CircularMean):
+        return f"{series!r} begins anew (grid.aggregate): directions cannot be inputs"
+    return None
 
 
 def _contradicting(run: Run, chosen: dict[KeyPath, Chosen[Any]]) -> Iterator[tuple[KeyPath, str]]:

@@ -102,6 +102,7 @@ def _assemble(
         limits=run.limits,
         screen=run.screen,
         targets=run.targets,
+        inputs=run.inputs,
         evaluation=run.evaluation,
         models=named["models"],
         sinks=named["sinks"],

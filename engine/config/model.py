@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.backtest import Backtest
-from gapcast.engine.config.section import Name, Section, Sensors, WithheldSpan
+from gapcast.engine.config.section import Inputs, Name, Section, Sensors, WithheldSpan
 from gapcast.engine.config.verdict import FLAG, REJECT, OfSensors, OfValues
 from gapcast.engine.grid.calendar import Calendar, offsets
 from gapcast.engine.sink import Delivery
@@ -244,7 +244,7 @@ class ScreenSection(Section):
     what is rejected is not learnt from."""
 
     quantities: Quantities = Field(
-        default=None, description="Quantities to screen; all: but directions."
+        default=None, description="Quantities to screen; all: but directions and inputs."
     )
     outliers: OfValues = Field(
         default=FLAG,
@@ -446,6 +446,11 @@ class Run(Section):
         default=ScreenSection(), description="Outliers and faulty sensors, found by comparison."
     )
     targets: Targets = Field(description="The series to forecast.")
+    inputs: dict[Name, Inputs] = Field(
+        default={},
+        description="Series that are read by models that can use them, such as `auto`, and never "
+        "forecast, by any name: `{weather: [roof/temperature, roof/wind]}`.",
+    )
     derive: dict[Name, DerivedSection] | None = Field(
         default=None,
         description="Quantities derived of others, to forecast through. Default: whatever fits "

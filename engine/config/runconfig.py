@@ -17,6 +17,7 @@ from gapcast.engine.config.model import (
     Targets,
 )
 from gapcast.engine.config.positions import KeyPath
+from gapcast.engine.config.section import InputSection
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.redaction import mask
 
@@ -95,6 +96,7 @@ class RunConfig:
     checkpoint: Checkpoint
     backend: Chosen[Backend]
     derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
+    inputs: Mapping[str, InputSection] = field(default_factory=dict)
     backtest: Backtest = field(default_factory=Backtest)
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
 
@@ -119,6 +121,8 @@ def redact(config: RunConfig) -> dict[str, Any]:
     for key in ("grid", "network", "screen", "targets", "evaluation", "checkpoint"):
         plain[key] = getattr(config, key).model_dump(mode="json", by_alias=True)
     plain["limits"] = {q: limit.model_dump(mode="json") for q, limit in config.limits.items()}
+    if config.inputs:
+        plain["inputs"] = {n: of.model_dump(mode="json") for n, of in config.inputs.items()}
     plain["derive"] = config.derive and {n: _section(of) for n, of in config.derive.items()}
     plain["models"] = {name: _section(model) for name, model in config.models.items()}
     plain["sinks"] = {name: _section(sink) for name, sink in config.sinks.items()}

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from gapcast.engine.redaction import mask
-from gapcast.engine.units import Sensor, Time, expecting
+from gapcast.engine.units import Duration, Sensor, Time, expecting
 
 
 class Section(BaseModel):
@@ -61,6 +61,56 @@ Sensors = Annotated[
     ),
 ]
 """``all`` (held as None) or a list of sensors."""
+
+
+def split(series: str) -> tuple[str, str]:
+    """Sensor and quantity of a series as it is written: what is before the last slash, and what
+    is behind it."""
+    sensor, _, quantity = series.rpartition("/")
+    return sensor, quantity
+
+
+def _series(value: Any) -> str:
+    if not isinstance(value, str) or not all(split(value)):
+        raise expecting("a sensor and a quantity such as roof/temperature")
+    return value
+
+
+WrittenSeries = Annotated[
+    str,
+    BeforeValidator(_series),
+    WithJsonSchema({"type": "string", "pattern": "./.", "examples": ["roof/temperature"]}),
+]
+"""A series as it is written, ``sensor/quantity``; the quantity has no slash."""
+
+
+class InputSection(Section):
+    """Series that are read and not forecast."""
+
+    series: tuple[WrittenSeries, ...] = Field(
+        min_length=1, description="The series; a list by itself means this."
+    )
+    ahead: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="How long before its time each of their readings is there, as those of a "
+        "weather forecast are; a multiple of the interval. Default: they come with the others.",
+    )
+
+
+Inputs = Annotated[
+    InputSection,
+    BeforeValidator(lambda value: value if isinstance(value, dict) else {"series": value}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                InputSection.model_json_schema(),
+                {"type": "array", "items": {"type": "string"}},
+            ]
+        }
+    ),
+]
+"""A section of inputs, or the list of its series alone."""
 
 
 class Span(Section):

@@ -3,7 +3,8 @@
 A reading is judged once, against its own partition's watermark as it stood when it arrived, so
 that neither batch boundaries nor the interleaving of partitions can change a verdict. Readings of
 open steps wait in `OpenSteps`; a step closes when every partition that it waits for has passed it
-(`Watermarks`), and only then are its readings sorted, freed of duplicates and aggregated.
+(`Watermarks`), and only then are its readings sorted, freed of duplicates and aggregated. A reading
+of an input that is known ahead counts as one of the time at which it is there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gapcast.engine.grid.frames import Closed, GridFrame
 from gapcast.engine.grid.held import Held
 from gapcast.engine.grid.kernels import cells
 from gapcast.engine.grid.kernels import judging as kernel
+from gapcast.engine.grid.leads import Leads
 from gapcast.engine.grid.open_steps import OpenSteps, Waiting
 from gapcast.engine.grid.screening import Findings, Screener
 from gapcast.engine.grid.spec import AHEAD, DUPLICATES, GridSpec, aggregates
@@ -67,6 +69,9 @@ class Grid:
             these = (s.quantity == quantity for s in network.series)
             here = np.fromiter(these, bool, self._series)
             self._lowest[here], self._highest[here] = bounds
+        ahead = [network.inputs.get(s, 0) for s in network.series]
+        self._ahead = spec.interval * np.array([*ahead, 0], np.int64)  # the last: unknown series
+        self._leads = Leads(network)
         self._how, self._period = aggregates(spec.aggregate, network)
         self._open = OpenSteps()
         self._future = AHEAD * spec.interval if spec.future is None else spec.future
@@ -108,7 +113,7 @@ class Grid:
         offset = batch["offset"].to_numpy()
         step, verdict = np.empty(n, np.int64), np.empty(n, np.uint8)
         counts = np.zeros(kernel.HELD + 1, np.int64)
-        shown = spec.even(time)
+        shown = spec.even(time) - self._ahead[series]
         earliest, latest = spec.even(np.array([spec.earliest, now + CLOCK_SKEW])).tolist()
         kernel.judge(
             shown, value, series, offset, self._sensor, self._lowest, self._highest, spec.interval,
@@ -165,7 +170,7 @@ class Grid:
         }
         screen = self.screen.snapshot() if self.screen is not None else {}
         arrays = self.watermarks.snapshot() | within("waiting", waiting)
-        return meta, arrays | within("screen", screen)
+        return meta, arrays | within("screen", screen) | within("leads", self._leads.snapshot())
 
     def restore(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot` of a grid over the same series.
@@ -180,6 +185,7 @@ class Grid:
         screen = below(arrays, "screen")
         if self.screen is not None and screen:
             self.screen.restore(screen)
+        self._leads.restore(below(arrays, "leads"))
 
     def compile(self) -> None:
         """Compile the kernels that the first frame would otherwise wait for."""
@@ -220,7 +226,7 @@ class Grid:
                         rejected_values = rejected_values.copy()
                     rejected_values[rejections.step, rejections.series] = rejections.value
                     unused.append(self._reject(piece, fate, start, rejections))
-            yield Closed(GridFrame(start, values, rejected_values, flags), unused)
+            yield Closed(self._leads.add(GridFrame(start, values, rejected_values, flags)), unused)
 
     def _duplicates(self, piece: Waiting, fate: NDArray[np.uint8]) -> pa.RecordBatch:
         """The letters of readings of which others with the same series and time count."""

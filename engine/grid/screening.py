@@ -36,6 +36,7 @@ class ScreeningSpec:
     neighbours move; drift: one far from where neighbours put it. trust: after how long a sensor is
     believed again at another level. quantities: those looked at, None: all. reject: what of `FLAGS`
     is rejected where it is found; the rest is flagged, and used.
+    inputs: whether inputs that are not known ahead are looked at, too.
     """
 
     outliers: bool = True
@@ -44,6 +45,7 @@ class ScreeningSpec:
     trust: int = DAY
     quantities: tuple[str, ...] | None = None
     reject: tuple[str, ...] = FLAGS
+    inputs: bool = False
 
 
 class Screener:
@@ -57,7 +59,7 @@ class Screener:
         self.network = network
         self.interval = interval
         S = len(network.series)
-        self._neighbours, self._columns = _neighbours(network, how.quantities)
+        self._neighbours, self._columns = _neighbours(network, how)
         self._how = constants(interval, how)
         self._reject = np.array([False, *(flag in how.reject for flag in FLAGS)])
         self._rows, self._level = np.zeros((S, kernel.COLUMNS)), np.zeros(S)
@@ -170,16 +172,16 @@ def constants(interval: int, how: ScreeningSpec) -> Floats:
     return found
 
 
-def _neighbours(
-    network: Network, quantities: tuple[str, ...] | None
-) -> tuple[NDArray[np.int32], Ints]:
+def _neighbours(network: Network, how: ScreeningSpec) -> tuple[NDArray[np.int32], Ints]:
     """(S, K) columns of each series' neighbours of the same quantity, and the columns screened:
     nearest by position where all are known, else those beside it in the network's order."""
     names = np.array([s.quantity for s in network.series], object)
     found = np.full((len(names), kernel.NEIGHBOURS), -1, np.int32)
     screened = np.zeros(len(names), bool)
-    for quantity in {*names} if quantities is None else quantities:
-        columns = np.flatnonzero(names == quantity)
+    ahead = [network.inputs.get(s, -1) for s in network.series]
+    looked_at = np.array([a < 0 or (how.inputs and a == 0) for a in ahead], bool)
+    for quantity in {*names} if how.quantities is None else how.quantities:
+        columns = np.flatnonzero((names == quantity) & looked_at)
         screened[columns] = True
         k = min(kernel.NEIGHBOURS, len(columns) - 1)
         if k < 1:

@@ -21,16 +21,29 @@ def lay_out(network: Network, targets: Sequence[Series], model: Model, interval:
     columns = np.fromiter((column[t] for t in targets), np.int64, len(targets))
     horizons = np.array(model.asked, np.int64)
     units, members = np.arange(len(targets)), np.empty((len(targets), 0), np.int64)
+    inputs, leads = np.empty(0, np.int64), np.empty((len(horizons), 0), np.int64)
     if needs.block is not None:
-        units, members = blocks(network.series, network.positions, columns, needs.block)
+        if needs.inputs:
+            inputs = np.array(sorted(column[s] for s in network.inputs), np.int64)
+            leads = _leads(network, inputs, horizons)
+        units, members = _blocks(network, columns, needs.block)
+        members = joined(members, inputs)
     regressors, companions, choose = _reads(network, targets, needs)
     partners = _partners(network, needs)
     if needs.partners:
         companions = np.column_stack([companions, partners[columns]])
     return Layout(
-        interval, network.series, columns, regressors, companions, choose, horizons, model.level,
-        units, members, partners,
+        interval, network.columns, columns, regressors, companions, choose, horizons, model.level,
+        units, members, partners, inputs, leads,
     )  # fmt: skip
+
+
+def joined(members: NDArray[np.int64], inputs: Ints) -> NDArray[np.int64]:
+    """`Layout.members` with the inputs behind those of every unit."""
+    own = (members >= 0).sum(axis=1)
+    found = np.pad(members, ((0, 0), (0, len(inputs))), constant_values=-1)
+    found[np.arange(len(found))[:, None], own[:, None] + np.arange(len(inputs))] = inputs
+    return found
 
 
 def for_targets(layout: Layout, targets: Ints | slice) -> Layout:
@@ -47,10 +60,13 @@ def for_targets(layout: Layout, targets: Ints | slice) -> Layout:
     )
 
 
+_READ = ("targets", "regressors", "companions", "members", "leads")
+
+
 def halo(layout: Layout) -> Ints:
     """Columns that the targets of `layout` read, their own included, ascending."""
     read = np.concatenate(
-        [a.ravel() for a in (layout.targets, layout.regressors, layout.companions, layout.members)]
+        [getattr(layout, name).ravel() for name in _READ],
     )
     columns = np.unique(read)
     columns = columns[columns >= 0]
@@ -73,7 +89,24 @@ def narrow(layout: Layout, columns: Ints) -> Layout:
         companions=place(layout.companions),
         members=place(layout.members),
         partners=place(layout.partners[columns]) if len(layout.partners) else layout.partners,
+        inputs=place(layout.inputs),
+        leads=place(layout.leads),
     )
+
+
+def _leads(network: Network, inputs: Ints, horizons: Ints) -> NDArray[np.int64]:
+    """`Layout.leads`."""
+    place = {lead: len(network.series) + i for i, lead in enumerate(network.leads)}
+    found = [[place.get((network.series[c], int(h)), -1) for c in inputs] for h in horizons]
+    return np.array(found, np.int64).reshape(len(horizons), len(inputs))
+
+
+def _blocks(network: Network, targets: Ints, size: int) -> tuple[Ints, NDArray[np.int64]]:
+    """Units and members, as `blocks` finds them among all series but for inputs."""
+    own = np.array([c for c, s in enumerate(network.series) if s not in network.inputs], np.int64)
+    series, places = [network.series[c] for c in own], np.searchsorted(own, targets)
+    units, members = blocks(series, network.positions, places, size)
+    return units, np.where(members < 0, -1, own[members])
 
 
 def _reads(
@@ -106,6 +139,6 @@ def _partners(network: Network, needs: Needs) -> Ints:
         return np.empty(0, np.int64)
     found = (
         network.column.get(Series(s.sensor, other[s.quantity]), -1) if s.quantity in other else -1
-        for s in network.series
+        for s in network.columns
     )
-    return np.fromiter(found, np.int64, len(network.series))
+    return np.fromiter(found, np.int64, len(network.columns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,29 +19,49 @@ def natural(name: str) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """All series of a job in natural order, and the sensors' positions in metres where known."""
+    """All series of a job in natural order, and the sensors' positions in metres where known.
+
+    inputs: those that are read as inputs, which are neither targets nor anyone's neighbours; how
+    many steps before its time each is known. leads: inputs whose values so many steps later frames
+    have in further columns, behind those of the series.
+    """
 
     series: tuple[Series, ...]
     positions: Mapping[str, tuple[float, float]]
+    inputs: Mapping[Series, int] = field(default_factory=dict)
+    leads: tuple[tuple[Series, int], ...] = ()
 
     @classmethod
     def of(
-        cls, series: Iterable[Series], positions: Mapping[str, tuple[float, float]] | None = None
+        cls,
+        series: Iterable[Series],
+        positions: Mapping[str, tuple[float, float]] | None = None,
+        inputs: Mapping[Series, int] | None = None,
+        leads: Iterable[int] = (),
     ) -> Network:
-        """The network of these series, each once, in natural order."""
-        distinct = set(series)
+        """The network of these series and inputs, each once, in natural order; with what is known
+        so many steps ahead (`leads`)."""
+        given = dict(sorted((inputs or {}).items()))
+        known = tuple((s, h) for s, ahead in given.items() for h in sorted(leads) if h <= ahead)
+        distinct = {*given, *series}
         place = {name: natural(name) for name in {s.sensor for s in distinct}}
         ordered = sorted(distinct, key=lambda s: (place[s.sensor], s.quantity))
-        return cls(tuple(ordered), positions or {})
+        return cls(tuple(ordered), positions or {}, given, known)
 
     @cached_property
     def column(self) -> dict[Series, int]:
         """Column of each series in the frames."""
         return {s: i for i, s in enumerate(self.series)}
 
+    @property
+    def columns(self) -> tuple[Series, ...]:
+        """What the columns of frames hold: the series, and what is known ahead of inputs."""
+        ahead = (Series(s.sensor, f"{s.quantity}, {h} steps ahead") for s, h in self.leads)
+        return (*self.series, *ahead)
+
     def sensors(self, quantity: str) -> list[str]:
-        """Sensors that report `quantity`, in order."""
-        return [s.sensor for s in self.series if s.quantity == quantity]
+        """Sensors that report `quantity`, in order, but for inputs."""
+        return [s.sensor for s in self.series if s.quantity == quantity and s not in self.inputs]
 
 
 def sensor_numbers(network: Network) -> list[int]:

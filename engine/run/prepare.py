@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,9 @@ from gapcast.engine.grid.spec import Circular, GridSpec
 from gapcast.engine.network.layouts import lay_out
 from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.run import derivations as deriving
+from gapcast.engine.run import inputs as reading
 from gapcast.engine.run.bounds import Bounds
+from gapcast.engine.run.inputs import Input
 from gapcast.engine.run.job import Job
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
@@ -59,11 +61,12 @@ def prepare(
     Raises RunError when the source has nothing that the config asks for.
     """
     models = _models(config)
-    quantities = _asked(config, models)
+    inputs = reading.named(config, models)
     source = config.source.create()
-    network, links = _network(config, source, quantities)
+    network, links = _network(config, source, models, inputs)
     models = tuple(deriving.through(model, links, config) for model in models)
     targets = _targets(config, network)
+    reading.check_hidden(inputs, config, targets)
     grid = grid_of(config.grid)
     if {*grid.periods} & {*config.targets.quantities}:
         models = tuple(_by_vector(model, grid.periods) for model in models)
@@ -109,7 +112,8 @@ def look(config: RunConfig) -> Mapping[str, str]:
 
     Raises SourceError where the run would.
     """
-    quantities = _asked(config, _models(config))
+    models = _models(config)
+    quantities = _asked(config, models, reading.named(config, models))
     asked = not (config.network.sensors or config.network.positions)
     for link in deriving.candidates(config, asked).values():
         quantities |= {link.value, link.companion}
@@ -123,10 +127,10 @@ def _models(config: RunConfig) -> tuple[Model, ...]:
     )
 
 
-def _asked(config: RunConfig, models: Iterable[Model]) -> set[str]:
-    """The quantities that targets and models name."""
+def _asked(config: RunConfig, models: Iterable[Model], inputs: Iterable[Series]) -> set[str]:
+    """The quantities that targets, models and inputs name."""
     needed = (model.forecaster.needs().quantities for model in models)
-    return {*config.targets.quantities}.union(*needed)
+    return {*config.targets.quantities}.union(*needed, (s.quantity for s in inputs))
 
 
 def _by_vector(model: Model, periods: Mapping[str, float]) -> Model:
@@ -173,7 +177,8 @@ def _limits(config: RunConfig) -> dict[str, tuple[float, float]]:
 
 
 def _screening(how: ScreenSection, network: Network, grid: GridSpec) -> ScreeningSpec | None:
-    """What is screened: by default all but directions, whose values are no measure of distance."""
+    """What is screened: by default all but directions, whose values are no measure of distance, and
+    inputs."""
     quantities = how.quantities
     if quantities is None and grid.periods:
         quantities = tuple(sorted({s.quantity for s in network.series} - {*grid.periods}))
@@ -187,6 +192,7 @@ def _screening(how: ScreenSection, network: Network, grid: GridSpec) -> Screenin
         how.trust,
         quantities,
         tuple(flag for flag, verdict in verdicts.items() if verdict.action == "reject"),
+        how.quantities is not None,
     )
 
 
@@ -233,10 +239,11 @@ def _migrate(model: Model, state: State, version: int) -> State:
 
 
 def _network(
-    config: RunConfig, source: Source, quantities: set[str]
+    config: RunConfig, source: Source, models: Sequence[Model], inputs: Mapping[Series, Input]
 ) -> tuple[Network, Mapping[str, Link]]:
     """The sensors the config names, else those with a position, else those in the source, which
-    is opened; and what is derived. Series of `quantities` and of what is derived."""
+    is opened; and what is derived. Series of what is asked for and of what is derived."""
+    quantities = _asked(config, models, inputs)
     path = config.network.positions
     positions = read_positions(path) if path else {}
     sensors = config.network.sensors or tuple(positions)
@@ -245,11 +252,14 @@ def _network(
     source.open(wanted)
     series = [Series(s, q) for s in sensors for q in wanted] if sensors else source.discover()
     series = [s for s in series if s.quantity in wanted]
-    if not series:
+    if not any(s.quantity in config.targets.quantities for s in series):
         raise _other_quantities(config, source)
+    if not sensors:
+        reading.check_there(inputs, series, source)
     links = deriving.found(config, links, {s.quantity for s in series})
     wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
-    return Network.of((s for s in series if s.quantity in wanted), positions), links
+    series = [s for s in series if s.quantity in wanted]
+    return reading.network(series, positions, inputs, models), links
 
 
 def _other_quantities(config: RunConfig, source: Source) -> RunError:

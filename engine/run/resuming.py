@@ -12,7 +12,7 @@ from gapcast.engine.errors import RunError
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.manifest import NAME
 
-_FIXED = ("name", "source", "grid", "network", "targets", "evaluation", "models")
+_FIXED = ("name", "source", "grid", "network", "targets", "inputs", "evaluation", "models")
 """Parts of a config that a run keeps from its beginning to its end, but for what its source says
 may change (`Source.resumable`)."""
 

@@ -162,9 +162,11 @@ class Through(Forecaster):
         return view, other
 
     def _places(self, layout: Layout) -> Iterator[tuple[Link, Ints, Ints]]:
-        """Each link with its values' columns and with the indices of its targets."""
+        """Each link with its values' columns, inputs left as they are, and with the indices of its
+        targets."""
         for link in self.links:
             columns = layout.of_quantity.get(link.value, np.empty(0, np.int64))
+            columns = columns[~np.isin(columns, layout.inputs)]
             yield link, columns, np.flatnonzero(np.isin(layout.targets, columns))
 
 

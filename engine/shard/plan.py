@@ -19,7 +19,7 @@ from gapcast.engine.network.layouts import for_targets, halo, narrow
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, Span
 from gapcast.engine.state import Parcel, within
 
-_ARRAYS = ("targets", "regressors", "companions", "units", "members", "partners")
+_ARRAYS = ("targets", "regressors", "companions", "units", "members", "partners", "inputs", "leads")
 
 
 @dataclass(frozen=True)

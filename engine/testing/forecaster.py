@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.network.blocks import blocks
-from gapcast.engine.network.layouts import for_targets, lay_out
+from gapcast.engine.network.layouts import for_targets, joined, lay_out
 from gapcast.engine.network.series import Network
 from gapcast.engine.plugin import Params
 from gapcast.engine.testing.kit import suite
@@ -27,7 +27,8 @@ STEPS = 150
 
 @dataclass(frozen=True)
 class Case:
-    """A forecaster to check, on a small network of waves with gaps, two quantities a sensor."""
+    """A forecaster to check, on a small network of waves with gaps, two quantities a sensor, and an
+    input, for those that ask."""
 
     make: Callable[[], Forecaster]
     horizons: Horizons
@@ -36,22 +37,28 @@ class Case:
         """Every sensor's temperature is a target."""
         names = [str(i) for i in range(SENSORS)]
         found = [Series(name, q) for name in names for q in ("humidity", "temperature")]
-        network = Network.of(found, {name: (i % 4, i // 4) for i, name in enumerate(names)})
+        positions = {name: (i % 4, i // 4) for i, name in enumerate(names)}
+        network = Network.of(found, positions, {Series("roof", "light"): 1}, leads=[1])
         targets = [s for s in network.series if s.quantity == "temperature"]
         layout = lay_out(network, targets, Model("checked", forecaster, self.horizons), HALF_HOUR)
         if forecaster.needs().block is None:
             return layout
         units, members = blocks(network.series, network.positions, layout.targets, BLOCK)
-        return replace(layout, units=units, members=members)
+        return replace(layout, units=units, members=joined(members, layout.inputs))
 
     def values(self, steps: int = STEPS, missing: float = 0.1) -> NDArray[np.float64]:
-        """(steps, 2 × sensors) daily waves, noise from a fixed seed, a share missing."""
+        """(steps, 2 × sensors + 2) daily waves, noise from a fixed seed, a share missing; behind
+        them the input, the mean of all the others before any is missing, and the same a step
+        ahead."""
         rng = np.random.default_rng(7)
         phase = np.arange(2 * SENSORS) / 7
         wave = 3 * np.sin(2 * np.pi * np.arange(steps)[:, None] / 48 + phase)
         values = 20 + phase + wave + rng.normal(0, 0.2, (steps, 2 * SENSORS))
+        light = values.mean(axis=1)
         values[rng.random(values.shape) < missing] = np.nan
-        return np.asarray(values, np.float64)
+        light[rng.random(steps) < missing] = np.nan
+        later = np.append(light[1:], np.nan)
+        return np.column_stack([values, light, later]).astype(np.float64)
 
     def run(
         self,

@@ -13,6 +13,7 @@ from gapcast.engine.forecaster import Floats, Frame, Ints, State
 from gapcast.engine.kernels.standin import ABSURD
 from gapcast.engine.state import Arrays, below
 from gapcast.plugins.forecasters.auto.cross import CROSS, FEW, GROUP, NETWORK
+from gapcast.plugins.forecasters.auto.inputs import INFORMED
 from gapcast.plugins.forecasters.auto.kernel import Told
 from gapcast.plugins.forecasters.auto.moments import (
     JOINT,
@@ -35,8 +36,9 @@ CLOSE = 1e-9
 """How near a mixture comes to the forecast, of its size: the rest is rounding."""
 
 
-def named(calendar: Calendar, interval: int) -> list[str]:
-    """Which of its name each expert is: its memory or period."""
+def named(calendar: Calendar, interval: int, informed: bool = False) -> list[str]:
+    """Which of its name each expert is: its memory or period. informed: there are experts that read
+    inputs alone."""
     of = {1: "day", 7: "week", 365: "year"}
 
     def period(steps: float) -> str:
@@ -47,7 +49,8 @@ def named(calendar: Calendar, interval: int) -> list[str]:
     sets = [period(steps / 2) for steps in calendar.awake]
     return [
         *memories, quick, every, "", quick, every, *map(period, calendar.periods),
-        *(" and ".join(sets[: w + 1]) for w in range(len(sets))), "period found", "", "",
+        *(" and ".join(sets[: w + 1]) for w in range(len(sets))), "period found",
+        *(f"inputs alone, {memories[k]}" for k in INFORMED if informed), "", "",
     ]  # fmt: skip
 
 
@@ -131,7 +134,8 @@ def _read(e: int, after: State, before: Arrays, frame: Frame, target: int) -> Re
         part[chosen] = _a_few(mo, k, chosen, i, x)
         read = np.isin(np.arange(m), chosen)
     else:
-        usual, weights = _of_network(below(after, "network"), unit, i, m)
+        alike = m - len(frame.layout.inputs)
+        usual, weights = _of_network(below(after, "network"), unit, i, alike, m)
         part[seen] = (weights * (x - usual))[seen]
     near = mo.near[i, :GROUP]
     named = [int(j) for j in np.argsort(-np.abs(part), kind="stable")[:READS] if read[j]]
@@ -144,10 +148,13 @@ def _read(e: int, after: State, before: Arrays, frame: Frame, target: int) -> Re
     )  # fmt: skip
 
 
-def _of_network(models: Arrays, unit: int, i: int, m: int) -> tuple[Floats, Floats]:
-    """What `network-rls` takes for usual, of all members, and their weights for member i."""
+def _of_network(models: Arrays, unit: int, i: int, alike: int, m: int) -> tuple[Floats, Floats]:
+    """What `network-rls` takes for usual, of all m members, and their weights for member i; it
+    reads the first `alike` of them, which are no inputs."""
     facts: Floats = models["facts"][unit]
-    return np.full(m, facts[REF] + facts[CENTRE]), models["weights"][unit, :m, i]
+    weights = np.zeros(m)
+    weights[:alike] = models["weights"][unit, :alike, i]
+    return np.full(m, facts[REF] + facts[CENTRE]), weights
 
 
 _REFRESHED = ("precision", "diagonal", "scale", "near")

@@ -24,6 +24,7 @@ from gapcast.engine.forecaster import (
 from gapcast.engine.state import below, step_nested, within
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
 from gapcast.plugins.forecasters.auto.explaining import explained, named
+from gapcast.plugins.forecasters.auto.inputs import INFORMED
 from gapcast.plugins.forecasters.auto.kernel import MEANS, Settings, Told, new_scratch, step_all
 from gapcast.plugins.forecasters.auto.moments import FACTS, JOINT, MEMORIES, RANKED, Moments
 from gapcast.plugins.forecasters.auto.period import LENGTH, MEMBERS, MOST, Found
@@ -63,8 +64,8 @@ class Auto(Forecaster):
     state_version = 2
 
     def needs(self) -> Needs:
-        """The other series, in blocks."""
-        return Needs(block=self.params.block)
+        """The other series, in blocks, and the inputs."""
+        return Needs(block=self.params.block, inputs=True)
 
     def start(self, layout: Layout) -> State:
         """Nothing seen yet."""
@@ -72,7 +73,8 @@ class Auto(Forecaster):
         calendar = _calendar(layout.interval)
         R, W, B = len(calendar.periods), len(calendar.terms), 1 + 2 * len(calendar.waves)
         K = max([MOST, *calendar.knots])
-        F, A, J, L = CROSS + MEANS + R + W + 1, len(AGES), JOINT, len(MEMORIES)
+        F = CROSS + MEANS + R + W + 1 + _informed(layout)
+        A, J, L = len(AGES), JOINT, len(MEMORIES)
         moments = Moments(
             np.full((U, M), np.nan), *(np.zeros((U, M)) for _ in range(3)), np.zeros((U, L, M)),
             np.zeros((U, L, M, M)), np.zeros((U, J, M, M)), np.ones((U, J, M)),
@@ -94,7 +96,7 @@ class Auto(Forecaster):
         found = Found(np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 3)))
         network = self._network(layout)
         return (
-            within("network", network.start(_nowcasting(layout)))
+            within("network", network.start(_alike(layout)))
             | within("moments", moments._asdict())
             | within("season", season._asdict())
             | within("found", found._asdict())
@@ -115,8 +117,9 @@ class Auto(Forecaster):
         told = self._told(state, frame, noted=True)
         h = int(np.searchsorted(frame.layout.horizons, horizon))
         calendar = _calendar(frame.layout.interval)
-        group = _groups(len(calendar.periods), len(calendar.terms))
-        names = named(calendar, frame.layout.interval)
+        informed = _informed(frame.layout)
+        group = _groups(len(calendar.periods), len(calendar.terms), informed)
+        names = named(calendar, frame.layout.interval, informed > 0)
         return explained(
             told, state, before, frame, target, h, group, self.experts, names
         )  # fmt: skip
@@ -125,14 +128,17 @@ class Auto(Forecaster):
         """Step; noted: also tell what the forecasts of the frame's one step are made of."""
         layout = frame.layout
         calendar = _calendar(layout.interval)
-        F = CROSS + MEANS + len(calendar.periods) + len(calendar.terms) + 1
+        profiles, sets, informed = len(calendar.periods), len(calendar.terms), _informed(layout)
+        F = CROSS + MEANS + profiles + sets + 1 + informed
         M = layout.members.shape[1]
         settings = Settings(
             columns=layout.members,
             targets=layout.of_members,
             horizons=layout.horizons,
-            group=_groups(len(calendar.periods), len(calendar.terms)),
-            young=_young(len(calendar.periods), len(calendar.terms)),
+            group=_groups(profiles, sets, informed),
+            young=_young(profiles, sets, informed),
+            behind=len(layout.inputs) - _known(layout),
+            leads=np.vstack([layout.inputs, layout.leads])[:, _known(layout)],
             z=NormalDist().inv_cdf((1 + layout.level) / 2),
         )
         shape = (frame.t, layout.n, len(layout.horizons))
@@ -141,7 +147,7 @@ class Auto(Forecaster):
             np.zeros(shape, np.int64), np.zeros(shape, np.int64),
             np.full((*shape[1:], 3, F + 2) if noted else (0, 0, 0, 0), np.nan),
         )  # fmt: skip
-        nested = replace(frame, layout=_nowcasting(layout))
+        nested = replace(frame, layout=_alike(layout))
         others = step_nested(self._network(layout), state, "network", nested).reference
         step_all(
             frame.values, frame.own, others, frame.first, Moments(**below(state, "moments")),
@@ -152,20 +158,33 @@ class Auto(Forecaster):
         return out
 
 
-def _nowcasting(layout: Layout) -> Layout:
-    return replace(layout, horizons=np.zeros(1, np.int64))
+def _alike(layout: Layout) -> Layout:
+    """The layout of `network-rls`, which nowcasts and takes all that it reads for alike."""
+    return layout.without_inputs().at(np.zeros(1, np.int64))
 
 
-def _groups(profiles: int, sets: int) -> Ints:
+def _known(layout: Layout) -> Ints:
+    """Which of the inputs are known ahead, at one of the horizons at least."""
+    return np.flatnonzero((layout.leads >= 0).any(axis=0))
+
+
+def _informed(layout: Layout) -> int:
+    """How many experts read these alone."""
+    return len(INFORMED) if len(_known(layout)) else 0
+
+
+def _groups(profiles: int, sets: int, informed: int) -> Ints:
     """Place in `Auto.experts` of every expert."""
-    return np.array([0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets, 4, 6, 7])
+    own = [0, 0, 0, 1, 1, 2, 3, 3, *[4] * profiles, *[5] * sets, 4]
+    return np.array([*own, *[0] * informed, 6, 7])
 
 
-def _young(profiles: int, sets: int) -> Floats:
+def _young(profiles: int, sets: int, informed: int) -> Floats:
     """Looks in which every expert is doubted: not `network-rls`, to which sensors are alike, nor
     seasons, to which days are."""
     seasons = [0.0] * (profiles + sets)
-    return np.array([YOUNG] * (CROSS - 1) + [0.0] + [YOUNG] * MEANS + seasons + [YOUNG] * 3)
+    last = [YOUNG] * (informed + 3)
+    return np.array([YOUNG] * (CROSS - 1) + [0.0] + [YOUNG] * MEANS + seasons + last)
 
 
 @cache

@@ -10,6 +10,7 @@ from numba import njit
 from gapcast.engine.kernels.standin import plausible
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, say, say_few
+from gapcast.plugins.forecasters.auto.inputs import INFORMED, say_by_inputs
 from gapcast.plugins.forecasters.auto.moments import (
     MEMORIES,
     NEWS,
@@ -69,6 +70,8 @@ class Settings(NamedTuple):
     horizons: Any  # (H,) int64
     group: Any  # (E,) int64: bit of each expert in `Forecast.experts`
     young: Any  # (E,): looks at a target in which each expert is doubted
+    behind: Any  # (K,) int64: how far before the end of the members each input known ahead stands
+    leads: Any  # (1 + H, K) int64: their columns, of the step itself and at each horizon, or -1
     z: float  # half-width of an interval in standard deviations
 
 
@@ -164,6 +167,20 @@ def _seasons(mo, se, fo, w, c, young, step, s, m, first):
     for i in range(m):
         s.bases[i] = base(w, first, e, first, young, s.views[0], i)
         out[i] = s.bases[i] + out[i] if period > 0 else np.nan
+
+
+@njit_part
+def _inputs(mo, s, c, cross, m, row, leads):
+    """Views of the experts that read the inputs known ahead alone, which `row` has in columns
+    `leads`, of the step that these are for."""
+    if len(c.behind) == 0:
+        return
+    for p in range(len(c.behind)):
+        cross.total[p] = plausible(row[leads[p]]) if leads[p] >= 0 else np.nan
+    first = len(s.of) - len(INFORMED)
+    for r in range(len(INFORMED)):
+        out = s.views[0, first + r]
+        say_by_inputs(mo, INFORMED[r], cross.total, c.behind, m, cross.matrix, cross.whole, out)
 
 
 @njit_part
@@ -301,12 +318,13 @@ def _now(mo, w, s, c, m, targets, t, seen, withheld, out):
 
 
 @njit_part
-def _ahead(mo, se, fo, w, s, c, calendar, step, m, targets, t, out):
+def _ahead(mo, se, fo, w, s, c, calendar, cross, step, m, targets, row, t, out):
     for h in range(len(c.horizons)):
         if c.horizons[h] == 0:
             continue
         s.views[0, :CROSS] = np.nan
         _seasons(mo, se, fo, w, calendar, c.young, step + c.horizons[h], s, m, CROSS)
+        _inputs(mo, s, c, cross, m, row, c.leads[1 + h])
         for i in range(m):
             n = targets[i]
             if n >= 0 and w.age[i] >= 0:
@@ -376,7 +394,7 @@ def _listen(mo, se, fo, w, s, c, step, m):
     steps = np.int64(se.since[0])
     if steps > 0 and due(steps) and find(fo, step, steps, c.periods, s.acf, s.line):
         forget(se, r)
-        w.known[len(s.of) - 1] = 0.0
+        w.known[CROSS + MEANS + r + len(c.terms)] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -415,6 +433,7 @@ def step_all(
             twice = step % TWICE == 0
             _network(mo, s, cross, m, targets, others[t], seen, count, twice)
             _seasons(mo, se, fo, w, calendar, c.young, step, s, m, CROSS)
+            _inputs(mo, s, c, cross, m, values[t], c.leads[0])
             if twice:
                 s.views[1, CROSS:] = s.views[0, CROSS:]
             _now(mo, w, s, c, m, targets, t, seen, withheld, out)
@@ -422,4 +441,4 @@ def step_all(
                 se.since[0] += 1
             _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, withheld, twice)
             _listen(mo, se, fo, w, s, calendar, step, m)
-            _ahead(mo, se, fo, w, s, c, calendar, step, m, targets, t, out)
+            _ahead(mo, se, fo, w, s, c, calendar, cross, step, m, targets, values[t], t, out)

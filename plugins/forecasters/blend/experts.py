@@ -61,7 +61,8 @@ def needs_of(experts: Mapping[str, Forecaster]) -> Needs:
     if partnered := [name for name, need in needs.items() if need.partners]:
         raise ValueError(f"{partnered[0]} reads partners, which an expert cannot")
     quantities = tuple(dict.fromkeys(q for need in needs.values() for q in need.quantities))
-    return Needs(_neighbours(needs), quantities, next(iter(blocks), None))
+    inputs = any(need.inputs for need in needs.values())
+    return Needs(_neighbours(needs), quantities, next(iter(blocks), None), inputs=inputs)
 
 
 def _neighbours(needs: Mapping[str, Needs]) -> Neighbours | None:
@@ -94,15 +95,15 @@ def cut_layout(layout: Layout, whole: Needs, needs: Needs, horizons: Sequence[in
     units, members = layout.units, layout.members
     if needs.block is None:
         units, members = np.arange(layout.n), np.empty((layout.n, 0), np.int64)
-    return replace(
-        layout,
+    mine = replace(
+        layout.at(np.array(horizons, np.int64)),
         regressors=np.ascontiguousarray(regressors[:, :, :most]),
         companions=np.ascontiguousarray(companions[:, 1:]),
         choose=needs.neighbours.correlated if needs.neighbours else None,
-        horizons=np.array(horizons, np.int64),
         units=units,
         members=members,
     )
+    return mine if needs.block is not None and needs.inputs else mine.without_inputs()
 
 
 def cut_frame(frame: Frame, layout: Layout, whole: Needs, needs: Needs) -> Frame:
