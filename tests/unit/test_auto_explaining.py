@@ -86,6 +86,30 @@ def test_they_are_whatever_is_missing_and_however_little_is_known(seed, steps, s
         assert r.said + r.carried == pytest.approx(said.value, abs=1e-9)
 
 
+@pytest.mark.parametrize("horizon", [0, 2])
+@pytest.mark.parametrize("missing", [[], [2], [0, 1, 3, 4, 5]], ids=str)
+def test_inputs_have_their_say(missing, horizon):
+    """The last sensor is an input known two steps ahead; the frame has its leads behind it."""
+    rng = np.random.default_rng(8)
+    outside = rng.normal(size=402)
+    values = 20 - 3 * outside[:400, None] + 0.3 * rng.normal(size=(400, SENSORS))
+    values = np.column_stack([values, outside[:400], outside[2:]])
+    values[395:, missing] = np.nan
+    plain = layout(SENSORS + 1, (0, 2))
+    where = replace(
+        plain, targets=plain.targets[:SENSORS], units=plain.units[:SENSORS],
+        regressors=plain.regressors[:SENSORS], companions=plain.companions[:SENSORS],
+        inputs=np.array([SENSORS]), leads=np.array([[-1], [SENSORS + 1]]),
+        series=(*plain.series, Series("ahead", "v")),
+    )  # fmt: skip
+    own = values[:, :SENSORS]
+    found, mean, *_ = asked(Auto(Auto.Params()), where, values, 2, horizon, own)
+    assert found.mean == mean
+    assert found.mixture == pytest.approx(mean, abs=1e-9)
+    told = sum(said.weight for said in found.experts if "inputs alone" in said.of)
+    assert told > 0.5 or horizon == 0
+
+
 def walking(seed):
     """Sensors that go their own ways, so that a few neighbours tell as much as all do."""
     return np.random.default_rng(seed).normal(size=(300, SENSORS)).cumsum(axis=0)
