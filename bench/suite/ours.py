@@ -29,14 +29,14 @@ BEGIN = 19_723 * DAY
 QUANTITY = "value"
 
 
-def created(section: Mapping[str, Any], horizons: list[int]) -> Model:
+def created(section: Mapping[str, Any], horizons: list[int], level: float = LEVEL) -> Model:
     """The model of a config's section. Raises ConfigError where it is wrong."""
     config = {
         "name": "suite",
         "source": {"type": "replay", "path": "none", "format": "csv"},
         "grid": {"interval": "1h"},
         "targets": {"quantities": [QUANTITY]},
-        "models": {"m": {**section, "horizons": sorted(horizons), "level": LEVEL}},
+        "models": {"m": {**section, "horizons": sorted(horizons), "level": level}},
         "sinks": {"console": {"type": "console"}},
     }
     chosen = read_config(config).models["m"]
@@ -54,6 +54,7 @@ def play(
     interval: float,
     horizons: list[int],
     screening: bool = False,
+    level: float = LEVEL,
 ) -> dict[int, Filled]:
     """By horizon in steps, what the model says of every step of `values` (T, N), NaN where missing.
 
@@ -62,7 +63,7 @@ def play(
     """
     series, step = values.shape[1], round(interval * SECOND)
     network = Network.of(Series(f"{i:04d}", QUANTITY) for i in range(series))
-    model = created(section, horizons)
+    model = created(section, horizons, level)
     layout = lay_out(network, network.series, model, step)
     shard = Shard(Plan((model,), (layout,), Evaluation(), DAY, layout.targets))
     beyond = max(0, -min(horizons))
