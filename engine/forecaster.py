@@ -252,6 +252,11 @@ class Forecaster(Plugin):
     """Whether a config that does not say ``derive`` means it to be true: what can be derived is
     forecast through it (see `gapcast.engine.shard.derived`)."""
 
+    rehearses: ClassVar[bool] = False
+    """Whether its bounds hold their level at every gap age from the first gap on, since it learns from
+    values that are seen what it would have said in a gap: then the engine, which learns that from
+    gaps alone, widens nothing before."""
+
     def needs(self) -> Needs:
         """What the models read besides their target's own past. Default: nothing."""
         return Needs()

@@ -52,7 +52,7 @@ class Playing:
         self.layout: Layout = lay_out(network, network.series, model, record.interval)
         self.forecaster, self.told = forecaster, told
         self.state = forecaster.start(self.layout)
-        self.intervals = Intervals(self.layout, forecaster.needs())
+        self.intervals = Intervals(self.layout, forecaster)
         self._next: int | None = None
 
     def play(self, record: Record) -> Pass:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats, Forecast, Frame, Layout, Needs, State
+from gapcast.engine.forecaster import Floats, Forecast, Forecaster, Frame, Layout, State
 from gapcast.engine.horizon import Horizons
 from gapcast.engine.shard.kernels import calibration as kernel
 
@@ -41,11 +41,12 @@ class Intervals:
     are learnt when it is released, in order, as evidence on the forecasts made within it.
     """
 
-    def __init__(self, layout: Layout, needs: Needs, period: Floats | None = None) -> None:
-        """needs: what the forecaster says it reads. period: (targets,) after which their quantities
-        begin anew, 0: never; None: all never."""
-        reads = needs.neighbours is not None or needs.block is not None
-        self._settings = _settings(layout, reads, np.zeros(layout.n) if period is None else period)
+    def __init__(
+        self, layout: Layout, forecaster: Forecaster, period: Floats | None = None
+    ) -> None:
+        """period: (targets,) after which their quantities begin anew, 0: never; None: all never."""
+        period = np.zeros(layout.n) if period is None else period
+        self._settings = _settings(layout, forecaster, period)
         self._holding = _holding(layout.n, len(self._settings.ages))
         self._factors = _factors(layout, len(self._settings.doubt))
         self._before: kernel.Holding | None = None
@@ -109,7 +110,8 @@ class Intervals:
             self._late = [tuple(both)]  # type: ignore[list-item]
 
 
-def _settings(layout: Layout, reads: bool, period: Floats) -> kernel.Settings:
+def _settings(layout: Layout, forecaster: Forecaster, period: Floats) -> kernel.Settings:
+    needs, sure = forecaster.needs(), forecaster.rehearses
     joint = layout.members.shape[1] > 0
     gains = np.array([SEEN, *[DARK] * (len(CLASSES) + 1)])
     return kernel.Settings(
@@ -127,7 +129,8 @@ def _settings(layout: Layout, reads: bool, period: Floats) -> kernel.Settings:
         others=layout.members[:, None] if joint else layout.regressors,
         row=layout.units if joint else np.arange(layout.n),
         period=period,
-        reads=reads,
+        reads=not sure and (needs.neighbours is not None or needs.block is not None),
+        sure=sure,
     )
 
 

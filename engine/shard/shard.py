@@ -61,7 +61,7 @@ class Shard:
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
         self.intervals = [
-            Intervals(layout, model.forecaster.needs(), period)
+            Intervals(layout, model.forecaster, period)
             for model, layout in zip(self.models, self.layouts, strict=True)
         ]
         self.lagged = Lagged(n, Horizons(h for m in self.models for h in m.horizons).lags)

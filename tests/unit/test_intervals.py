@@ -19,6 +19,20 @@ from gapcast.plugins.forecasters.persistence import Persistence
 
 HOUR = 3_600_000_000
 STEP = HOUR // 2
+READS_NOTHING = Persistence(Persistence.Params())
+
+
+class Reading(Persistence):
+    """Reads all others."""
+
+    def needs(self):
+        return Needs(Neighbours(all=True))
+
+
+class Rehearsing(Reading):
+    """Is sure of its claims in gaps."""
+
+    rehearses = True
 
 
 def layout(n=3, horizons=(0,), level=0.9, interval=STEP):
@@ -113,7 +127,7 @@ def test_bounds_are_those_of_the_oracle(level):
     own, mean = stream(400, 2, 3, missing=0.3)
     own[100:160, 0] = np.nan
     half = 0.5 + np.random.default_rng(1).random(mean.shape)
-    lower, upper = step(Intervals(lay, Needs()), lay, claims(mean, half), own, nothing(own))
+    lower, upper = step(Intervals(lay, READS_NOTHING), lay, claims(mean, half), own, nothing(own))
     for n in range(2):
         expected = oracle(mean[:, n], half[:, n], own[:, n], horizons, level)
         np.testing.assert_allclose(upper[:, n] - mean[:, n], expected, rtol=1e-9)
@@ -128,7 +142,7 @@ def test_the_share_holds_when_claims_are_wrong_and_the_stream_changes(level):
     own = wild * rng.standard_t(4, size=(T, n))
     lay = layout(n, level=level)
     forecast = claims(np.zeros((T, n, 1)), 1.0)
-    bounds = step(Intervals(lay, Needs()), lay, forecast, own, nothing(own))[..., 0]
+    bounds = step(Intervals(lay, READS_NOTHING), lay, forecast, own, nothing(own))[..., 0]
     inside = (bounds[0] <= own) & (own <= bounds[1])
     for of in (slice(0, 2000), slice(2000, T)):
         np.testing.assert_allclose(inside[of].mean(), level, atol=0.015)
@@ -142,7 +156,7 @@ def test_cuts_restores_and_company_change_nothing(cuts):
     withheld[140:200] = own[140:200]
     own[140:200] = np.nan
     forecast = claims(mean, np.where(np.arange(300) % 7 < 3, np.nan, 1.0)[:, None, None])
-    whole, pieces = Intervals(lay, Needs()), Intervals(lay, Needs())
+    whole, pieces = Intervals(lay, READS_NOTHING), Intervals(lay, READS_NOTHING)
     whole.open(), pieces.open()
     expected = step(whole, lay, forecast, own, withheld)
     got = []
@@ -150,7 +164,7 @@ def test_cuts_restores_and_company_change_nothing(cuts):
         of = slice(a, b)
         out = step(pieces, lay, part(forecast, of), own[of], withheld[of], first=7 + a)
         got.append(out)
-        other = Intervals(lay, Needs())
+        other = Intervals(lay, READS_NOTHING)
         other.state = {name: x.copy() for name, x in pieces.state.items()}
         pieces = other
     np.testing.assert_array_equal(np.concatenate(got, axis=1), expected)
@@ -160,7 +174,7 @@ def test_cuts_restores_and_company_change_nothing(cuts):
 
     alone = layout(1, (0, 2))
     mine = Forecast(*(a[:, 1:2] for a in (forecast.mean, forecast.lower, forecast.upper)))
-    found = step(Intervals(alone, Needs()), alone, mine, own[:, 1:2], withheld[:, 1:2])
+    found = step(Intervals(alone, READS_NOTHING), alone, mine, own[:, 1:2], withheld[:, 1:2])
     np.testing.assert_array_equal(found, expected[:, :, 1:2])
 
 
@@ -170,7 +184,7 @@ def test_what_is_withheld_moves_nothing_until_it_is_released():
     withheld = nothing(own)
     withheld[200:248], own[200:248] = mean[200:248, :, 0] + 50, np.nan
     forecast = claims(mean, 1.0)
-    one, other = Intervals(lay, Needs()), Intervals(lay, Needs())
+    one, other = Intervals(lay, READS_NOTHING), Intervals(lay, READS_NOTHING)
     one.open(), other.open()
     np.testing.assert_array_equal(
         step(one, lay, forecast, own, withheld), step(other, lay, forecast, own, nothing(own))
@@ -189,7 +203,7 @@ def test_after_a_release_the_gap_is_over():
     shown, withheld = own.copy(), nothing(own)
     shown[60:100], withheld[60:100] = np.nan, own[60:100]
     forecast = claims(mean, 1.0)
-    masked, light = Intervals(lay, Needs()), Intervals(lay, Needs())
+    masked, light = Intervals(lay, READS_NOTHING), Intervals(lay, READS_NOTHING)
     step(light, lay, part(forecast, slice(0, 100)), own[:100], nothing(own[:100]))
     step(masked, lay, part(forecast, slice(0, 60)), own[:60], nothing(own[:60]))
     masked.open()
@@ -208,7 +222,7 @@ def test_without_a_claim_it_is_what_holding_has_cost_at_that_age():
     own[5950:] = np.nan
     mean = np.zeros((6000, 1, 1))
     silent = Forecast(mean, nothing(mean), nothing(mean))
-    lower, upper = step(Intervals(lay, Needs()), lay, silent, own, nothing(own))
+    lower, upper = step(Intervals(lay, READS_NOTHING), lay, silent, own, nothing(own))
     assert isnan(upper[0, 0, 0])
     half = (upper - lower)[:, 0, 0] / 2
     grown = half[[5950 + 12, 5950 + 47]] / half[5950 + 2]  # ages 13 and 48 over age 3
@@ -219,17 +233,20 @@ def test_without_a_claim_it_is_what_holding_has_cost_at_that_age():
 def test_a_model_that_sees_no_neighbour_is_no_surer_than_holding():
     lay = layout(3)
     lay = replace(lay, regressors=np.array([[[1, 2]], [[0, 2]], [[0, 1]]]))
-    needs = Needs(Neighbours(all=True))
+    reading = Reading(Persistence.Params())
     rng = np.random.default_rng(5)
     own = np.cumsum(rng.normal(size=(400, 3)), axis=0)
     values = own.copy()
     own[350:] = np.nan
     forecast = claims(np.zeros((400, 3, 1)), 1e-3)
-    seeing = step(Intervals(lay, needs), lay, forecast, own, nothing(own), values=values)
+    seeing = step(Intervals(lay, reading), lay, forecast, own, nothing(own), values=values)
     values = values.copy()
     values[350:] = np.nan
-    alone = step(Intervals(lay, needs), lay, forecast, own, nothing(own), values=values)
+    alone = step(Intervals(lay, reading), lay, forecast, own, nothing(own), values=values)
     np.testing.assert_array_equal(seeing[:, :350], alone[:, :350])
     narrow, wide = ((a[1] - a[0])[360:].min() for a in (seeing, alone))
     assert wide > 20 * narrow
     assert NormalDist().inv_cdf(0.95) < wide
+    sure = Intervals(lay, Rehearsing(Persistence.Params()))
+    lower, upper = step(sure, lay, forecast, own, nothing(own), values=values)
+    np.testing.assert_allclose((upper - lower)[352:], 2e-3 * DOUBT)

@@ -54,7 +54,8 @@ class Settings(NamedTuple):
     others: Any  # (R, Q, C): columns that are read, [:, 0] of the target's quantity, -1: none
     row: Any  # (N,): each target's row of these
     period: Any  # (N,): after which each target's quantity begins anew, 0: never
-    reads: bool  # whether the model reads other series
+    reads: bool  # whether the model reads other series, and is doubted where none is there
+    sure: bool  # whether its claims in gaps need not be widened
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -151,7 +152,7 @@ def _make(forecast, t, n, step, kind, alone, ahead, hold, f, s, now, out):
                 below = held if not below >= held else below
                 above = held if not above >= held else above
         if of > 0:
-            widened = s.doubt[of] * max(1.0, f.factor[n, h, 0])
+            widened = s.doubt[of] * (1.0 if s.sure else max(1.0, f.factor[n, h, 0]))
             below, above = widened * below, widened * above
         now[h, 0], now[h, 1], now[h, 2] = m, below, above
         q = f.factor[n, h, of]

@@ -61,6 +61,7 @@ class Auto(Forecaster):
     horizons = (0, 1_000_000)
     experts = ("joint", "few", "network", "mean", "profile", "harmonics", "hold", "trend")
     derives = True
+    rehearses = True
     state_version = 2
 
     def needs(self) -> Needs:
@@ -91,7 +92,7 @@ class Auto(Forecaster):
             np.zeros((U, F + 2, M)), np.zeros((U, A, F, M)), np.zeros((U, A, F, M)),
             np.zeros((U, 2, A, M)), np.full((U, len(STRIDES), DEPTH, F + 3, M), np.nan),
             np.zeros((U, F, M)), np.full((U, M), np.nan), np.full((U, M), np.nan),
-            np.full((U, M), -1.0),
+            np.full((U, M), -1.0), np.ones((U, 2, A + 1, M)),
         )  # fmt: skip
         found = Found(np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 3)))
         network = self._network(layout)
@@ -139,6 +140,7 @@ class Auto(Forecaster):
             young=_young(profiles, sets, informed),
             behind=len(layout.inputs) - _known(layout),
             leads=np.vstack([layout.inputs, layout.leads])[:, _known(layout)],
+            level=layout.level,
             z=NormalDist().inv_cdf((1 + layout.level) / 2),
         )
         shape = (frame.t, layout.n, len(layout.horizons))

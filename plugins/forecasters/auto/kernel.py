@@ -72,6 +72,7 @@ class Settings(NamedTuple):
     young: Any  # (E,): looks at a target in which each expert is doubted
     behind: Any  # (K,) int64: how far before the end of the members each input known ahead stands
     leads: Any  # (1 + H, K) int64: their columns, of the step itself and at each horizon, or -1
+    level: float  # of intervals
     z: float  # half-width of an interval in standard deviations
 
 
@@ -85,7 +86,7 @@ class Scratch(NamedTuple):
     views: Any  # (2, F, M): what experts say of a step, the second without the nearest members
     filled: Any  # (3, M)
     doubt: Any  # (3, M, M)
-    e2: Any  # (E, M)
+    off_by: Any  # (E, M): errors of all experts
     a: Any  # (5, M)
     wave: Any  # (B,)
     gain: Any  # (B,)
@@ -94,7 +95,7 @@ class Scratch(NamedTuple):
     said: Any  # (E,): what each says
     expected: Any  # (E,): the mean square error that each counts with
     kept: Any  # (3, E)
-    told: Any  # (3,)
+    told: Any  # (4,): see `combine`
     origin: Any  # (2, M): the nowcast and its square error of members that the network speaks for
     apart: Any  # (F, M): how far the nowcast is from what experts say of the step
     near: Any  # (M,): values, outliers moved to where they are believed
@@ -113,7 +114,7 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
         np.zeros(M), np.zeros(M, np.bool_), np.zeros(M, np.bool_), np.zeros(M, np.int64),
         np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), np.zeros((E, M)),
         np.zeros((5, M)), np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
-        np.zeros(E), np.zeros((3, E)), np.zeros(3), np.zeros((2, M)), np.zeros((F, M)),
+        np.zeros(E), np.zeros((3, E)), np.zeros(4), np.zeros((2, M)), np.zeros((F, M)),
         np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M, np.bool_),
         np.zeros(LENGTH // 2), np.zeros((3, LENGTH)),
     )  # fmt: skip
@@ -223,13 +224,13 @@ def _say(w, s, c, i, age, q, power):
     """What all experts say of member i: into s.told, s.say."""
     for e in range(len(s.of)):
         s.of[e] = s.views[0, e, i]
-    combine(w, i, age, q, s.of, c.young, power, s.say, s.said, s.expected, s.told)
+    combine(w, i, age, q, s.of, CROSS, c.young, power, s.say, s.said, s.expected, s.told)
 
 
 @njit_part
 def _tell(mo, s, c, i, n, t, h, others, out):
     """Note what has been said of member i, target n, within its bounds."""
-    half = c.z * np.sqrt(s.told[1])
+    half = c.z * np.sqrt(s.told[1]) * s.told[3]
     out.mean[t, n, h] = within_bounds(mo, i, s.told[0])
     out.lower[t, n, h] = within_bounds(mo, i, s.told[0] - half)
     out.upper[t, n, h] = within_bounds(mo, i, s.told[0] + half)
@@ -351,10 +352,12 @@ def _fill_heard(mo, s, cross, m):
 
 
 @njit_part
-def _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, withheld, twice):
+def _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withheld, twice):
     for i in range(m):
         s.vector[i] = s.near[i] if s.heard[i] else np.nan
-    learn_weights(w, step, s.vector, s.heard, s.views, CROSS, twice, m, s.e2, s.a)
+    learn_weights(
+        w, step, s.vector, s.heard, s.views, CROSS, twice, m, c.level, c.z, s.off_by, s.a
+    )  # fmt: skip
     gain = 1 / min(mo.facts[STEPS] + 1, MEMORIES[0])
     remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, gain, m)
     if heard == 0:
@@ -422,7 +425,7 @@ def step_all(
         w = Weighing(
             weighing.error[u], weighing.scored[u], weighing.known[u], weighing.lagged[u],
             weighing.power[u], weighing.turned[u], weighing.ring[u], weighing.residual[u],
-            weighing.last[u], weighing.move[u], weighing.age[u],
+            weighing.last[u], weighing.move[u], weighing.age[u], weighing.width[u],
         )  # fmt: skip
         fo = Found(found.past[u], found.cycle[u])
         columns, targets = c.columns[u], c.targets[u]
@@ -439,6 +442,6 @@ def step_all(
             _now(mo, w, s, c, m, targets, t, seen, withheld, out)
             if se.since[0] >= 0:
                 se.since[0] += 1
-            _learn(mo, se, w, s, calendar, cross, step, m, seen, heard, count, withheld, twice)
+            _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withheld, twice)
             _listen(mo, se, fo, w, s, calendar, step, m)
             _ahead(mo, se, fo, w, s, c, calendar, cross, step, m, targets, values[t], t, out)

@@ -37,6 +37,10 @@ TWICE = 4
 """Every so many steps experts are heard without the nearest neighbours, and ages from QUICK on
 are looked at."""
 QUICK = 3
+WIDEN = (0.01, 3.0, 30.0)
+"""Gains of how wide intervals are: least, c and n0 of c / (n + n0) after n looks."""
+SETTLED = 8
+"""Looks before that is learnt; at least as many as the age has steps."""
 TINY = 1e-300
 
 
@@ -54,6 +58,7 @@ class Weighing(NamedTuple):
     last: Any  # (U, M): last value
     move: Any  # (U, M): from the step before to it
     age: Any  # (U, M): steps since, -1 before the first
+    width: Any  # (U, 2, A + 1, M): of intervals, relative; with the network and without
 
 
 @inlined_part
@@ -87,8 +92,8 @@ def _slot(k, step):
 
 
 @njit_part
-def _errors(w, k, step, x, views, mean, m, e2):
-    """Square errors e2 (E, M) of all experts had each member been missing for the k-th age."""
+def _errors(w, k, step, x, views, mean, m, off):
+    """How far off (E, M) all experts were, had each member been missing for the k-th age."""
     F = views.shape[0]
     kk = min(k, BEYOND - 1)
     row = w.ring[RING[kk], _slot(kk, step)]
@@ -98,20 +103,20 @@ def _errors(w, k, step, x, views, mean, m, e2):
             r = x[i] - view[i]
             if k < BEYOND:
                 r -= left(w, k, e, i) * old[i]
-            e2[e, i] = r * r
+            off[e, i] = r
     for i in range(m):
         r = x[i] - row[F, i]
-        e2[F, i] = r * r
+        off[F, i] = r
         r -= drift(w, k, i) * row[F + 1, i]
-        e2[F + 1, i] = r * r
+        off[F + 1, i] = r
 
 
 @njit_part
-def _score(w, c, k, e2, heard, m, a):
-    """Take square errors in; experts that said nothing are charged what the mixture erred.
+def _score(w, c, k, off, heard, m, a):
+    """Take errors in; experts that said nothing are charged what the mixture erred.
 
     a: scratch (5, M)."""
-    E = e2.shape[0]
+    E = off.shape[0]
     error, scored = w.error[c, k], w.scored[c, k]
     least, weight, loss, plain, number = a[0], a[1], a[2], a[3], a[4]
     for i in range(m):
@@ -124,12 +129,13 @@ def _score(w, c, k, e2, heard, m, a):
     for e in range(E):
         known, err = w.known[e], error[e]
         for i in range(m):
-            there = e2[e, i] == e2[e, i]
+            e2 = off[e, i] * off[e, i]
+            there = e2 == e2
             q = (least[i] + TINY) / (err[i] + TINY)
             v = q**POWER if known[i] > 0 and there else 0.0
             weight[i] += v
-            loss[i] += v * e2[e, i] if there else 0.0
-            plain[i] += e2[e, i] if there else 0.0
+            loss[i] += v * e2 if there else 0.0
+            plain[i] += e2 if there else 0.0
             number[i] += 1.0 if there else 0.0
     gain = (1 if k < QUICK and c == 0 else TWICE) / SCORED
     for i in range(m):
@@ -142,20 +148,49 @@ def _score(w, c, k, e2, heard, m, a):
     for e in range(E):
         err = error[e]
         for i in range(m):
-            v = e2[e, i] if e2[e, i] == e2[e, i] else loss[i]
+            e2 = off[e, i] * off[e, i]
+            v = e2 if e2 == e2 else loss[i]
             err[i] += weight[i] * (v - err[i])
     if k > 0 or c > 0:
         return
     for i in range(m):
         woken = False
         for e in range(E):
-            if weight[i] > 0 and e2[e, i] == e2[e, i]:
+            if weight[i] > 0 and off[e, i] == off[e, i]:
                 w.known[e, i] += 1
                 woken |= w.known[e, i] == 1
         if woken:
             for b in range(2):
                 for j in range(BEYOND + 1):
                     w.scored[b, j, i] = WOKEN * min(w.scored[b, j, i], SCORED)
+
+
+@njit_part
+def _widen(w, table, first, k, off, heard, m, level, z, a):
+    """Let errors of what experts from `first` on say together tell how wide intervals are to be:
+    the quantile tracker of `gapcast.engine.shard.calibration`, in steps of the k-th age."""
+    least, weight, loss, mixed = a[0], a[1], a[2], a[3]
+    for i in range(m):
+        least[i], weight[i], loss[i], mixed[i] = np.inf, 0.0, 0.0, 0.0
+    for e in range(first, off.shape[0]):
+        known, err = w.known[e], w.error[0, k, e]
+        for i in range(m):
+            if known[i] > 0 and off[e, i] == off[e, i]:
+                least[i] = min(least[i], err[i])
+    for e in range(first, off.shape[0]):
+        known, err = w.known[e], w.error[0, k, e]
+        for i in range(m):
+            if known[i] > 0 and off[e, i] == off[e, i]:
+                v = ((least[i] + TINY) / (err[i] + TINY)) ** POWER
+                weight[i] += v
+                loss[i] += v * err[i]
+                mixed[i] += v * off[e, i]
+    enough = max(SETTLED, AGES[min(k, BEYOND - 1)])
+    for i in range(m):
+        if heard[i] and loss[i] > 0 and w.scored[0, k, i] >= enough:
+            gain = max(WIDEN[0], WIDEN[1] / (w.scored[0, k, i] + WIDEN[2]))
+            beyond = abs(mixed[i]) > w.width[table, k, i] * z * np.sqrt(loss[i] * weight[i])
+            w.width[table, k, i] *= 1 + gain * (level if beyond else level - 1)
 
 
 @njit_part
@@ -180,15 +215,19 @@ def _persist(w, k, step, x, heard, views, mean, m):
 
 
 @njit_part
-def learn_weights(w, step, x, heard, views, mean, twice, m, e2, a):
+def learn_weights(w, step, x, heard, views, mean, twice, m, level, z, off, a):
     """Score all experts by the values of a step. views (2, F, M): what they say of the step itself,
-    the second without the nearest neighbours, where `twice`."""
+    the second without the nearest neighbours, where `twice`. level, z: of intervals, and their half
+    width in standard deviations."""
     for k in range(BEYOND + 1):
         if k >= QUICK and not twice:
             continue
         for c in range(2 if twice else 1):
-            _errors(w, k, step, x, views[c], mean, m, e2)
-            _score(w, c, k, e2, heard, m, a)
+            _errors(w, k, step, x, views[c], mean, m, off)
+            if c == 0:
+                _widen(w, 0, 0, k, off, heard, m, level, z, a)
+                _widen(w, 1, mean, k, off, heard, m, level, z, a)
+            _score(w, c, k, off, heard, m, a)
         if k < BEYOND:
             _persist(w, k, step, x, heard, views[0], mean, m)
 
@@ -279,13 +318,14 @@ def _weight(p, power):
 
 
 @njit_part
-def combine(w, i, age, q, views, young, power, say, said, expected, out):
+def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
     """What all experts together say of member i, `age` steps after its last value.
 
     views (F,): what those with residuals say of the step itself, NaN where they do not; young
     (E,): looks in which each is doubted. say, said, expected (E,): on return each one's weight,
-    what it says, and the mean square error that it counts with. out: mean, square error, and the
-    mean without anything that the member's own past says; NaN where there is none.
+    what it says, and the mean square error that it counts with. mean: place of the first expert that
+    reads no other member. out: mean, square error, the mean without anything that the member's own
+    past says, NaN where there is none; and how much wider than of that error an interval is to be.
     """
     F, E = len(views), len(say)
     k = age_class(age)
@@ -305,17 +345,22 @@ def combine(w, i, age, q, views, young, power, say, said, expected, out):
         if e < F:
             base = min(base, expected[e])
     if least == np.inf:
-        out[0], out[1], out[2] = w.last[i], np.nan, np.nan
+        out[0], out[1], out[2], out[3] = w.last[i], np.nan, np.nan, 1.0
         say[:] = 0.0
         return
-    total, mean, error, below, apart = 0.0, 0.0, 0.0, 0.0, 0.0
+    table = 1
+    for e in range(mean):
+        if expected[e] < np.inf:
+            table = 0
+    out[3] = w.width[table, k, i]
+    total, centre, error, below, apart = 0.0, 0.0, 0.0, 0.0, 0.0
     for e in range(E):
         there = expected[e] < np.inf
         p = (least + TINY) / (expected[e] + TINY)
         v = _weight(p, power) if there else 0.0
         if there:
             total += v
-            mean += v * said[e]
+            centre += v * said[e]
             error += v * w.error[c, k, e, i]
             if e < F:
                 p = (base + TINY) / (expected[e] + TINY)
@@ -325,5 +370,5 @@ def combine(w, i, age, q, views, young, power, say, said, expected, out):
         say[e] = v
     for e in range(E):
         say[e] /= total
-    out[0], out[1] = mean / total, error / total
+    out[0], out[1] = centre / total, error / total
     out[2] = apart / below if below > 0 else np.nan
