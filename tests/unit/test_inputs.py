@@ -20,6 +20,7 @@ from gapcast.engine.network.layouts import for_targets, halo, lay_out, narrow
 from gapcast.engine.network.series import Network
 from gapcast.engine.run.prepare import look, prepare
 from gapcast.engine.shard.derived import Through
+from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.auto.forecaster import Auto
 from gapcast.plugins.forecasters.blend.forecaster import Blend
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
@@ -303,13 +304,35 @@ def error_ahead(folder, horizon):
     return float(np.sqrt(np.mean(np.square(off))))
 
 
-@pytest.mark.parametrize("derived", [False, True])
-def test_what_is_known_ahead_is_used_as_far_as_it_is(play, tmp_path, derived):
+def test_useless_inputs_cost_little_though_they_are_all_that_is_seen():
+    rng = np.random.default_rng(1)
+    steps, n = 1500, 6
+    noise = 0.3 * rng.normal(size=(steps, n))
+    truth = np.sin(np.arange(steps) / 24)[:, None] + rng.normal(size=steps)[:, None] + noise
+    hidden = np.arange(steps) % 150 > 110
+    seen = np.where(hidden[:, None], np.nan, truth)
+    errors = []
+    for useless in ({}, {Series("x", "x"): 0, Series("y", "y"): 6}):
+        network = Network.of([Series(str(i), "v") for i in range(n)], inputs=useless, leads=[6])
+        model = Model("auto", Auto(Auto.Params()), [0, 6])
+        targets = [s for s in network.series if s.quantity == "v"]
+        layout = lay_out(network, targets, model, HALF_HOUR)
+        more = rng.normal(size=(steps, len(network.columns) - n))
+        frame = view(layout, 48_000, np.column_stack([seen, more]))
+        mean = model.forecaster.step(model.forecaster.start(layout), frame).mean
+        late = np.flatnonzero(hidden)[200:-6]
+        off = [mean[late, :, 0] - truth[late], mean[late, :, 1] - truth[late + 6]]
+        errors.append([np.sqrt(np.mean(np.square(o))) for o in off])
+    assert (np.divide(errors[1], errors[0]) < 1.15).all()
+
+
+@pytest.mark.parametrize("blended", [False, True])
+def test_what_is_known_ahead_is_used_as_far_as_it_is(play, tmp_path, blended):
     more = {
         "models": {"auto": {"type": "auto", "horizons": [0, 2, 6, 7]}},
         "evaluation": {"mode": "prequential"},
     }
-    if derived:
+    if blended:
         more["models"]["auto"] = {
             "type": "blend", "horizons": [0, 2, 6, 7], "experts": {"auto": {"type": "auto"}},
         }  # fmt: skip
