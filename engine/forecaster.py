@@ -253,9 +253,9 @@ class Forecaster(Plugin):
     forecast through it (see `gapcast.engine.shard.derived`)."""
 
     rehearses: ClassVar[bool] = False
-    """Whether its bounds hold their level at every gap age from the first gap on, since it learns from
-    values that are seen what it would have said in a gap: then the engine, which learns that from
-    gaps alone, widens nothing before."""
+    """Whether its bounds hold their level at every gap age from the first gap on, since it learns
+    from values that are seen what it would have said in a gap; then the engine, which learns that
+    from gaps alone, doubts them less."""
 
     def needs(self) -> Needs:
         """What the models read besides their target's own past. Default: nothing."""

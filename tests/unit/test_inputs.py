@@ -20,6 +20,7 @@ from gapcast.engine.network.layouts import for_targets, halo, lay_out, narrow
 from gapcast.engine.network.series import Network
 from gapcast.engine.run.prepare import look, prepare
 from gapcast.engine.shard.derived import Through
+from gapcast.engine.testing.forecaster import view
 from gapcast.plugins.forecasters.auto.forecaster import Auto
 from gapcast.plugins.forecasters.blend.forecaster import Blend
 from gapcast.plugins.forecasters.network_rls.forecaster import NetworkRls
@@ -303,13 +304,42 @@ def error_ahead(folder, horizon):
     return float(np.sqrt(np.mean(np.square(off))))
 
 
-@pytest.mark.parametrize("derived", [False, True])
-def test_what_is_known_ahead_is_used_as_far_as_it_is(play, tmp_path, derived):
+def fading(rng, steps, n, left):
+    """(steps, n) random walks of which so much is left after a step."""
+    found = np.zeros((steps, n))
+    for t in range(1, steps):
+        found[t] = left * found[t - 1] + rng.normal(size=n)
+    return found
+
+
+def test_useless_inputs_cost_little_though_they_are_all_that_is_seen():
+    """Though neighbours, where they are seen, tell nearly all."""
+    rng, steps, n = np.random.default_rng(0), 2000, 8
+    truth = fading(rng, steps, 1, 0.98) + 0.3 * fading(rng, steps, n, 0.9)
+    hidden = (np.arange(steps) % 200 >= 100) & (np.arange(steps) % 200 < 140)
+    seen = np.where(hidden[:, None], np.nan, truth)
+    useless = fading(rng, steps, 3, 0.98)
+    errors = []
+    for inputs in ({}, {Series(name, "x"): 0 for name in ("x", "y", "z")}):
+        network = Network.of([Series(str(i), "v") for i in range(n)], inputs=inputs)
+        model = Model("auto", Auto(Auto.Params()))
+        targets = [s for s in network.series if s.quantity == "v"]
+        layout = lay_out(network, targets, model, HALF_HOUR)
+        values = np.column_stack([seen, useless[:, : len(inputs)]])
+        frame = view(layout, 48_000, values)
+        mean = model.forecaster.step(model.forecaster.start(layout), frame).mean
+        off = (mean[..., 0] - truth)[400:][hidden[400:]]
+        errors.append(np.sqrt(np.mean(np.square(off))))
+    assert errors[1] < 1.1 * errors[0]
+
+
+@pytest.mark.parametrize("blended", [False, True])
+def test_what_is_known_ahead_is_used_as_far_as_it_is(play, tmp_path, blended):
     more = {
         "models": {"auto": {"type": "auto", "horizons": [0, 2, 6, 7]}},
         "evaluation": {"mode": "prequential"},
     }
-    if derived:
+    if blended:
         more["models"]["auto"] = {
             "type": "blend", "horizons": [0, 2, 6, 7], "experts": {"auto": {"type": "auto"}},
         }  # fmt: skip

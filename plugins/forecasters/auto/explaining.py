@@ -36,8 +36,8 @@ CLOSE = 1e-9
 """How near a mixture comes to the forecast, of its size: the rest is rounding."""
 
 
-def named(calendar: Calendar, interval: int, informed: bool = False) -> list[str]:
-    """Which of its name each expert is: its memory or period. informed: there are experts that read
+def named(calendar: Calendar, interval: int, informed: int = 0) -> list[str]:
+    """Which of its name each expert is: its memory or period. informed: how many of them read
     inputs alone."""
     of = {1: "day", 7: "week", 365: "year"}
 
@@ -47,10 +47,11 @@ def named(calendar: Calendar, interval: int, informed: bool = False) -> list[str
     memories = [*(f"{n:.0f} steps" for n in MEMORIES[:-1]), "all"]
     quick, every = memories[0], memories[-1]
     sets = [period(steps / 2) for steps in calendar.awake]
+    groups = ("inputs", "inputs known ahead")[: informed // INFORMED]
     return [
         *memories, quick, every, "", quick, every, *map(period, calendar.periods),
         *(" and ".join(sets[: w + 1]) for w in range(len(sets))), "period found",
-        *(f"inputs alone, {memories[k]}" for k in INFORMED if informed), "", "",
+        *(f"{inputs} alone, {of}" for inputs in groups for of in memories[-INFORMED:]), "", "",
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from gapcast.engine import plugin
@@ -120,7 +121,7 @@ class Auto(Forecaster):
         calendar = _calendar(frame.layout.interval)
         informed = _informed(frame.layout)
         group = _groups(len(calendar.periods), len(calendar.terms), informed)
-        names = named(calendar, frame.layout.interval, informed > 0)
+        names = named(calendar, frame.layout.interval, informed)
         return explained(
             told, state, before, frame, target, h, group, self.experts, names
         )  # fmt: skip
@@ -138,8 +139,7 @@ class Auto(Forecaster):
             horizons=layout.horizons,
             group=_groups(profiles, sets, informed),
             young=_young(profiles, sets, informed),
-            behind=len(layout.inputs) - _known(layout),
-            leads=np.vstack([layout.inputs, layout.leads])[:, _known(layout)],
+            leads=_leads(layout),
             level=layout.level,
             z=NormalDist().inv_cdf((1 + layout.level) / 2),
         )
@@ -165,14 +165,22 @@ def _alike(layout: Layout) -> Layout:
     return layout.without_inputs().at(np.zeros(1, np.int64))
 
 
-def _known(layout: Layout) -> Ints:
-    """Which of the inputs are known ahead, at one of the horizons at least."""
-    return np.flatnonzero((layout.leads >= 0).any(axis=0))
+def _leads(layout: Layout) -> NDArray[np.int64]:
+    """`Settings.leads`: a group of all inputs, which speak of the step itself; and one of those
+    that are known ahead. Where all are, the second has it all."""
+    known = (layout.leads >= 0).any(axis=0)
+    groups = []
+    if not known.all():
+        groups.append(np.vstack([layout.inputs, np.full_like(layout.leads, -1)]))
+    if known.any():
+        groups.append(np.vstack([np.where(known, layout.inputs, -1), layout.leads]))
+    shape = (len(groups), 1 + len(layout.horizons), len(layout.inputs))
+    return np.array(groups, np.int64).reshape(shape)
 
 
 def _informed(layout: Layout) -> int:
-    """How many experts read these alone."""
-    return len(INFORMED) if len(_known(layout)) else 0
+    """How many experts read inputs alone."""
+    return INFORMED * len(_leads(layout))
 
 
 def _groups(profiles: int, sets: int, informed: int) -> Ints:

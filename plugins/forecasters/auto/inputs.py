@@ -1,4 +1,4 @@
-"""What inputs that are known ahead say of a step by themselves, the step itself or a later one."""
+"""What inputs say of a step by themselves, the step itself or, where known ahead, a later one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
 from gapcast.plugins.forecasters.auto.moments import RIDGE, deviation, remembered, shrunk
 
-INFORMED = np.array([1, 2])
-"""Memories at which members are regressed on inputs: the slow one and all that was seen."""
+INFORMED = 2
+"""Experts of a group of inputs: members regressed on them at the last so many memories."""
 
 
 @inlined_part
@@ -17,23 +17,22 @@ def _there(mo, i, v):
 
 
 @njit_part
-def say_by_inputs(mo, k, x, behind, m, a, z, out):
+def say_by_inputs(mo, k, x, K, m, a, z, out):
     """Every other member by those inputs that are known, at memory k, into out (M,).
 
-    x (K,): values of the inputs, NaN where unknown; behind (K,): how far before the end of the m
-    members each stands. a (M, M), z (M,): scratch. NaN where no input is known, of members not
-    heard of, and of these inputs themselves.
+    x: values of the K inputs, the last of the m members, NaN where unknown. a (M, M), z (M,):
+    scratch. NaN where no input is known, of members not heard of, and of the inputs themselves.
     """
-    K = len(behind)
+    first = m - K
     steps, more = remembered(mo, k)
     known = 0
     for p in range(K):
-        i = m - behind[p]
+        i = first + p
         there = _there(mo, i, x[p])
         known += there
         z[p] = (x[p] - mo.mean[k, i]) / deviation(mo, i) if there else 0.0
         for q in range(p + 1):
-            j = m - behind[q]
+            j = first + q
             a[p, q] = 0.0
             if there and _there(mo, j, x[q]):
                 a[p, q] = shrunk(mo, k, i, j, steps, more) / (deviation(mo, i) * deviation(mo, j))
@@ -43,15 +42,13 @@ def say_by_inputs(mo, k, x, behind, m, a, z, out):
     if known == 0:
         return
     _solve(a, z, K)
-    for i in range(m):
+    for i in range(first):
         if mo.count[i] > 1:
             out[i] = mo.mean[k, i]
             for p in range(K):
-                j = m - behind[p]
+                j = first + p
                 if _there(mo, j, x[p]):
                     out[i] += z[p] * shrunk(mo, k, i, j, steps, more) / deviation(mo, j)
-    for p in range(K):
-        out[m - behind[p]] = np.nan
 
 
 @inlined_part

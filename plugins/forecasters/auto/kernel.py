@@ -70,8 +70,8 @@ class Settings(NamedTuple):
     horizons: Any  # (H,) int64
     group: Any  # (E,) int64: bit of each expert in `Forecast.experts`
     young: Any  # (E,): looks at a target in which each expert is doubted
-    behind: Any  # (K,) int64: how far before the end of the members each input known ahead stands
-    leads: Any  # (1 + H, K) int64: their columns, of the step itself and at each horizon, or -1
+    leads: Any  # (G, 1 + H, I) int64: columns of inputs that each group of their experts reads, of
+    # the step itself and at each horizon, or -1
     level: float  # of intervals
     z: float  # half-width of an interval in standard deviations
 
@@ -171,22 +171,37 @@ def _seasons(mo, se, fo, w, c, young, step, s, m, first):
 
 
 @njit_part
-def _inputs(mo, s, c, cross, m, row, leads):
-    """Views of the experts that read the inputs known ahead alone, which `row` has in columns
-    `leads`, of the step that these are for."""
-    if len(c.behind) == 0:
-        return
-    for p in range(len(c.behind)):
-        cross.total[p] = plausible(row[leads[p]]) if leads[p] >= 0 else np.nan
-    first = len(s.of) - len(INFORMED)
-    for r in range(len(INFORMED)):
-        out = s.views[0, first + r]
-        say_by_inputs(mo, INFORMED[r], cross.total, c.behind, m, cross.matrix, cross.whole, out)
+def _inputs(mo, s, c, cross, m, row, h):
+    """Views of the experts that read inputs alone, of the step itself (h = 0) or at the h-th
+    horizon; returns how many are known."""
+    G, _, K = c.leads.shape
+    most, e = 0, len(s.of) - INFORMED * G
+    for g in range(G):
+        leads, known = c.leads[g, h], 0
+        for p in range(K):
+            cross.total[p] = plausible(row[leads[p]]) if leads[p] >= 0 else np.nan
+            known += cross.total[p] == cross.total[p]
+        for k in range(INFORMED):
+            say_by_inputs(mo, 1 + k, cross.total, K, m, cross.matrix, cross.whole, s.views[0, e])
+            e += 1
+        most = max(most, known)
+    return most
+
+
+@inlined_part
+def _by_others(s, c):
+    """Weight of the experts that read other members."""
+    weight, first = 0.0, len(s.of) - INFORMED * len(c.leads)
+    for e in range(len(s.of)):
+        if e < CROSS or e >= first:
+            weight += s.say[e]
+    return weight
 
 
 @njit_part
-def _network(mo, s, cross, m, targets, others, seen, count, twice):
-    """Views of the experts that read other members; none where nobody is seen."""
+def _network(mo, s, cross, m, inputs, targets, said, seen, count, twice):
+    """Views of the experts that read other members; none where no other is seen but inputs, whose
+    own experts are judged by what they say alone."""
     if seen == 0 or m == 1:
         s.views[:, :CROSS] = np.nan
         s.filled[:] = np.nan
@@ -196,11 +211,14 @@ def _network(mo, s, cross, m, targets, others, seen, count, twice):
     if twice:
         say_few(mo, s.x, s.seen, m, GROUP, cross, s.views[1])
     for i in range(m):
-        s.views[0, NETWORK, i] = others[targets[i]] if targets[i] >= 0 else np.nan
+        s.views[0, NETWORK, i] = said[targets[i]] if targets[i] >= 0 else np.nan
         s.views[1, NETWORK, i] = np.nan
-    if seen == 1:
+    others = 0
+    for i in range(m - inputs):
+        others += s.seen[i]
+    if others <= 1:
         for i in range(m):
-            if s.seen[i]:
+            if others == 0 or s.seen[i]:
                 s.views[:, :CROSS, i] = np.nan
 
 
@@ -234,13 +252,11 @@ def _tell(mo, s, c, i, n, t, h, others, out):
     out.mean[t, n, h] = within_bounds(mo, i, s.told[0])
     out.lower[t, n, h] = within_bounds(mo, i, s.told[0] - half)
     out.upper[t, n, h] = within_bounds(mo, i, s.told[0] + half)
-    network, who = 0.0, 0
+    who = 0
     for e in range(len(s.say)):
-        if e < CROSS:
-            network += s.say[e]
         if s.say[e] >= SAY:
             who |= 1 << c.group[e]
-    out.regressors[t, n, h] = others if network >= SAY else 0
+    out.regressors[t, n, h] = others if _by_others(s, c) >= SAY else 0
     out.experts[t, n, h] = who
     if len(out.said) > 0:
         for e in range(len(s.say)):
@@ -261,13 +277,10 @@ class Told(NamedTuple):
 
 
 @njit_part
-def _begin_anew(s, i):
+def _begin_anew(s, c, i):
     """Note the nowcast of a member that is missing, where the network speaks for it: steps ahead
     may begin there."""
-    network = 0.0
-    for e in range(CROSS):
-        network += s.say[e]
-    if s.heard[i] or network < SAY:
+    if s.heard[i] or _by_others(s, c) < SAY:
         return
     s.origin[0, i], s.origin[1, i] = s.told[0], s.told[1]
     for e in range(len(s.of)):
@@ -308,7 +321,7 @@ def _now(mo, w, s, c, m, targets, t, seen, withheld, out):
             continue
         q, n = _nearest_missing(mo, s, i), targets[i]
         _say(w, s, c, i, w.age[i] + 1, q, 1.0 * POWER)
-        _begin_anew(s, i)
+        _begin_anew(s, c, i)
         if s.heard[i] and not withheld and mo.count[i] >= JUDGED:
             most = OUTLIER * np.sqrt(s.told[1])
             s.near[i] = s.told[0] + min(max(s.x[i] - s.told[0], -most), most)
@@ -325,14 +338,14 @@ def _ahead(mo, se, fo, w, s, c, calendar, cross, step, m, targets, row, t, out):
             continue
         s.views[0, :CROSS] = np.nan
         _seasons(mo, se, fo, w, calendar, c.young, step + c.horizons[h], s, m, CROSS)
-        _inputs(mo, s, c, cross, m, row, c.leads[1 + h])
+        known = _inputs(mo, s, c, cross, m, row, 1 + h)
         for i in range(m):
             n = targets[i]
             if n >= 0 and w.age[i] >= 0:
                 age = w.age[i] + c.horizons[h]
                 _say(w, s, c, i, age, 0.0, ahead_power(w, age, i))
                 _from_nowcast(w, s, c, i, c.horizons[h])
-                _tell(mo, s, c, i, n, t, h, 0, out)
+                _tell(mo, s, c, i, n, t, h, known, out)
 
 
 @njit_part
@@ -434,9 +447,10 @@ def step_all(
             refresh(mo, m, cross.matrix)
             seen, heard, count, withheld = _look(mo, s, m, columns, targets, values[t], own[t])
             twice = step % TWICE == 0
-            _network(mo, s, cross, m, targets, others[t], seen, count, twice)
+            inputs = c.leads.shape[2]
+            _network(mo, s, cross, m, inputs, targets, others[t], seen, count, twice)
             _seasons(mo, se, fo, w, calendar, c.young, step, s, m, CROSS)
-            _inputs(mo, s, c, cross, m, values[t], c.leads[0])
+            _inputs(mo, s, c, cross, m, values[t], 0)
             if twice:
                 s.views[1, CROSS:] = s.views[0, CROSS:]
             _now(mo, w, s, c, m, targets, t, seen, withheld, out)

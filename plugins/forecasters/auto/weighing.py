@@ -323,9 +323,10 @@ def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
 
     views (F,): what those with residuals say of the step itself, NaN where they do not; young
     (E,): looks in which each is doubted. say, said, expected (E,): on return each one's weight,
-    what it says, and the mean square error that it counts with. mean: place of the first expert that
-    reads no other member. out: mean, square error, the mean without anything that the member's own
-    past says, NaN where there is none; and how much wider than of that error an interval is to be.
+    what it says, and the mean square error that it counts with. mean: place of the first expert
+    that reads no other member. out: mean, square error, the mean without anything that the
+    member's own past says, NaN where there is none; and how much wider than of that error an
+    interval is to be.
     """
     F, E = len(views), len(say)
     k = age_class(age)
