@@ -76,8 +76,9 @@ def fill(
         raise typer.BadParameter(f"--decimal must be . or , and is {decimal!r}")
     if out is not None and out != STDOUT and len(files) > 1:
         raise typer.BadParameter("--out names one file: give one FILE, or leave it out")
-    named = (tuple(names or ()) for names in (sensor, values, missing))
-    asked = Asked(tuple(time or ()), time_format, zone, *named, decimal, _mark(delimiter))
+    times, sensors, columns, words = (tuple(n or ()) for n in (time, sensor, values, missing))
+    mark = _mark(delimiter)
+    asked = Asked(times, time_format, zone, sensors, columns, words, decimal, mark)
     step = None if interval is None else duration(interval)
     for path in files:
         _one(path, _target(path, out, force), asked, step, Way(causal, bounds, flags, level))
@@ -85,7 +86,9 @@ def fill(
 
 def _mark(delimiter: str | None) -> str | None:
     mark = {"tab": "\t", "\\t": "\t", "space": " "}.get(delimiter or "", delimiter)
-    if mark is not None and (len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in '"\n'):
+    if mark is not None and (
+        len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in '"\n'
+    ):
         raise typer.BadParameter(f"--delimiter must be one mark, or tab, and is {delimiter!r}")
     return mark
 
@@ -123,7 +126,9 @@ def _one(path: Path, target: Path | None, asked: Any, interval: int | None, way:
         else:
             replace(target, lambda file: of.file.write(file, answers))
     except OSError as error:
-        raise DataError(f"{target or 'stdout'} cannot be written: {error.strerror or error}") from None
+        raise DataError(
+            f"{target or 'stdout'} cannot be written: {error.strerror or error}"
+        ) from None
     if target is not None:
         say([f"  {'written':<8}  {target}"])
 

@@ -79,12 +79,13 @@ class Answers:
 class TableFile(ABC):
     """A file with a table, read once and written again with its gaps filled."""
 
+    path: Path
     rows: Rows
 
     @abstractmethod
     def __init__(self, path: Path, asked: Asked) -> None:
-        """Read it all. Raises DataError where it cannot be read, Undecided where it can be in
-        several ways."""
+        """Read it all, and set `path` and `rows`. Raises DataError where it cannot be read,
+        Undecided where it can be in several ways."""
 
     @abstractmethod
     def place(self, row: int) -> str:

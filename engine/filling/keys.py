@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from gapcast.engine.errors import Undecided
+from gapcast.engine.errors import DataError, Undecided
 from gapcast.engine.forecaster import Ints
 
 APART = 0.99
@@ -18,7 +18,9 @@ SENSOR = re.compile(
     r"|_?id$|id_)",
     re.I,
 )
-QUANTITY = re.compile(r"(quantity|variable|param|measure|metric|_?field|channel|property|kind)", re.I)
+QUANTITY = re.compile(
+    r"(quantity|variable|param|measure|metric|_?field|channel|property|kind)", re.I
+)
 
 
 def keys_of(times: Ints, columns: Sequence[str], codes: Callable[[str], Ints]) -> tuple[str, ...]:
@@ -39,16 +41,14 @@ def keys_of(times: Ints, columns: Sequence[str], codes: Callable[[str], Ints]) -
         ]
         if fit:
             return _best(fit, known)
-    raise Undecided(
-        f"times come several times ({len(times):,} rows, {int(moments.max()) + 1:,} times), and no "
-        "column says of which sensor a row is",
-        "--sensor",
-        columns,
-    )
+    found = f"{len(times):,} rows have {int(moments.max()) + 1:,} different times"
+    if not columns:
+        raise DataError(f"{found}: expected one row for each, or a column of sensors")
+    raise Undecided(f"{found}, and no column tells those of one time apart", "--sensor", columns)
 
 
 def _best(fit: list[tuple[str, ...]], columns: dict[str, Ints]) -> tuple[str, ...]:
-    """The only one, or the only one with the usual names, or the first of such that say the same."""
+    """The only one, or the one with the usual names, or the first of such that say the same."""
     named = [names for names in fit if _named(names)] or fit
     if len(named) > 1:
         first = _joined(*(columns[n] for n in named[0]))

@@ -9,6 +9,7 @@ import numpy as np
 from gapcast.engine.filling.file import Answers
 from gapcast.engine.filling.record import Mask
 from gapcast.engine.filling.whole import Whole
+from gapcast.engine.spelling import counted
 from gapcast.engine.units import write_duration, write_time
 
 MOST = 8
@@ -25,17 +26,21 @@ def understood(of: Whole) -> list[str]:
     span = f"{write_time(begin)} to {write_time(begin + last - record.first * record.interval)}"
     facts = {
         **rows.facts,
-        "columns": _few(rows.columns) + (f" ({len(rows.columns):,})" if len(rows.columns) > 1 else ""),
+        "columns": _few(rows.columns)
+        + (f" ({len(rows.columns):,})" if len(rows.columns) > 1 else ""),
         "interval": f"{write_duration(record.interval)}, {len(rows.times):,} rows, "
         f"{of.steps.total:,} steps, {span}",
     }
     absent = int(of.absent.sum())
     if absent:
-        facts["no rows"] = f"{absent:,} ({absent / of.absent.size:.1%}) are not there; none is added"
+        facts["no rows"] = (
+            f"{absent:,} ({absent / of.absent.size:.1%}) are not there; none is added"
+        )
     unused = list(rows.unused)
     if len(again := of.repeated):
         unused.append(
-            f"{len(again):,} rows: a step that has a row already, as {of.file.place(int(again[0]))}"
+            f"{counted(len(again), 'row')}: a step that has a row already, as "
+            f"{of.file.place(int(again[0]))}"
         )
     lines = [*_aligned(facts.items())]
     lines += _aligned(("not used" if i == 0 else "", why) for i, why in enumerate(unused[:REASONS]))
@@ -59,7 +64,8 @@ def gaps(of: Whole) -> list[str]:
         lines.append(
             (
                 "gaps" if i == 0 else "",
-                f"{names[s]:<{width}}  {len(lengths):>7,} gaps  {count[s]:>9,} steps  "
+                f"{names[s]:<{width}}  {counted(len(lengths), 'gap'):>12}  "
+                f"{counted(int(count[s]), 'step'):>15}  "
                 f"{count[s] / len(missing):>6.1%}  longest {int(lengths.max()):,} ({longest})",
             )
         )
@@ -74,13 +80,13 @@ def outcome(of: Whole, answers: Answers) -> list[str]:
     """How many cells were filled, and what is still missing and why."""
     rows = of.file.rows
     asked, found = int(rows.gaps.sum()), int(np.isfinite(answers.values).sum())
-    lines = [("filled", f"{found:,} of {asked:,} cells")]
+    lines = [("filled", f"{found:,} of {counted(asked, 'cell')}")]
     if left := asked - found:
         again = int(rows.gaps[of.repeated].sum())
         why = [f"{again:,} in rows of a step that has a row already"] if again else []
         if left > again:
             why.append(f"{left - again:,} of which nothing is known")
-        lines.append(("missing", f"{left:,} cells: {'; '.join(why)}"))
+        lines.append(("missing", f"{counted(left, 'cell')}: {'; '.join(why)}"))
     return [*_aligned(lines)]
 
 

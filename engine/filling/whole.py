@@ -58,7 +58,7 @@ class Whole:
     def work(self, causal: bool) -> int:
         """How many values models go over."""
         steps, series = self.record.values.shape
-        rehearsed = min(steps, max(filling.STEPS, filling.REHEARSED // series))
+        rehearsed: int = min(steps, max(filling.STEPS, filling.REHEARSED // series))
         return steps * series if causal else 2 * (steps + rehearsed) * series
 
     def filled(self, way: Way, told: Told) -> Answers:
@@ -97,13 +97,16 @@ def whole(file: TableFile, interval: int | None) -> Whole:
         interval = interval or interval_of(rows.times)
     except DataError as error:
         why = str(error).partition(": say")[0]
-        raise Undecided(why, "--interval") from None
+        raise Undecided(f"{file.path}: {why}", "--interval") from None
     of = (rows.times - rows.times.min() + interval // 2) // interval
     _, used = np.unique(rows.sensors * (int(of.max()) + 1) + of, return_index=True)
     used.sort()
     if len(used) < len(of) * (1 - REPEATED):
         raise _crowded(file, of, used, interval)
-    steps = steps_of(rows.times[used], rows.sensors[used], interval)
+    try:
+        steps = steps_of(rows.times[used], rows.sensors[used], interval)
+    except DataError as error:
+        raise DataError(f"{file.path}: {error}") from None
     width = len(rows.columns)
     series = max(1, len(rows.names)) * width
     values = np.full((steps.total, series), np.nan)
@@ -122,7 +125,8 @@ def _crowded(file: TableFile, of: Ints, used: Ints, interval: int) -> DataError:
     times = " and ".join(write_time(int(rows.times[row])) for row in (one, other))
     more = len(of) - len(used)
     return DataError(
-        f"{file.place(one)} and {file.place(other)} are of one step, {times} with an interval of "
-        f"{write_duration(interval)}, and {more:,} rows are like that: expected one row for each "
-        "sensor and step; --sensor names the columns by which series differ, --interval the step"
+        f"{file.path}: {file.place(one)} and {file.place(other)} are of one step, {times} "
+        f"with an interval of {write_duration(interval)}, and {more:,} rows are like that: "
+        "expected one row for each sensor and step; --sensor names the columns by which series differ, "
+        "--interval the step"
     )

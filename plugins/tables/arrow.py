@@ -34,6 +34,7 @@ class Columnar(TableFile):
 
     def __init__(self, path: Path, asked: Asked) -> None:
         """See `TableFile`."""
+        self.path = path
         try:
             self.table = self.read(path)
         except pa.ArrowException as error:
@@ -65,7 +66,9 @@ class Columnar(TableFile):
         facts = {"file": f"{type(self).__name__}", "times": f"{time!r}, {zone}"}
         if keys:
             facts["sensors"] = f"{len(series.names):,}, by {' and '.join(map(repr, keys))}"
-        unused = [f"{n}: {table.schema.field(n).type}" for n in names if n not in (time, *keys, *slots)]
+        unused = [
+            f"{n}: {table.schema.field(n).type}" for n in names if n not in (time, *keys, *slots)
+        ]
         if gone := len(table) - len(times):
             unused.append(f"{gone:,} rows: no time")
         foreign = np.zeros(values.shape, np.bool_)
@@ -117,7 +120,7 @@ class Columnar(TableFile):
             )
         if len(found) > 1:
             raise Undecided(f"{path}: {len(found)} columns hold times", "--time", found)
-        return found[0]
+        return str(found[0])
 
     def _moments(self, path: Path, time: str) -> tuple[Ints, Ints]:
         """Microseconds since 1970 of the rows that have a time, and which these are."""
@@ -137,7 +140,9 @@ class Columnar(TableFile):
         if getattr(self.table.schema.field(time).type, "tz", None):
             return times, "with their zone"
         if asked.zone and not known(asked.zone):
-            raise DataError(f"--zone {asked.zone!r}: no such zone; expected one such as Europe/Berlin")
+            raise DataError(
+                f"--zone {asked.zone!r}: no such zone; expected one such as Europe/Berlin"
+            )
         clock = Clock(asked.zone or "UTC")
         clock.follow(0)
         every = np.ones(len(times), np.bool_)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gapcast.engine.errors import DataError
 from gapcast.engine.filling.file import Asked
 from gapcast.engine.forecaster import Floats, Ints
+from gapcast.engine.spelling import counted
 from gapcast.plugins.sources.text.cells import Cells
 from gapcast.plugins.sources.text.decimals import MALFORMED
 from gapcast.plugins.sources.text.names import Names, names, unquoted
@@ -28,6 +29,7 @@ from gapcast.plugins.tables.numbers import (
     words,
 )
 
+EMPTY = "empty"
 NUMBERS = 0.5
 """Share of the texts of a column that must be numbers, so that it is one of numbers."""
 
@@ -47,12 +49,12 @@ class Columns:
 
     @cached_property
     def keys(self) -> list[int]:
-        """Columns that may say of which series a row is: words, or whole numbers, that come again."""
+        """Columns that may say of which series a row is: words or whole numbers that come again."""
         return [c for c in self.others if self._is_key(self.samples[c], self.share[c])]
 
     def _is_key(self, texts: Sequence[str], share: float) -> bool:
         there = [text for text in texts if text]
-        few = len({*there}) <= max(1, len(there) // 2)
+        few = 0 < len({*there}) <= max(1, len(there) // 2)
         return few and (share < NUMBERS or all(text.isdigit() for text in texts))
 
     def names(self, column: int) -> Names:
@@ -68,7 +70,7 @@ class Columns:
 
 
 class Read(NamedTuple):
-    """slots: the columns of values. values: (n, slots), NaN where there is no number; foreign: where
+    """slots: columns of values. values: (n, slots), NaN where there is no number; foreign: where
     there is something else that is not missing. notes: what stands for a missing value. unused:
     columns that are not read, and why."""
 
@@ -87,22 +89,14 @@ def numbers_of(path: Path, columns: Columns, keys: Sequence[int], asked: Asked) 
     may = asked_for or [c for c in columns.others if c not in keys and _may_hold(columns, c)]
     unused = [f"{_named(of, c)}: no numbers" for c in columns.others if c not in (*keys, *may)]
     unused += [f"{_named(of, c)}: times" for c in columns.layout.others]
-    told: dict[str, None] = {}
-    cells = Cells(
-        columns.marks.decimal, columns.marks.thousands, words(asked),
-        lambda note: told.setdefault(note.removesuffix(" (source.missing)")),
-    )  # fmt: skip
-    split = columns.split._replace(
-        starts=columns.split.starts[columns.lines][:, may],
-        ends=columns.split.ends[columns.lines][:, may],
-    )
-    values, found = cells.read(split, [*range(len(may))], np.zeros(len(columns.lines), np.int8))
-    foreign = found == MALFORMED
-    notes = [note.replace(" is read as missing", "") for note in told]
+    values, foreign, notes = _values(columns, may, asked)
     if not any(text.strip("-").isdigit() for text in asked.missing):
         _without(values, [of[c] for c in may], notes, unused)
-    keep = [k for k, c in enumerate(may) if c in asked_for or not (why := _idle(values[:, k]))
-            or unused.append(f"{_named(of, c)}: {why}")]  # type: ignore[func-returns-value]  # fmt: skip
+    idle = [_idle(values[:, k]) if c not in asked_for else "" for k, c in enumerate(may)]
+    if all(idle):
+        idle = [why if why == EMPTY else "" for why in idle]
+    keep = [k for k, why in enumerate(idle) if not why]
+    unused += [f"{_named(of, c)}: {why}" for c, why in zip(may, idle, strict=True) if why]
     if not keep or not np.isfinite(values[:, keep]).any():
         raise DataError(
             f"{path}: no column of numbers is found beside the times; there are "
@@ -113,6 +107,23 @@ def numbers_of(path: Path, columns: Columns, keys: Sequence[int], asked: Asked) 
             unused.append(_foreign(columns, may[k], np.flatnonzero(foreign[:, k])))
     slots = [may[k] for k in keep]
     return Read(slots, values[:, keep], foreign[:, keep], columns.marks, notes, unused)
+
+
+def _values(
+    columns: Columns, may: list[int], asked: Asked
+) -> tuple[Floats, NDArray[np.bool_], list[str]]:
+    """Values of columns, where something else stands, and what is read in an unusual way."""
+    told: dict[str, None] = {}
+    cells = Cells(
+        columns.marks.decimal, columns.marks.thousands, words(asked),
+        lambda note: told.setdefault(note.removesuffix(" (source.missing)")),
+    )  # fmt: skip
+    split = columns.split._replace(
+        starts=columns.split.starts[columns.lines][:, may],
+        ends=columns.split.ends[columns.lines][:, may],
+    )
+    values, found = cells.read(split, [*range(len(may))], np.zeros(len(columns.lines), np.int8))
+    return values, found == MALFORMED, [n.replace(" is read as missing", "") for n in told]
 
 
 def _may_hold(columns: Columns, column: int) -> bool:
@@ -139,7 +150,7 @@ def _idle(values: Floats) -> str:
     """Why a column is nothing to fill or to learn from; empty if it is."""
     there = np.isfinite(values)
     if not there.any():
-        return "empty"
+        return EMPTY
     if there.all() and len(values) > 3:
         if values.min() == values.max():
             return "the same in all rows"
@@ -153,7 +164,8 @@ def _foreign(columns: Columns, column: int, rows: Ints) -> str:
     begin, end = columns.split.starts[line, column], columns.split.ends[line, column]
     text = bytes(columns.split.text[begin:end]).decode(errors="replace")
     return (
-        f"{columns.layout.names[column]}: {len(rows):,} cells that are no numbers and stay, as "
+        f"{columns.layout.names[column]}: {counted(len(rows), 'cell')} without a number, as they "
+        "were, as "
         f"{text[:30]!r} in line {line + 1:,} (--missing={text[:30]} if it is to be filled)"
     )
 

@@ -1,4 +1,4 @@
-"""Where the table of a text file begins, what separates its cells, and what its columns are called."""
+"""Where the table of a text file begins, what is between cells, and what columns are called."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gapcast.engine.filling.file import Asked
 from gapcast.plugins.tables.moments import NUMBERS, WORDS, forms, likely, likely_clock
 
 DELIMITERS = ("\t", ";", "|", ",", " ")
-"""In the order in which they are tried: a comma may also be a decimal mark, a space part of a time."""
+"""As they are tried: a comma may also be a decimal mark, a space part of a time."""
 _UNIT = re.compile(r"[\[(]\s*([^\])]{1,20}?)\s*[\])]\s*$")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?")
 
@@ -68,10 +69,8 @@ def _layout(table: list[list[str]], mark: str, asked: Asked) -> Layout | None:
     if first < 0:
         return None
     header, names, units = _header(table, width, timed, first)
-    if asked.time:
-        found = _asked(asked, names, columns)
-    else:
-        found = _of_times(names, columns)
+    named = asked.time and {*asked.time} <= {*names}
+    found = _asked(asked, names, columns) if named else _of_times(names, columns)
     text = [f for f in found if f[1][0] not in NUMBERS] or found
     if not text:
         return None
@@ -85,8 +84,6 @@ Found = list[tuple[tuple[int, ...], list[str]]]
 
 
 def _asked(asked: Asked, names: Sequence[str], columns: list[list[str]]) -> Found:
-    if not {*asked.time} <= {*names}:
-        return []
     at = tuple(names.index(name) for name in asked.time)
     texts = [" ".join(row) for row in zip(*(columns[j] for j in at), strict=True)]
     return [(at, [asked.time_format] if asked.time_format else likely(texts) or ["iso"])]
@@ -114,8 +111,8 @@ def _with(form: str, hours: str) -> str:
 
 def _grows(column: Sequence[str]) -> bool:
     numbers = [float(text) for text in column if _NUMBER.fullmatch(text) and "," not in text]
-    pairs = list(zip(numbers, numbers[1:], strict=False))
-    return len(numbers) == len(column) > 1 and all(a <= b for a, b in pairs) and pairs[0] != pairs[-1]
+    up = all(a <= b for a, b in pairwise(numbers))
+    return len(numbers) == len(column) > 1 and up and numbers[0] < numbers[-1]
 
 
 def _header(
@@ -148,7 +145,9 @@ def _header(
 def _names_at(table: list[list[str]], above: list[int], timed: list[int]) -> int:
     """The line of the names among those above the first row: the last that has the word for a time
     where times are, else the last."""
-    named = [i for i in above if any(j < len(table[i]) and WORDS.search(table[i][j]) for j in timed)]
+    named = [
+        i for i in above if any(j < len(table[i]) and WORDS.search(table[i][j]) for j in timed)
+    ]
     usable = named or [i for i in above if len(table[i]) > 1 and not any(map(_is_number, table[i]))]
     return usable[-1] if usable else -1
 

@@ -6,13 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-_ISO = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?( ?(Z|z|UTC|[+-]\d\d:?\d\d))?)?"
-)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?( ?(Z|z|UTC|[+-]\d\d:?\d\d))?)?")
 _DATE = re.compile(r"(\d{1,4})([-./ ])(\d{1,2}|[A-Za-z]{3})\2(\d{4}|\d{2}|\d)(?!\d)(.*)")
 _CLOCK = re.compile(r"(\d{1,2}):\d\d(:\d\d)?(\.\d+)?( ?)([AaPp][Mm]?)?")
 _COMPACT = re.compile(
-    r"((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([T_ ]?)(?:([01]\d|2[0-4])([0-5]\d)([0-5]\d)?)?"
+    r"((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+    r"([T_ ]?)(?:([01]\d|2[0-4])([0-5]\d)?([0-5]\d)?)?"
 )
 _SINCE = {"s": (9, 10), "ms": (12, 13), "us": (15, 16), "ns": (18, 19)}
 WORDS = re.compile(
@@ -30,8 +29,9 @@ def forms(text: str) -> list[str]:
     if _ISO.fullmatch(text):
         return ["iso"]
     if found := _COMPACT.fullmatch(text):
-        hours, seconds = found[5], found[7]
-        clock = "" if hours is None else "%H%M%S" if seconds else "%H%M"
+        clock = "".join(
+            d for d, part in zip(("%H", "%M", "%S"), found.groups()[4:], strict=True) if part
+        )
         return [f"%Y%m%d{found[4]}{clock}"]
     if found := _DATE.fullmatch(text):
         clock = _clock(found[5])

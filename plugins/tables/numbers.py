@@ -20,9 +20,11 @@ SAMPLE = 2000
 STAND_INS = (-999.0, -9999.0, -99999.0, -6999.0, -7999.0)
 """Numbers that loggers write where a value is missing."""
 _MISSING = WORDS | {"", "nan", "na", "null", "#na", "#value!", "#div/0!", "bad", "-inf", "inf"}
-_PLAIN = re.compile(r"[<>≤≥~]?\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?(\s+\S{1,16}|[°%‰µμ]\S{0,15})?")
+_PLAIN = re.compile(
+    r"[<>≤≥~]?\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?(\s+\S{1,16}|[°%‰µμ]\S{0,15})?"
+)
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(\s.*)?")
-_THOUSANDS = {",": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]+)?"),
+_GROUPED = {",": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]+)?"),
               ".": re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+")}  # fmt: skip
 
 
@@ -50,11 +52,15 @@ def is_missing(text: str) -> bool:
 def marks(texts: Iterable[str], decimal: str | None) -> Marks:
     """The marks in the cells of a table."""
     there = {text for text in texts if any(c.isdigit() for c in text)}
-    comma = sum(1 for text in there if _COMMA.fullmatch(text) or _THOUSANDS[","].fullmatch(text))
-    point = sum(1 for text in there if "." in text and _PLAIN.fullmatch(text))
+    comma = sum(
+        1 for t in there if _COMMA.fullmatch(t) or (_GROUPED[","].fullmatch(t) and "," in t)
+    )
+    point = sum(
+        1 for t in there if "." in t and (_PLAIN.fullmatch(t) or _GROUPED["."].fullmatch(t))
+    )
     if decimal is None:
-        decimal = "," if any(_COMMA.fullmatch(t) for t in there) and comma > point else "."
-    grouped = any(_THOUSANDS[decimal].fullmatch(text) for text in there)
+        decimal = "," if comma > point else "."
+    grouped = any(_GROUPED[decimal].fullmatch(text) for text in there)
     other = {",": ".", ".": ","}[decimal]
     return Marks(decimal, other if grouped else None)
 
@@ -68,20 +74,23 @@ def share_of_numbers(texts: Sequence[str], of: Marks) -> float:
 
 
 def words(asked: Asked) -> list[str]:
-    """Texts that stand for a missing value."""
-    return [*(word for word in _MISSING - {"-inf", "inf"}), *asked.missing]
+    """Texts and numbers that stand for a missing value."""
+    return [*_MISSING - {"nan", "-inf", "inf"}, *asked.missing]
 
 
 def stand_ins(values: Floats) -> tuple[list[float], list[float]]:
     """Numbers in a column that stand for a missing value for sure, and those that might."""
-    sure, perhaps = [], []
+    sure: list[float] = []
+    perhaps: list[float] = []
     there = values[np.isfinite(values)]
     found = [x for x in STAND_INS if (there == x).any()] if there.min(initial=0) <= -999 else []
     rest = there[~np.isin(there, STAND_INS)]
     for number in found:
         low, high = (float(rest.min()), float(rest.max())) if len(rest) else (0.0, 0.0)
         far = low - number
-        clear = len(rest) and far > (3 * (high - low) if low < 0 else high - low) and low > -300
+        clear = (
+            len(rest) >= 10 and far > (3 * (high - low) if low < 0 else high - low) and low > -300
+        )
         (sure if clear else perhaps).append(number)
     return sure, perhaps
 
@@ -93,7 +102,11 @@ SCIENTIFIC = 32
 
 
 def decimals_of(
-    split: Fields, slots: Sequence[int], fine: NDArray[np.bool_], series: NDArray[np.int64], mark: str
+    split: Fields,
+    slots: Sequence[int],
+    fine: NDArray[np.bool_],
+    series: NDArray[np.int64],
+    mark: str,
 ) -> NDArray[np.int64]:
     """(series, columns) how many decimals most of the numbers have that are there.
 

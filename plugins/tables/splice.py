@@ -69,15 +69,19 @@ def filled(
         else:
             short.setdefault(int(line[k]), {})[int(slot[k])] = new
     for number, cells in short.items():
-        yield line_end(split, number), line_end(split, number), _appended(split, number, cells, style)
+        yield (
+            line_end(split, number),
+            line_end(split, number),
+            _appended(split, number, cells, style),
+        )
 
 
 def added(
     split: Fields, lines: Ints, slots: Sequence[int], series: Ints, width: int, answers: Answers,
     style: Style,
 ) -> Iterator[Edit]:  # fmt: skip
-    """Edits that put bounds and origins at the end of rows, behind as many delimiters as a row lacks
-    cells to have `width` of them, when `filled` has put its own there."""
+    """Edits that put bounds and origins at the end of rows, behind as many delimiters as a row
+    lacks cells to have `width` of them, when `filled` has put its own there."""
     parts = []
     for column in range(answers.values.shape[1]):
         for bound in (answers.lower, answers.upper):
@@ -97,13 +101,12 @@ def added(
 def headed(
     split: Fields, lines: Sequence[int], names: Sequence[str], width: int, style: Style
 ) -> Iterator[Edit]:
-    """Edits that put names at the end of the first of the lines, and empty cells at the others."""
+    """Edits that put names, or empty cells, at the end of lines that are no rows."""
+    new = style.delimiter + style.delimiter.join(style.cell(name).decode() for name in names)
     for line in lines:
-        cells = [style.cell(name).decode() for name in names]
-        text = style.delimiter.join(cells if line == lines[0] else [""] * len(names))
         lacks = max(0, width - int(split.counts[line]))
         end = line_end(split, line)
-        yield end, end, (style.delimiter * (lacks + 1) + text).encode()
+        yield end, end, (style.delimiter * lacks + new).encode()
 
 
 def _bound(values: NDArray[np.float64], series: Ints, column: int, style: Style) -> list[str]:

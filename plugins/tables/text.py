@@ -13,7 +13,7 @@ from gapcast.engine.filling.file import Answers, Asked, Rows, TableFile
 from gapcast.engine.filling.keys import keys_of
 from gapcast.engine.filling.tables import LOWER, ORIGIN, UPPER
 from gapcast.engine.forecaster import Ints
-from gapcast.engine.spelling import meant
+from gapcast.engine.spelling import counted, meant
 from gapcast.plugins.sources.text.split import Fields, fields
 from gapcast.plugins.tables.columns import Columns, Read, numbers_of
 from gapcast.plugins.tables.content import content
@@ -33,6 +33,7 @@ class Text(TableFile):
 
     def __init__(self, path: Path, asked: Asked) -> None:
         """See `TableFile`."""
+        self.path = path
         self._content = content(path)
         self._layout = self._found(path, asked)
         layout = self._layout
@@ -60,7 +61,9 @@ class Text(TableFile):
             return [names.index(name) for name in asked.sensor]
         columns, times = self._columns, self._dated.times[self._dated.fine]
         may = [names[c] for c in columns.keys]
-        return [names.index(n) for n in keys_of(times, may, lambda n: columns.codes(names.index(n)))]
+        return [
+            names.index(n) for n in keys_of(times, may, lambda n: columns.codes(names.index(n)))
+        ]
 
     def place(self, row: int) -> str:
         """See `TableFile`."""
@@ -76,13 +79,12 @@ class Text(TableFile):
         )  # fmt: skip
         style = Style(layout.delimiter, self._read.marks.decimal, decimals)
         edits = [*filled(split, self._lines, slots, series, answers, style)]
-        names = self._added(answers)
-        if names:
+        if names := self._added(answers):
             width = max(len(layout.names), int(split.counts[self._good].max()))
             heads = [*range(layout.header, layout.first)] if layout.header >= 0 else []
-            edits += headed(split, heads, names, width, style)
-            others = np.setdiff1d(self._good, self._lines).tolist()
-            edits += headed(split, [-1, *others], [""] * len(names), width, style) if others else []
+            others = [*heads[1:], *np.setdiff1d(self._good, self._lines).tolist()]
+            edits += headed(split, heads[:1], names, width, style)
+            edits += headed(split, others, [""] * len(names), width, style)
             edits += added(split, self._lines, slots, series, width, answers, style)
         edits.sort(key=lambda edit: edit[:1])
         self._content.write(file, spliced(split.text, edits))
@@ -158,14 +160,15 @@ class Text(TableFile):
         if len(self._broken):
             first = int(self._broken[0]) + 1
             found.append(
-                f"{len(self._broken):,} lines: not {len(self._layout.names)} cells (line {first:,})"
+                f"{counted(len(self._broken), 'line')}: not {len(self._layout.names)} cells "
+                f"(line {first:,})"
             )
         bad = np.flatnonzero(~self._dated.fine)
         if len(bad):
             line = int(self._good[bad[0]])
             text = bytes(self._split.text[self._split.lines[line] : self._split.lines[line + 1]])
             shown = text.decode(errors="replace").strip()[:40]
-            found.append(f"{len(bad):,} rows: no time, as line {line + 1:,}, {shown!r}")
+            found.append(f"{counted(len(bad), 'row')}: no time, as line {line + 1:,}, {shown!r}")
         return tuple(found)
 
 
