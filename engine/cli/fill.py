@@ -18,48 +18,55 @@ STDOUT = "-"
 FIELDS = {"--time": "time", "--sensor": "sensor", "--values": "values"}
 
 
+Texts = list[str] | None
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Delimited text, Parquet or Feather.")
+]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", help="File to write; - is stdout. Default: NAME.filled.csv."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+Causal = Annotated[bool, typer.Option("--causal", help="Fill from what was before alone.")]
+Bounds = Annotated[bool, typer.Option("--bounds", help="Add columns of the interval.")]
+Flags = Annotated[bool, typer.Option("--flags", help="Add columns: where each value is from.")]
+Level = Annotated[float, typer.Option(help="Coverage of the interval.")]
+Interval = Annotated[str | None, typer.Option(help="From row to row, such as 10min.")]
+Time = Annotated[
+    Texts, typer.Option(help="Column of the time; twice: of the date, of the time of day.")
+]
+TimeFormat = Annotated[
+    str | None, typer.Option(help="How times are written: iso, s, ms, excel, '%d.%m.%Y %H:%M'.")
+]
+Zone = Annotated[str | None, typer.Option(help="Of times that do not say it: Europe/Berlin.")]
+Sensor = Annotated[
+    Texts, typer.Option(help="Column of the sensor, in a long table; again: of the quantity.")
+]
+Values = Annotated[Texts, typer.Option(help="Column to fill; may come again. Default: all.")]
+Missing = Annotated[
+    Texts, typer.Option(help="Text or number for a missing value: --missing=-9999.")
+]
+Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
+Delimiter = Annotated[str | None, typer.Option(help="What is between cells: ; or tab.")]
+
+
 def fill(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Delimited text, Parquet or Arrow.")
-    ],
-    out: Annotated[
-        str | None,
-        typer.Option("--out", "-o", help="File to write; - is stdout. Default: NAME.filled.csv."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    causal: Annotated[
-        bool, typer.Option("--causal", help="Fill from what was before a moment alone.")
-    ] = False,
-    bounds: Annotated[
-        bool, typer.Option("--bounds", help="Add columns of the 90 % interval of what is filled.")
-    ] = False,
-    flags: Annotated[
-        bool, typer.Option("--flags", help="Add columns that say where each value comes from.")
-    ] = False,
-    level: Annotated[float, typer.Option(help="Coverage of the interval.")] = 0.9,
-    interval: Annotated[str | None, typer.Option(help="Of the rows, such as 10min.")] = None,
-    time: Annotated[
-        list[str] | None, typer.Option(help="Column of the time; twice: of the date, of the time.")
-    ] = None,
-    time_format: Annotated[
-        str | None,
-        typer.Option(help="How times are written: iso, s, ms, excel, or as '%d.%m.%Y %H:%M'."),
-    ] = None,
-    zone: Annotated[
-        str | None, typer.Option(help="Of times that do not say theirs, such as Europe/Berlin.")
-    ] = None,
-    sensor: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of the sensor, in a long table; again: of the quantity."),
-    ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option(help="Column to fill; may come again. Default: all.")
-    ] = None,
-    missing: Annotated[
-        list[str] | None, typer.Option(help="Text or number for a missing value: --missing=-9999.")
-    ] = None,
-    decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="What is between cells.")] = None,
+    files: Files,
+    out: Out = None,
+    force: Force = False,
+    causal: Causal = False,
+    bounds: Bounds = False,
+    flags: Flags = False,
+    level: Level = 0.9,
+    interval: Interval = None,
+    time: Time = None,
+    time_format: TimeFormat = None,
+    zone: Zone = None,
+    sensor: Sensor = None,
+    values: Values = None,
+    missing: Missing = None,
+    decimal: Decimal = None,
+    delimiter: Delimiter = None,
 ) -> None:
     """Fill the gaps of tables, and write each as a file of the same kind and shape.
 

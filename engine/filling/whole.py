@@ -127,6 +127,6 @@ def _crowded(file: TableFile, of: Ints, used: Ints, interval: int) -> DataError:
     return DataError(
         f"{file.path}: {file.place(one)} and {file.place(other)} are of one step, {times} "
         f"with an interval of {write_duration(interval)}, and {more:,} rows are like that: "
-        "expected one row for each sensor and step; --sensor names the columns by which series differ, "
-        "--interval the step"
+        "expected one row for each sensor and step; --sensor names the columns by which "
+        "series differ, --interval the step"
     )

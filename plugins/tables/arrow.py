@@ -16,7 +16,7 @@ from gapcast.engine.filling.file import Answers, Asked, Rows, TableFile
 from gapcast.engine.filling.keys import keys_of
 from gapcast.engine.filling.tables import LOWER, ORIGIN, UPPER
 from gapcast.engine.forecaster import Floats, Ints
-from gapcast.engine.spelling import meant
+from gapcast.engine.spelling import counted, meant
 from gapcast.engine.zones import known
 from gapcast.plugins.sources.text.clock import Clock
 from gapcast.plugins.sources.text.names import Names
@@ -39,38 +39,25 @@ class Columnar(TableFile):
             self.table = self.read(path)
         except pa.ArrowException as error:
             raise DataError(f"{path}: cannot be read: {str(error).partition(chr(10))[0]}") from None
+        self._check(asked)
         table, names = self.table, self.table.column_names
-        for name in (*asked.time, *asked.sensor, *asked.values):
-            if name not in names:
-                there = ", ".join(map(repr, names[:20]))
-                raise DataError(f"{path}: no column {name!r}{meant(name, names)} (found: {there})")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(f"{path}: two columns are called {twice[0]!r}: rename one")
-        time = self._time(path, asked)
-        moments, self._at = self._moments(path, time)
-        if asked.sensor:
-            keys = asked.sensor
-        else:
-            may = [n for n in names if n != time and _is_key(table[n])]
-            keys = keys_of(moments, may, lambda name: self._names(name).ids.astype(np.int64) + 1)
+        time = self._time(asked)
+        moments, self._at = self._moments(time)
+        may = [n for n in names if n != time and _is_key(table[n])]
+        keys = asked.sensor or keys_of(
+            moments, may, lambda name: self._names(name).ids.astype(np.int64) + 1
+        )
         series = series_of(len(moments), [self._names(name) for name in keys])
         times, zone = self._zoned(time, moments, series.labels, asked)
-        numbers = [n for n in names if _is_number(table.schema.field(n).type)]
-        slots = tuple(asked.values or (n for n in numbers if n not in (time, *keys)))
-        if wrong := [name for name in slots if name not in numbers]:
-            kind = table.schema.field(wrong[0]).type
-            raise DataError(f"{path}: column {wrong[0]!r} holds {kind}, expected numbers")
-        if not slots:
-            raise DataError(f"{path}: no column holds numbers; there are {', '.join(names[:20])}")
+        slots = self._slots((time, *keys), asked)
         values = np.stack([_floats(table[name])[self._at] for name in slots], axis=1)
         facts = {"file": f"{type(self).__name__}", "times": f"{time!r}, {zone}"}
         if keys:
             facts["sensors"] = f"{len(series.names):,}, by {' and '.join(map(repr, keys))}"
-        unused = [
-            f"{n}: {table.schema.field(n).type}" for n in names if n not in (time, *keys, *slots)
-        ]
+        kinds = {field.name: field.type for field in table.schema}
+        unused = [f"{n}: {kinds[n]}" for n in names if n not in (time, *keys, *slots)]
         if gone := len(table) - len(times):
-            unused.append(f"{gone:,} rows: no time")
+            unused.append(f"{counted(gone, 'row')}: no time")
         foreign = np.zeros(values.shape, np.bool_)
         self.rows = Rows(
             times, series.ids, series.names, slots, values, foreign, facts, tuple(unused)
@@ -104,10 +91,34 @@ class Columnar(TableFile):
             raise DataError(f"there is a column {name!r} already: rename it")
         return table.append_column(name, column)
 
-    def _time(self, path: Path, asked: Asked) -> str:
+    def _check(self, asked: Asked) -> None:
+        """Raise DataError where a column that is asked for is not there, or there twice."""
+        names = self.table.column_names
+        for name in (*asked.time, *asked.sensor, *asked.values):
+            if name not in names:
+                there = ", ".join(map(repr, names[:20]))
+                near = meant(name, names)
+                raise DataError(f"{self.path}: no column {name!r}{near} (found: {there})")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"{self.path}: two columns are called {twice[0]!r}: rename one")
+
+    def _slots(self, own: tuple[str, ...], asked: Asked) -> tuple[str, ...]:
+        """The columns of values: those asked for, or all of numbers that are not `own`."""
+        kinds = {field.name: field.type for field in self.table.schema}
+        numbers = [name for name, kind in kinds.items() if _is_number(kind)]
+        slots = asked.values or tuple(name for name in numbers if name not in own)
+        if wrong := [name for name in slots if name not in numbers]:
+            raise DataError(
+                f"{self.path}: column {wrong[0]!r} holds {kinds[wrong[0]]}, expected numbers"
+            )
+        if not slots:
+            raise DataError(f"{self.path}: no column holds numbers; there are {', '.join(kinds)}")
+        return slots
+
+    def _time(self, asked: Asked) -> str:
         """The column of the time."""
         if len(asked.time) > 1:
-            raise DataError(f"{path}: expected one column of times, found --time twice")
+            raise DataError(f"{self.path}: expected one column of times, found --time twice")
         if asked.time:
             return asked.time[0]
         schema = self.table.schema
@@ -115,24 +126,24 @@ class Columnar(TableFile):
         if not found:
             kinds = ", ".join(f"{field.name!r} ({field.type})" for field in schema)
             raise DataError(
-                f"{path}: no column holds times; there are {kinds}; --time names one of texts in "
+                f"{self.path}: no column holds times; there are {kinds}; --time names one of texts in "
                 "ISO 8601"
             )
         if len(found) > 1:
-            raise Undecided(f"{path}: {len(found)} columns hold times", "--time", found)
+            raise Undecided(f"{self.path}: {len(found)} columns hold times", "--time", found)
         return str(found[0])
 
-    def _moments(self, path: Path, time: str) -> tuple[Ints, Ints]:
+    def _moments(self, time: str) -> tuple[Ints, Ints]:
         """Microseconds since 1970 of the rows that have a time, and which these are."""
         column = self.table[time]
         try:
             zone = getattr(column.type, "tz", None)
             column = column.cast(pa.timestamp("us", zone), safe=False)
         except pa.ArrowException as error:
-            raise DataError(f"{path}: column {time!r} holds no times: {error}") from None
+            raise DataError(f"{self.path}: column {time!r} holds no times: {error}") from None
         rows = np.flatnonzero(column.is_valid().to_numpy())
         if not len(rows):
-            raise DataError(f"{path}: column {time!r} has no time")
+            raise DataError(f"{self.path}: column {time!r} has no time")
         found: Ints = column.drop_null().cast(pa.int64()).to_numpy()
         return found, rows
 
@@ -140,9 +151,7 @@ class Columnar(TableFile):
         if getattr(self.table.schema.field(time).type, "tz", None):
             return times, "with their zone"
         if asked.zone and not known(asked.zone):
-            raise DataError(
-                f"--zone {asked.zone!r}: no such zone; expected one such as Europe/Berlin"
-            )
+            raise DataError(f"--zone {asked.zone!r}: no such zone, expected one such as UTC")
         clock = Clock(asked.zone or "UTC")
         clock.follow(0)
         every = np.ones(len(times), np.bool_)
