@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gapcast.engine.errors import DataError, Undecided
+from gapcast.engine.errors import DataError, GapcastError, Undecided
+from gapcast.engine.redaction import mask
 from gapcast.engine.spelling import printable
 
 STDOUT = "-"
@@ -87,8 +88,17 @@ def fill(
     mark = _mark(delimiter)
     asked = Asked(times, time_format, zone, sensors, columns, words, decimal, mark)
     step = None if interval is None else duration(interval)
+    way, failed = Way(causal, bounds, flags, level), False
     for path in files:
-        _one(path, _target(path, out, force), asked, step, Way(causal, bounds, flags, level))
+        try:
+            _one(path, _target(path, out, force), asked, step, way)
+        except GapcastError as error:
+            if len(files) == 1:
+                raise
+            typer.echo(printable(mask(str(error))), err=True)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
 
 
 def _mark(delimiter: str | None) -> str | None:

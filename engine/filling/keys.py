@@ -12,7 +12,9 @@ from gapcast.engine.errors import DataError, Undecided
 from gapcast.engine.forecaster import Ints
 
 APART = 0.99
-"""Share of the rows that are the first of their time and series, at least."""
+"""Share of the rows that are the first of their time and series, at least;"""
+WIDE = 0.9
+"""and of their time, in a wide table."""
 SENSOR = re.compile(
     r"(sensor|station|device|mote|node|site|location|series|entity|meter|tag|point|name|messstelle"
     r"|_?id$|id_)",
@@ -30,7 +32,7 @@ def keys_of(times: Ints, columns: Sequence[str], codes: Callable[[str], Ints]) -
     each row's text. Raises Undecided where it may be one or another.
     """
     moments = np.unique(times, return_inverse=True)[1]
-    if _apart(moments, len(times)):
+    if _apart(moments, len(times), WIDE):
         return ()
     known = {name: codes(name) for name in columns}
     for size in (1, 2):
@@ -72,8 +74,8 @@ def _named(names: tuple[str, ...]) -> bool:
     return any(SENSOR.search(a) and QUANTITY.search(b) for a, b in ((one, other), (other, one)))
 
 
-def _apart(groups: Ints, rows: int) -> bool:
-    return int(groups.max(initial=-1)) + 1 >= APART * rows
+def _apart(groups: Ints, rows: int, share: float = APART) -> bool:
+    return int(groups.max(initial=-1)) + 1 >= share * rows
 
 
 def _joined(*of: Ints) -> Ints:

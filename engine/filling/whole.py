@@ -17,7 +17,7 @@ from gapcast.engine.filling.times import Steps, interval_of, steps_of
 from gapcast.engine.forecaster import Ints, Series
 from gapcast.engine.units import write_duration, write_time
 
-REPEATED = 0.01
+REPEATED = 0.1
 """Share of the rows that may be of a step that has another row already."""
 
 
@@ -58,8 +58,9 @@ class Whole:
     def work(self, causal: bool) -> int:
         """How many values models go over."""
         steps, series = self.record.values.shape
-        rehearsed: int = min(steps, max(filling.STEPS, filling.REHEARSED // series))
-        return steps * series if causal else 2 * (steps + rehearsed) * series
+        rehearsed = min(steps, max(filling.STEPS, filling.REHEARSED // series))
+        work = steps if causal else 2 * (steps + rehearsed)
+        return int(work * series)
 
     def filled(self, way: Way, told: Told) -> Answers:
         """What is found for the rows of the file."""

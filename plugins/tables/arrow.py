@@ -126,8 +126,8 @@ class Columnar(TableFile):
         if not found:
             kinds = ", ".join(f"{field.name!r} ({field.type})" for field in schema)
             raise DataError(
-                f"{self.path}: no column holds times; there are {kinds}; --time names one of texts in "
-                "ISO 8601"
+                f"{self.path}: no column holds times; there are {kinds}; --time names one of "
+                "texts in ISO 8601"
             )
         if len(found) > 1:
             raise Undecided(f"{self.path}: {len(found)} columns hold times", "--time", found)

@@ -50,7 +50,9 @@ class Columns:
     @cached_property
     def keys(self) -> list[int]:
         """Columns that may say of which series a row is: words or whole numbers that come again."""
-        return [c for c in self.others if self._is_key(self.samples[c], self.share[c])]
+        found = [c for c in self.others if self._is_key(self.samples[c], self.share[c])]
+        numbers = [c for c in self.others if self.share[c] >= NUMBERS]
+        return [c for c in found if c not in numbers or len(numbers) > 1]
 
     def _is_key(self, texts: Sequence[str], share: float) -> bool:
         there = [text for text in texts if text]

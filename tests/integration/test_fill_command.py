@@ -88,6 +88,17 @@ def test_causal_uses_nothing_that_comes_later(tmp_path):
     assert one[:150] == other[:150]
 
 
+def test_of_several_files_each_is_by_itself(tmp_path):
+    made(tmp_path / "a.csv", days=6)
+    (tmp_path / "b.csv").write_text("no table")
+    made(tmp_path / "c.csv", days=6)
+    done = fill(tmp_path, "a.csv", "b.csv", "c.csv", "--causal")
+    assert done.returncode == 1
+    assert done.stderr.startswith("b.csv: no column of times")
+    assert (tmp_path / "a.filled.csv").read_bytes() == (tmp_path / "c.filled.csv").read_bytes()
+    assert not (tmp_path / "b.filled.csv").exists()
+
+
 def test_without_a_terminal_it_stops_and_names_the_option(tmp_path):
     made(tmp_path / "a.csv", "{:02d}/03/2024;{:02d}:00", days=3)
     text = (tmp_path / "a.csv").read_bytes().split(b"\r\n")

@@ -213,6 +213,18 @@ def test_a_step_that_comes_twice_is_used_once_and_told(tmp_path):
     assert "1 in rows of a step that has a row already" in " ".join(outcome(of, answers))
 
 
+def test_the_hour_that_comes_twice_is_told_apart_in_its_zone(tmp_path):
+    hours = [datetime(2024, 10, 26) + i * HOUR for i in range(60)]
+    hours.insert(27, hours[26])
+    text = "time,a\n" + "".join(f"{h:%d.%m.%Y %H:%M},{i % 7}\n" for i, h in enumerate(hours))
+    rows = opened(tmp_path, text, Asked(zone="Europe/Berlin")).rows
+    assert set(np.diff(rows.times)) == {3_600_000_000}
+    of = whole(
+        opened(tmp_path, text.replace("\n", ",1.5\n").replace("a,1.5", "a,b")), 3_600_000_000
+    )
+    assert of.repeated.tolist() == [27]
+
+
 # Where it is not clear what is meant
 
 
