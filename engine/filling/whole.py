@@ -21,6 +21,13 @@ REPEATED = 0.1
 """Share of the rows that may be of a step that has another row already."""
 
 
+ROUND = np.array(
+    [m * u * 1_000_000 for u in (1, 60) for m in (1, 2, 5, 10, 15, 20, 30)]
+    + [h * 3_600_000_000 for h in (1, 2, 3, 4, 6, 8, 12, 24)]
+)
+"""Intervals that loggers have, in microseconds."""
+
+
 class Way(NamedTuple):
     """How to fill: see `gapcast.engine.filling.api.fill`."""
 
@@ -95,7 +102,7 @@ def whole(file: TableFile, interval: int | None) -> Whole:
     """The record of a file. interval: of a step, in microseconds, None: found. Raises DataError."""
     rows = file.rows
     try:
-        interval = interval or interval_of(rows.times)
+        interval = interval or _round(rows.times) or interval_of(rows.times)
     except DataError as error:
         why = str(error).partition(": say")[0]
         raise Undecided(f"{file.path}: {why}", "--interval") from None
@@ -116,6 +123,18 @@ def whole(file: TableFile, interval: int | None) -> Whole:
     values[np.isinf(values)] = np.nan
     names = tuple(Series(f"{i:09d}", "value") for i in range(series))
     return Whole(file, steps, used, Record(values, names, interval, steps.first))
+
+
+def _round(times: Ints) -> int | None:
+    """The round interval that times have but for some jitter: most follow each other by about that
+    much, and those by that much in the mean. None where there is none."""
+    apart = np.diff(np.unique(times))
+    if not len(apart):
+        return None
+    found = int(ROUND[np.abs(ROUND - np.median(apart)).argmin()])
+    near = apart[np.abs(apart - found) < 0.2 * found]
+    even = 2 * len(near) >= len(apart) and abs(near.mean() - found) < 0.002 * found
+    return found if even else None
 
 
 def _crowded(file: TableFile, of: Ints, used: Ints, interval: int) -> DataError:

@@ -19,6 +19,7 @@ from gapcast.plugins.sources.text.patterns import reader
 from gapcast.plugins.sources.text.split import Fields
 from gapcast.plugins.sources.text.times import LOCAL, NONE, Times
 from gapcast.plugins.tables.layout import Layout
+from gapcast.plugins.tables.moments import NUMBERS
 
 
 class Dated(NamedTuple):
@@ -45,9 +46,13 @@ def dated(path: Path, split: Fields, lines: Ints, layout: Layout, asked: Asked) 
     ends = np.maximum(ends, starts)
     formats = [asked.time_format] if asked.time_format else layout.formats
     found: dict[str, Times] = {}
+    pointed = text
+    if {*formats} & NUMBERS:
+        pointed = np.where(text == ord(","), np.uint8(ord(".")), text)
     for form in formats:
         try:
-            found[form] = reader(form)(text, starts, ends)
+            of = pointed if form in NUMBERS else text
+            found[form] = reader(form)(of, starts, ends)
         except ValueError as error:
             raise DataError(f"--time-format {form!r} {error}") from None
     best = max(int((kinds != NONE).sum()) for _, kinds in found.values())

@@ -110,7 +110,8 @@ def _with(form: str, hours: str) -> str:
 
 
 def _grows(column: Sequence[str]) -> bool:
-    numbers = [float(text) for text in column if _NUMBER.fullmatch(text) and "," not in text]
+    plain = [text.replace(",", ".") for text in column]
+    numbers = [float(text) for text in plain if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text)]
     up = all(a <= b for a, b in pairwise(numbers))
     return len(numbers) == len(column) > 1 and up and numbers[0] < numbers[-1]
 

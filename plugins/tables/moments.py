@@ -75,14 +75,14 @@ def _dates(one: str, mark: str, two: str, three: str) -> Iterator[str]:
 
 
 def _numbers(text: str) -> list[str]:
-    found = re.fullmatch(r"(\d+)(\.\d+)?", text)
+    found = re.fullmatch(r"(\d+)([.,]\d+)?", text)
     if not found:
         return []
     digits = len(found[1])
     since = [unit for unit, (low, high) in _SINCE.items() if low <= digits <= high]
     if since:
         return since
-    return ["excel"] if digits == 5 and 20_000 < float(text) < 80_000 else []
+    return ["excel"] if digits == 5 and 20_000 < int(found[1]) < 80_000 else []
 
 
 def likely(texts: Sequence[str], share: float = 0.9) -> list[str]:

@@ -225,6 +225,25 @@ def test_the_hour_that_comes_twice_is_told_apart_in_its_zone(tmp_path):
     assert of.repeated.tolist() == [27]
 
 
+def test_times_that_jitter_have_a_round_interval(tmp_path):
+    then = [BEGIN + i * HOUR / 6 + timedelta(seconds=7 * i % 5) for i in range(300)]
+    text = "time,a\n" + "".join(f"{t},{i % 7}\n" for i, t in enumerate(then))
+    of = whole(opened(tmp_path, text), None)
+    assert (of.record.interval, of.steps.total, len(of.repeated)) == (600_000_000, 300, 0)
+    text = "time,a\n" + "".join(f"{BEGIN + i * HOUR * 31 / 3600},{i % 7}\n" for i in range(99))
+    assert whole(opened(tmp_path, text), None).record.interval == 31_000_000
+
+
+def test_days_of_excel_with_decimal_commas(tmp_path):
+    text = "Time;a\n" + "".join(
+        f"{45292 + i / 144:.6f};{'' if i == 3 else i % 7}\n".replace(".", ",") for i in range(99)
+    )
+    of = whole(opened(tmp_path, text), None)
+    assert (of.file.rows.columns, of.record.interval) == (("a",), 600_000_000)
+    assert of.file.rows.times[0] == np.datetime64("2024-01-01", "us").astype(np.int64)
+    assert constant(of.file, 9).decode() == text.replace(";\n", ";9\n")
+
+
 # Where it is not clear what is meant
 
 
