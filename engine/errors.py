@@ -9,7 +9,8 @@
     │   └── ContractError      it did something its contract forbids
     ├── SourceError            a source cannot be read
     ├── SinkError              a sink cannot be written
-    ├── DataError              a data set cannot be fetched, checked or made
+    ├── DataError              a data set cannot be fetched, checked, made or filled
+    │   └── Undecided          it can be read in several ways; the option that decides
     ├── CheckpointError        a checkpoint is torn, flipped, or of another version
     ├── RunError               a run cannot start or go on
     └── ShardsLost             workers are gone with their shards: the run restarts itself
@@ -81,7 +82,17 @@ class SinkError(GapcastError):
 
 
 class DataError(GapcastError):
-    """A data set cannot be fetched, checked or made."""
+    """A data set cannot be fetched, checked, made or filled."""
+
+
+class Undecided(DataError):
+    """What can be read in several ways. `option` decides, such as ``--sensor``; `choices` are what
+    it may be, none where they cannot be listed."""
+
+    def __init__(self, message: str, option: str, choices: Iterable[str] = ()) -> None:
+        self.option, self.choices = option, tuple(choices)
+        names = f" {', '.join(map(repr, self.choices))}" if self.choices else ""
+        super().__init__(f"{message}; {option} decides{':' if names else ''}{names}")
 
 
 class CheckpointError(GapcastError):

@@ -25,3 +25,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -22,6 +22,7 @@ USAGE = 2
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, **PLAIN)
 for _name, _help, _target in (
     ("run", "Run a config and score its models.", "run:run"),
+    ("fill", "Fill the gaps of a file, and write it in the same shape.", "fill:fill"),
     ("backtest", "Compare models, settings and patterns of gaps.", "backtest:backtest"),
     ("report", "Write what runs found as one HTML file.", "report:report"),
     ("plot", "Draw one sensor as a picture.", "report:plot"),

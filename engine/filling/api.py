@@ -49,7 +49,7 @@ def fill(
     """
     if not 0 < level < 1:
         raise DataError(f"level must be between 0 and 1, found {level}")
-    step = None if interval is None else _microseconds(interval)
+    step = None if interval is None else duration(interval)
     if isinstance(data, np.ndarray):
         if bounds or flags:
             raise DataError("an array has no columns for bounds and flags: fill a table")
@@ -79,7 +79,8 @@ def _array(data: np.ndarray, interval: int | None, causal: bool, level: float) -
     return np.where(np.isfinite(data) | np.isnan(filled), data, filled)
 
 
-def _microseconds(interval: str) -> int:
+def duration(interval: str) -> int:
+    """Microseconds of an interval as it is written, above 0. Raises DataError."""
     try:
         found = read_duration(interval)
     except PydanticCustomError as error:

@@ -112,9 +112,18 @@ def _floats(column: nw.Series[Any]) -> Floats:
     return found
 
 
+def _whole(values: Floats, kind: str) -> list[int]:
+    """Rounded, and within what a type of whole numbers, such as `UInt8`, can hold."""
+    signed, bits = not kind.startswith("U"), int(kind.removeprefix("U").removeprefix("Int"))
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    return [min(max(int(value), low), high) for value in np.rint(values)]
+
+
 def _put(column: nw.Series[Any], rows: Ints, values: Floats) -> nw.Series[Any]:
     if len(rows) == 0:
         return column
-    new = np.rint(values[rows]).astype(np.int64) if column.dtype.is_integer() else values[rows]
-    made = nw.new_series("", new.tolist(), column.dtype, backend=column.implementation)
+    new = values[rows].tolist()
+    if column.dtype.is_integer():
+        new = _whole(values[rows], str(column.dtype))
+    made = nw.new_series("", new, column.dtype, backend=column.implementation)
     return column.scatter(rows.tolist(), made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ NEIGHBOUR = 0.3
 """What counts of the evidence of the class beside one, and so on."""
 SHARED = 100.0
 """Values of its own at which a series is believed as much as all series together."""
+ROUNDING = 1e-12
+"""Square errors are rounding where they are no more than so great a share of the variance, and of
+the square of that of mean squares."""
 POWER = 4
 """Weights are mean square errors to minus this power."""
 FEW = 30
@@ -47,7 +51,11 @@ def learnt(of: Estimates, truth: Floats, withheld: Mask, level: float) -> Worth:
 
     level: nominal coverage of the intervals.
     """
-    shares = _shares((of.ways - truth) ** 2, withheld, _classes(of))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a series without any value
+        size = np.nanvar(truth, axis=0) + ROUNDING * np.nanmean(truth**2, axis=0)
+        least = ROUNDING * np.nan_to_num(size)
+    shares = _shares((of.ways - truth) ** 2, withheld, _classes(of), least)
     worth = Worth(shares, np.ones(len(NEAR)))
     apart = np.abs(np.stack([worth.mixed(of), of.ways[WAYS.index("both")]]) - truth)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -60,8 +68,9 @@ def _classes(of: Estimates) -> Ints:
     return np.maximum(np.searchsorted(NEAR, of.where.near, side="right") - 1, 0)
 
 
-def _shares(square: Floats, withheld: Mask, classes: Ints) -> Floats:
-    """(WAYS, classes, S) weights by square errors (WAYS, T, S), relative to each series' own."""
+def _shares(square: Floats, withheld: Mask, classes: Ints, least: Floats) -> Floats:
+    """(WAYS, classes, S) weights by square errors (WAYS, T, S), relative to each series' own; where
+    that is `least` (S,) or less, it is rounding and says nothing of the ways."""
     counted = withheld & np.isfinite(square).all(axis=0)
     number = np.array([(counted & (classes == c)).sum(axis=0) for c in range(len(NEAR))])
     total = np.array([
@@ -73,8 +82,9 @@ def _shares(square: Floats, withheld: Mask, classes: Ints) -> Floats:
         alone[WAYS.index("both")] = 1.0
         return np.broadcast_to(alone, total.shape).copy()
     scale = total[0].sum(axis=0) / np.maximum(count, 1)
-    scale = np.where(count > 0, scale, scale[count > 0].mean()) + 1e-300
-    total = total / scale
+    scale = np.where(count > 0, scale, scale[count > 0].mean())
+    told = scale > least
+    total = np.where(told, total / np.where(told, scale, 1.0), number)
     like = NEIGHBOUR ** np.abs(np.subtract.outer(range(len(NEAR)), range(len(NEAR))))
     pooled = (total.sum(axis=2) @ like) / (number.sum(axis=1) @ like)
     error = (total + SHARED * pooled[..., None]) / (number + SHARED) + 1e-300

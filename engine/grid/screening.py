@@ -161,7 +161,7 @@ def constants(interval: int, how: ScreeningSpec) -> Floats:
     """The kernel's constants for steps of `interval` µs: what is learnt fades within a day (what a
     step brings) and three days (distances), but not within fewer than 24 and 72 values."""
     day = DAY / interval
-    found = np.zeros(9)
+    found = np.zeros(10)
     found[kernel.ALPHA], found[kernel.BETA] = 1 / max(24, day), 1 / max(72, 3 * day)
     found[kernel.WARM] = found[kernel.SETTLED] = max(48, day)
     found[kernel.FRESH] = max(3, HOUR / interval)
@@ -169,6 +169,8 @@ def constants(interval: int, how: ScreeningSpec) -> Floats:
     found[kernel.DRIFT_FOR] = max(6, how.drift / interval) if how.drift else 0
     found[kernel.TRUST] = max(12, how.trust / interval)
     found[kernel.OUTLIERS] = how.outliers
+    lasting = {"stuck", "drift"} - {*how.reject}
+    found[kernel.STRICT] = "outlier" in how.reject and bool(lasting)
     return found
 
 

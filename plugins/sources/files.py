@@ -69,7 +69,7 @@ class File:
                 f"{self.path}: is a zip archive, as spreadsheets (.xlsx) are, too: unpack it, or "
                 "save the sheet as CSV"
             )
-        codec = _codec(begin)
+        codec = codec_of(begin)
         if codec is None:
             raw.seek(byte)
             return raw
@@ -99,7 +99,7 @@ class File:
         """What shows later whether it still is the file that it is now: how what is in it begins,
         and its size, 0 where it is compressed."""
         with self.open() as raw:
-            packed = _codec(raw.read(4)) is not None
+            packed = codec_of(raw.read(4)) is not None
             size = 0 if packed else raw.seek(0, os.SEEK_END)
         head = b""
         with self.stream() as stream, suppress(OSError):  # damage is met when it is read
@@ -146,7 +146,7 @@ class File:
         return SourceError(f"{self.path}: cannot be read: {cause}")
 
 
-def _codec(begin: bytes) -> str | None:
+def codec_of(begin: bytes) -> str | None:
     """How a file is compressed that begins so."""
     return next((codec for magic, codec in _MAGIC.items() if begin.startswith(magic)), None)
 

@@ -219,3 +219,27 @@ def test_noise_and_what_repeats_daily_has_no_other_period():
         state = model.start(where)
         model.step(state, view(where, 48_000, values))
         assert state["found/cycle"][0, 0] == 0
+
+
+def test_a_period_tells_no_target_its_own_withheld_truth():
+    rng, steps = np.random.default_rng(3), np.arange(1400.0)[:, None]
+    values = np.sin(2 * np.pi * (steps / 35.8 + rng.uniform(size=3))) + 0.1 * rng.normal(
+        size=(1400, 3)
+    )
+    own = values.copy()
+    own[600:1000, 1] = np.nan
+    other = values.copy()
+    other[600:1000, 1] += 3
+    one, two = (played(of, own=np.where(np.isnan(own), np.nan, own)) for of in (values, other))
+    np.testing.assert_allclose(one.mean[1000:, 1], two.mean[1000:, 1], atol=1e-9)
+
+
+def test_a_long_gap_does_not_make_a_period_forgotten():
+    steps = np.arange(4200.0)[:, None]
+    noise = 0.1 * np.random.default_rng(0).normal(size=steps.shape)
+    values = 3 * np.sin(2 * np.pi * steps / 74.5) + noise
+    seen, where = hidden(values, slice(2060, 3960), slice(None))
+    found = played(seen, interval=1_000_000)
+    late = where.copy()
+    late[:3400] = False
+    assert rmse(found, values, late) < 1.5

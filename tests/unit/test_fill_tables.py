@@ -241,3 +241,19 @@ FRAME = pl.DataFrame({"t": TIMES, "u": TIMES, "s": ["x"] * STEPS, "v": gappy()[:
 def test_what_is_not_clear_is_asked_for(data, how, message):
     with pytest.raises(DataError, match=message.replace("(", r"\(")):
         gapcast.fill(data, **how)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_whole_numbers_stay_within_what_their_type_can_hold(kind):
+    times = [dt.datetime(2024, 1, 1) + dt.timedelta(hours=h) for h in range(40)]
+    falling = [max(39 - h, 0) for h in range(40)]
+    columns = {"time": times, "x": np.array(falling, np.uint8), "y": np.arange(40.0)[::-1] - 30}
+    data = pl.DataFrame(columns).with_columns(
+        x=pl.when(pl.int_range(40) < 30).then(pl.col("x")).cast(pl.UInt8)
+    )
+    data = data.to_arrow() if kind is pa.table else data
+    data = data.to_pandas().astype({"x": "UInt8"}) if kind is pd.DataFrame else data
+    filled = gapcast.fill(data, causal=True)
+    found = filled["x"].to_pylist() if kind is pa.table else list(filled["x"])
+    assert len(found) == 40
+    assert all(0 <= x <= 255 for x in found)

@@ -12,6 +12,7 @@ from gapcast.engine.filling.passes import BothWays, Playing
 from gapcast.engine.filling.record import NEVER, Record, ends
 from gapcast.engine.filling.rehearsal import planted
 from gapcast.engine.filling.ways import WAYS, estimates
+from gapcast.engine.filling.weighing import _shares
 from gapcast.engine.forecaster import Forecast, Forecaster, Model, Series
 from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.network.layouts import lay_out
@@ -263,3 +264,18 @@ def test_it_tells_how_far_it_is():
     told = []
     fill(record(with_gaps(network(8), 8)), told=told.append)
     assert sum(told) >= 4 * 20 * DAY * 4
+
+
+def test_a_constant_series_decides_for_no_other():
+    """Its errors are rounding, whichever way is taken."""
+    ways, steps = len(WAYS), 200
+    square = np.full((ways, steps, 2), 4.0)
+    square[WAYS.index("both"), :, 0] = 1.0
+    square[:, :, 1] = 1e-32
+    square[WAYS.index("line"), :, 1] = 0.0
+    withheld, classes = np.ones((steps, 2), bool), np.zeros((steps, 2), np.int64)
+    least = np.array([1e-12, 1e-26])
+    one = _shares(square[:, :, :1], withheld[:, :1], classes[:, :1], least[:1])[:, 0, 0]
+    two = _shares(square, withheld, classes, least)[:, 0, 0]
+    assert one.argmax() == two.argmax() == WAYS.index("both")
+    assert (two[WAYS.index("line")] < 0.2) & (one[WAYS.index("line")] < 0.2)

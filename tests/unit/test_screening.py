@@ -312,3 +312,10 @@ def test_a_quantity_of_few_values_is_not_stuck_by_its_own_past():
     values = np.round(alone() / 2) * 2
     values[150:180] = 20
     assert judged(values, network=ALONE)[1] == {}
+
+
+def test_what_is_only_flagged_lets_no_outlier_pass():
+    values = climate(days=8)
+    values[200:240, 3] += 30
+    left, _ = judged(values, ScreeningSpec(reject=("outlier",)))
+    assert np.isnan(left[200:240, 3]).all()

@@ -54,7 +54,8 @@ COLUMNS = 24
     DRIFT_FOR,  # steps after which a distant one drifts; 0: never
     TRUST,  # steps after which it is believed at another level
     OUTLIERS,  # whether single values are judged
-) = range(9)
+    STRICT,  # whether outliers are rejected where what is stuck or drifts is only flagged
+) = range(10)
 
 KAPPA = 8.0
 """A value is an outlier so many scales from what was expected."""
@@ -290,11 +291,14 @@ def _judge(s, x, step, rows, level, at, now, neighbours, how, a, about):
     stuck = row[KIND] == STUCK and same
     if not stuck and same and 0 < how[STUCK_FOR] <= step - row[BEGAN]:
         stuck = _is_stuck(rows, s, x, step, known, neighbours, how, a)
-    if stuck:
+    outlier = how[OUTLIERS] > 0 and abs(e) > tolerance
+    if outlier and how[STRICT] > 0:
+        kind = OUTLIER
+    elif stuck:
         kind = STUCK
     elif row[KIND] == DRIFT or (far and 0 < how[DRIFT_FOR] <= step - row[FAR]):
         kind = DRIFT
-    elif how[OUTLIERS] > 0 and abs(e) > tolerance:
+    elif outlier:
         kind = OUTLIER
     if kind != BELIEVED:
         return _reject(kind, s, d, e, step, rows, level, at, neighbours, how, a)

@@ -396,13 +396,13 @@ def _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withhe
 
 
 @njit_part
-def _listen(mo, se, fo, w, s, c, step, m):
+def _listen(mo, se, fo, w, s, c, step, m, inputs):
     """Learn the profile of the period found, and look for another one."""
     for i in range(m):
         s.off[i] = s.near[i] - s.bases[i] if s.heard[i] else np.nan
         s.is_off[i] = s.off[i] == s.off[i]
         s.vector[i] = deviation(mo, i)
-    listen(fo, step, s.off, s.vector, m)
+    listen(fo, step, s.off, s.vector, m - inputs)
     r, period = len(c.periods), fo.cycle[PERIOD]
     if period > 0:
         knots = np.int64(fo.cycle[KNOTS])
@@ -457,5 +457,5 @@ def step_all(
             if se.since[0] >= 0:
                 se.since[0] += 1
             _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withheld, twice)
-            _listen(mo, se, fo, w, s, calendar, step, m)
+            _listen(mo, se, fo, w, s, calendar, step, m, inputs)
             _ahead(mo, se, fo, w, s, c, calendar, cross, step, m, targets, values[t], t, out)

@@ -33,6 +33,8 @@ PEAK, RISE, SURE = 0.25, 0.3, 5.0
 least rise to it from the lowest before."""
 NEARLY = 0.85
 """Of peaks that are so high, compared with the highest, the first is the period."""
+TELLING = 2.0
+"""Values say nothing of a period where they are fewer than steps by the square of this."""
 SAME = 0.03
 """Periods so near to each other, relatively, are one."""
 
@@ -57,7 +59,8 @@ def due(steps):
 
 @njit_part
 def listen(fo, step, off, scale, m):
-    """Keep how far `off` (M,) the first members are from what seasons say, NaN where unknown."""
+    """Keep how far `off` (M,) the first of m members are from what seasons say, NaN where
+    unknown."""
     row = fo.past[step % LENGTH]
     for g in range(len(row)):
         row[g] = min(max(off[g] / scale[g], -FAR), FAR) if g < m and off[g] == off[g] else np.nan
@@ -70,6 +73,8 @@ def find(fo, step, steps, known, acf, line):
     n = min(steps, LENGTH)
     lags = min(np.int64(n / CYCLES), len(acf) - 1)
     noise = _autocorrelation(fo.past, step, n, lags, acf, line)
+    if noise > TELLING / np.sqrt(n):
+        return False
     lag = _first_peak(acf, lags, max(PEAK, SURE * noise))
     period = _refined(acf, lag, lags) if lag > 0 else 0.0
     for p in known:

@@ -112,7 +112,7 @@ def _errors(w, k, step, x, views, mean, m, off):
 
 
 @njit_part
-def _score(w, c, k, off, heard, m, a):
+def _score(w, c, k, first, off, heard, m, a):
     """Take errors in; experts that said nothing are charged what the mixture erred.
 
     a: scratch (5, M)."""
@@ -121,12 +121,12 @@ def _score(w, c, k, off, heard, m, a):
     least, weight, loss, plain, number = a[0], a[1], a[2], a[3], a[4]
     for i in range(m):
         least[i], weight[i], loss[i], plain[i], number[i] = np.inf, 0.0, 0.0, 0.0, 0.0
-    for e in range(E):
+    for e in range(first, E):
         known, err = w.known[e], error[e]
         for i in range(m):
             v = err[i] if known[i] > 0 else np.inf
             least[i] = min(least[i], v)
-    for e in range(E):
+    for e in range(first, E):
         known, err = w.known[e], error[e]
         for i in range(m):
             e2 = off[e, i] * off[e, i]
@@ -227,7 +227,8 @@ def learn_weights(w, step, x, heard, views, mean, twice, m, level, z, off, a):
             if c == 0:
                 _widen(w, 0, 0, k, off, heard, m, level, z, a)
                 _widen(w, 1, mean, k, off, heard, m, level, z, a)
-            _score(w, c, k, off, heard, m, a)
+            # What experts err without a member's past is told by no other member's value.
+            _score(w, c, k, mean if k == BEYOND else 0, off, heard, m, a)
         if k < BEYOND:
             _persist(w, k, step, x, heard, views[0], mean, m)
 
@@ -264,6 +265,8 @@ def remember(w, step, x, near, heard, views, mean, gain, m):
 def ahead_power(w, age, i):
     """The power that weights ahead fall with at an age: less where looks so far apart are few."""
     k = min(age_class(age), BEYOND - 1)
+    while k > 0 and w.scored[0, k, i] == 0:
+        k -= 1
     looks = w.scored[0, k, i] * (1 if k < QUICK else TWICE)
     looks = min(looks, SCORED) / AGES[k]
     return POWER * looks / (looks + FEW_LOOKS)
