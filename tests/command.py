@@ -48,6 +48,7 @@ def _left_as_it_was() -> Iterator[None]:
     root, own = logging.getLogger(), logging.getLogger("gapcast")
     handlers, level, verbosity = root.handlers[:], root.level, own.level
     path, here, there = sys.path[:], Path.cwd(), {*sys.modules}
+    installed = Path(sys.prefix)  # which may lie in the working directory
     try:
         yield
     finally:
@@ -56,5 +57,6 @@ def _left_as_it_was() -> Iterator[None]:
         own.setLevel(verbosity)
         for name in {*sys.modules} - there:
             file = getattr(sys.modules[name], "__file__", None)
-            if file and here in Path(file).parents:
+            within = Path(file).parents if file else ()
+            if here in within and installed not in within:
                 del sys.modules[name]
