@@ -13,7 +13,8 @@ class Said:
 
     name: as in ``Forecaster.experts``. of: which one of that name, in a few words; may be empty.
     value: what it said. weight: its share of the forecast, from 0 to 1. error: root of its mean
-    square error as it counts for the weight, NaN where that is not known.
+    square error as it counts for the weight, NaN where that is not known. back: what it said in
+    units of the target, where it spoke of another quantity, that the target is derived from.
     """
 
     name: str

@@ -211,4 +211,4 @@ def _outside(run_dir: Path, grid: GridSpec, step: int, first: int, last: int) ->
 
 
 def _time(grid: GridSpec, step: int) -> str:
-    return write_time(int(grid.begins(np.array([step]))[0]))
+    return write_time(grid.begin(step))

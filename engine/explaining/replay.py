@@ -58,6 +58,14 @@ class Asked:
         """The step at which its row is written."""
         return self.step + self.horizon.lag
 
+    def key(self, model: str) -> dict[str, str | int]:
+        """What its row, by the name of its model, has in these columns; but for the time."""
+        of = self.series
+        return {
+            "sensor": of.sensor, "quantity": of.quantity, "model": model,
+            "horizon": int(self.horizon),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Played:
@@ -191,12 +199,6 @@ class _Play:
 
     def _mine(self, table: pa.Table) -> pa.Table:
         """Of rows those of the series, model and horizon."""
-        wanted = {
-            "sensor": self.asked.series.sensor,
-            "quantity": self.asked.series.quantity,
-            "model": self.model,
-            "horizon": int(self.asked.horizon),
-        }
-        for name, value in wanted.items():
+        for name, value in self.asked.key(self.model).items():
             table = table.filter(pc.equal(table[name], value))
         return table

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 from gapcast.engine.errors import RunError
 from gapcast.engine.explaining.replay import Asked
 from gapcast.engine.grid.spec import GridSpec
+from gapcast.engine.readings import plain
 from gapcast.engine.report.drawings import forecasts_of
 from gapcast.engine.report.scores import Run, open_run
 from gapcast.engine.shard.scoring import GAP_SCORES, SCORES
@@ -32,18 +33,12 @@ def stored(
     files = forecasts_of(run)
     if files is None:
         return None
-    time = pa.scalar(_begin(grid, asked.step), FORECASTS.field("time").type)
-    wanted = {
-        "sensor": asked.series.sensor,
-        "quantity": asked.series.quantity,
-        "model": model,
-        "horizon": int(asked.horizon),
-    }
+    time = pa.scalar(grid.begin(asked.step), FORECASTS.field("time").type)
     where = pc.field("time") == time
-    for name, value in wanted.items():
+    for name, value in asked.key(model).items():
         where &= pc.field(name) == value
     try:
-        found = ds.dataset(files, format="parquet", schema=FORECASTS_PLAIN).to_table(filter=where)
+        found = ds.dataset(files, format="parquet", schema=plain(FORECASTS)).to_table(filter=where)
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{files} cannot be read: {error}") from None
     return found.to_pylist()[0] if len(found) else None
@@ -51,7 +46,7 @@ def stored(
 
 def row_at(rows: pa.Table, grid: GridSpec, step: int) -> Row | None:
     """Of rows the one for a step."""
-    time = pa.scalar(_begin(grid, step), FORECASTS.field("time").type)
+    time = pa.scalar(grid.begin(step), FORECASTS.field("time").type)
     found = rows.filter(pc.equal(rows["time"], time))
     return found.to_pylist()[0] if len(found) else None
 
@@ -69,13 +64,3 @@ def step_of(row: Row, grid: GridSpec) -> int:
     """The step that a row is for."""
     moment: datetime = row["time"]
     return int(grid.steps(np.array([round(moment.timestamp() * 1e6)]))[0])
-
-
-def _begin(grid: GridSpec, step: int) -> int:
-    return int(grid.begins(np.array([step]))[0])
-
-
-FORECASTS_PLAIN = pa.schema(
-    [pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in FORECASTS]
-)
-"""As files hold them: names as plain strings."""

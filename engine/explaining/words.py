@@ -206,7 +206,7 @@ def _long(duration: int) -> str:
 
 
 def _time(of: Explained, step: int) -> str:
-    moment = datetime.fromtimestamp(int(of.grid.begins(np.array([step]))[0]) / 1e6, UTC)
+    moment = datetime.fromtimestamp(of.grid.begin(step) / 1e6, UTC)
     return f"{moment:%Y-%m-%d %H:%M}" + (f":{moment:%S}" if moment.second else "")
 
 

@@ -77,6 +77,10 @@ class GridSpec:
         """When steps begin, UTC."""
         return self.moments(steps * self.interval + self.offset)
 
+    def begin(self, step: int) -> int:
+        """When one step begins, UTC."""
+        return int(self.begins(np.array([step]))[0])
+
     def steps(self, times: Ints) -> Ints:
         """The steps in which moments lie, UTC."""
         return (self.even(times) - self.offset) // self.interval

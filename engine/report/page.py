@@ -143,7 +143,7 @@ def _drawing(of: Drawing, section: Section, grid: GridSpec) -> dict[str, Any]:
     and each target its forecasts and bounds."""
     own = [e for e in range(len(section.entries)) if not np.isnan(of.forecast[e]).all()]
     return {
-        "start": int(grid.begins(np.array([of.first]))[0]) / 1e6,
+        "start": grid.begin(of.first) / 1e6,
         "step": grid.interval / 1e6,
         "truth": [pack(row) for row in of.truth],
         "status": ["".join(map(str, row)) for row in of.status.tolist()],

@@ -47,10 +47,10 @@ from gapcast.plugins.forecasters.auto.weighing import (
     TWICE,
     Weighing,
     ahead_power,
-    base,
     combine,
     learn_weights,
     remember,
+    without_past,
 )
 
 MEANS = 2
@@ -166,7 +166,7 @@ def _seasons(mo, se, fo, w, c, young, step, s, m, first):
     if period > 0:
         profile(se, r, period, np.int64(fo.cycle[KNOTS]), step - fo.cycle[BEGIN], m, out)
     for i in range(m):
-        s.bases[i] = base(w, first, e, first, young, s.views[0], i)
+        s.bases[i] = without_past(w, first, e, first, young, s.views[0], i)
         out[i] = s.bases[i] + out[i] if period > 0 else np.nan
 
 

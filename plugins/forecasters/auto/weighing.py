@@ -262,11 +262,18 @@ def remember(w, step, x, near, heard, views, mean, gain, m):
 
 
 @inlined_part
-def ahead_power(w, age, i):
-    """The power that weights ahead fall with at an age: less where looks so far apart are few."""
-    k = min(age_class(age), BEYOND - 1)
+def _looked_at(w, age, i):
+    """Place in AGES of the one nearest to an age, or of the next lower one that was looked at."""
+    k = age_class(age)
     while k > 0 and w.scored[0, k, i] == 0:
         k -= 1
+    return k
+
+
+@inlined_part
+def ahead_power(w, age, i):
+    """The power that weights ahead fall with at an age: less where looks so far apart are few."""
+    k = _looked_at(w, min(age, AGES[BEYOND - 1]), i)
     looks = w.scored[0, k, i] * (1 if k < QUICK else TWICE)
     looks = min(looks, SCORED) / AGES[k]
     return POWER * looks / (looks + FEW_LOOKS)
@@ -285,22 +292,28 @@ def _expected(w, k, e, i, q, young):
             far = w.error[1, j, e, i]
             error = far if q == 1 else np.sqrt(error * far)
         worst = max(worst, error)
+    return worst * _doubt(w, e, i, young)
+
+
+@inlined_part
+def _doubt(w, e, i, young):
+    """How many times an expert's errors count that has spoken so rarely of a member."""
     doubt = young / w.known[e, i]
-    return worst * (1 + doubt * doubt)
+    return 1 + doubt * doubt
 
 
 @njit_part
-def base(w, first, end, quick, young, views, i):
+def without_past(w, first, end, quick, young, views, i):
     """What experts from `first` to before `end`, but for the quick mean, say of member i, weighed
     by what they err without its past; NaN where none says anything."""
     least = np.inf
     for e in range(first, end):
         if e != quick and views[e, i] == views[e, i]:
-            least = min(least, _without_past(w, e, i, young))
+            least = min(least, _error_without_past(w, e, i, young))
     total, mean = 0.0, 0.0
     for e in range(first, end):
         if e != quick and views[e, i] == views[e, i]:
-            q = (least + TINY) / (_without_past(w, e, i, young) + TINY)
+            q = (least + TINY) / (_error_without_past(w, e, i, young) + TINY)
             q = q**POWER
             total += q
             mean += q * views[e, i]
@@ -308,11 +321,10 @@ def base(w, first, end, quick, young, views, i):
 
 
 @inlined_part
-def _without_past(w, e, i, young):
+def _error_without_past(w, e, i, young):
     if w.known[e, i] == 0:
         return np.inf
-    doubt = young[e] / w.known[e, i]
-    return w.error[0, BEYOND, e, i] * (1 + doubt * doubt)
+    return w.error[0, BEYOND, e, i] * _doubt(w, e, i, young[e])
 
 
 @inlined_part
@@ -332,9 +344,7 @@ def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
     interval is to be.
     """
     F, E = len(views), len(say)
-    k = age_class(age)
-    while k > 0 and w.scored[0, k, i] == 0:
-        k -= 1
+    k = _looked_at(w, age, i)
     c = 1 if q == 1 and w.scored[1, k, i] > 0 else 0
     least, base = np.inf, np.inf
     for e in range(E):
