@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterable
+
 import pyarrow as pa
 from pydantic import Field
 
@@ -17,6 +21,20 @@ START = 1_078_099_200_000_000  # 2004-03-01
 SCRIPTS: dict[str, dict[str, list]] = {}
 """Scripts by name: partition -> rows (minutes since START, sensor, quantity, value) and words:
 ``"pause"`` reads nothing once, ``"fail"`` raises."""
+
+
+class Stopping(list):
+    """The rows of a script that asks its run to stop at each of these rows in turn, once each."""
+
+    def __init__(self, rows: Iterable, *moments: int) -> None:
+        super().__init__(rows)
+        self.moments = list(moments)
+
+    def __getitem__(self, i):
+        if self.moments and i == self.moments[0]:
+            self.moments.pop(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(i)
 
 
 def readings(rows) -> pa.RecordBatch:

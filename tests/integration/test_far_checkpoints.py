@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from doubles import SCRIPTS
+from doubles import SCRIPTS, Stopping
 
 from gapcast import read_config, run
 from gapcast.engine.checkpoint.format import numbers, read
 from gapcast.engine.errors import CheckpointError
 from gapcast.engine.storage import open_folder
-
-
-class Stopping(list):
-    """A script that asks its run to stop after so many readings, once each."""
-
-    moments: list[int] = []  # noqa: RUF012
-
-    def __getitem__(self, i):
-        if self.moments and i == self.moments[0]:
-            self.moments.pop(0)
-            os.kill(os.getpid(), signal.SIGTERM)
-        return super().__getitem__(i)
 
 
 @pytest.fixture
@@ -63,7 +48,7 @@ def forecasts(folder):
 def test_a_run_goes_on_from_checkpoints_on_hdfs(hdfs, played, tmp_path):
     run(config(), tmp_path / "straight")
     far = config(path=f"{hdfs.address}/states", keep=2)
-    Stopping.moments = [100, 300]
+    SCRIPTS["far"]["a"].moments = [100, 300]
     for life in range(3):
         result = run(far, tmp_path / "r", resume=life > 0)
         assert result.complete == (life == 2)

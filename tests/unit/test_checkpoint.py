@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doubles import SCRIPTS
+from doubles import SCRIPTS, Stopping
 from faulty import Died, Faulty
 from typer.testing import CliRunner
 
@@ -281,17 +281,7 @@ def stops():
     """Plays a script that asks its run to stop after so many readings, once."""
 
     def play(*moments):
-        rows = wave()
-        left = list(moments)
-
-        class Stopping(list):
-            def __getitem__(self, i):
-                if left and i == left[0]:
-                    left.pop(0)
-                    os.kill(os.getpid(), 15)
-                return super().__getitem__(i)
-
-        SCRIPTS["test"] = {"a": Stopping(rows)}
+        SCRIPTS["test"] = {"a": Stopping(wave(), *moments)}
 
     yield play
     SCRIPTS.clear()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from doubles import SCRIPTS
+from doubles import SCRIPTS, Stopping
 
 from gapcast import read_config, run
 from gapcast.engine.config import redact
@@ -187,16 +186,7 @@ def test_nothing_depends_on_threads_batches_or_a_stop(play, tmp_path):
     }
     play(of)
     run(config(**more), tmp_path / "straight")
-    left = [len(of) * 3 // 5]
-
-    class Stopping(list):
-        def __getitem__(self, i):
-            if left and i == left[0]:
-                left.pop()
-                os.kill(os.getpid(), 15)
-            return super().__getitem__(i)
-
-    play(Stopping(of))
+    play(Stopping(of, len(of) * 3 // 5))
     script = {"type": "doubles:Played", "script": "test", "at_once": 7}
     other = config(source=script, backend={"type": "local", "threads": 3}, **more)
     assert not run(other, tmp_path / "r").complete
@@ -364,16 +354,7 @@ def test_of_what_is_known_ahead_nothing_depends_on_threads_batches_or_a_stop(pla
     }
     play(of)
     run(config(AHEAD, **more), tmp_path / "straight")
-    left = [len(of) // 2, len(of) * 3 // 5]
-
-    class Stopping(list):
-        def __getitem__(self, i):
-            if left and i == left[0]:
-                left.pop(0)
-                os.kill(os.getpid(), 15)
-            return super().__getitem__(i)
-
-    play(Stopping(of))
+    play(Stopping(of, len(of) // 2, len(of) * 3 // 5))
     script = {"type": "doubles:Played", "script": "test", "at_once": 7}
     for life in range(3):
         backend = {"type": "local", "threads": 3 - life}
