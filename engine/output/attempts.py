@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import pyarrow as pa
 from tenacity import (
@@ -18,6 +21,8 @@ from tenacity import (
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import Outcome, Retry, Sink
 
+T = TypeVar("T")
+
 log = logging.getLogger("gapcast.delivery")
 
 
@@ -26,6 +31,11 @@ def write(name: str, sink: Sink, epoch: int, table: pa.Table, stopping: threadin
 
     Raises SinkError when the run is `stopping` and the sink still asks to be tried again.
     """
+    return again(name, epoch, partial(sink.write, epoch, table), stopping)
+
+
+def again(name: str, epoch: int, call: Callable[[], T | Retry], stopping: threading.Event) -> T:
+    """What `call` returns at last, as `write` does, for the sink of that name."""
 
     def tell(state: RetryCallState) -> None:
         assert state.outcome is not None
@@ -40,7 +50,7 @@ def write(name: str, sink: Sink, epoch: int, table: pa.Table, stopping: threadin
         before_sleep=tell,
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
-    outcome: Outcome = retrying(sink.write, epoch, table)
+    outcome = retrying(call)
     if isinstance(outcome, Retry):
         raise SinkError(
             f"sink {name!r} had not taken epoch {epoch} when the run stopped: {outcome.reason}"

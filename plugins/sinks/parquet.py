@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -19,15 +22,21 @@ from gapcast.engine import plugin
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import (
     AlreadyCommitted,
+    Committable,
     Committed,
     Delivery,
     JobInfo,
     Outcome,
+    ParallelSink,
+    Part,
     Retry,
-    Sink,
+    SinkPart,
 )
 from gapcast.engine.storage import Folder
-from gapcast.plugins.sinks.parts import DAYS, Part, due, parts, superseded
+from gapcast.plugins.sinks import staging
+from gapcast.plugins.sinks.parts import DAYS, due, parts, superseded
+from gapcast.plugins.sinks.parts import Part as File
+from gapcast.plugins.sinks.staging import STAGED
 
 log = logging.getLogger("gapcast.sinks")
 
@@ -53,8 +62,12 @@ class ParquetParams(plugin.Params):
     )
 
 
-class ParquetSink(Sink):
+class ParquetSink(ParallelSink):
     """Writes ``day=2004-03-01/part-00000012-00000012-000400000.parquet``, epochs 12 to 12.
+
+    Shards on their own put files into ``_staged/``. What of these becomes which file of a day is
+    then put into ``_epochs/GENERATION-00000012.json``; from here on the epoch is moved into its
+    place, by `open` if need be, and noted when all of it is there.
 
     An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next,
     has taken the place of the one before; the files of the epoch are whole by then. What a crash
@@ -81,16 +94,19 @@ class ParquetSink(Sink):
         """Remove what a crash left; reject a folder that holds another run's forecasts."""
         self.folder = self.place(job)
         self._notes = self.folder / "_epochs"
+        self._staged = self.folder / STAGED
         self._generation = generation
         self._noted: list[str] = []
-        self._days: dict[str, list[Part]] = {}
+        self._days: dict[str, list[File]] = {}
         self._doubtful: set[str] = set()
         self._rest = 0
         try:
-            days = [name for name in self.folder.names() if name.startswith(DAYS)]
-            self._begin(days)
-            for day in days:
-                self._look(day)
+            self._begin([name for name in self.folder.names() if name.startswith(DAYS)])
+            self._move_on()
+            self._staged.drop()
+            for day in self.folder.names():
+                if day.startswith(DAYS):
+                    self._look(day)
         except OSError as error:
             raise SinkError(
                 f"{self.folder.url} cannot be used: {_reason(error)}; expected a folder that can "
@@ -112,25 +128,55 @@ class ParquetSink(Sink):
             ]
             self._note(epoch + 1)
         except OSError as error:
-            if error.errno in FINAL:
-                raise SinkError(f"{self.folder.url} cannot be written: {_reason(error)}") from error
-            return Retry(f"{self.folder.url}: {_reason(error)}")
+            return _retry(self.folder, error)
+        return self._taken(put)
+
+    def writer(self, part: Part) -> SinkPart:
+        """Puts files aside."""
+        return StagedPart(self.place(part.job) / STAGED, part.number, self.params.rows)
+
+    def commit(self, epoch: int, committables: Sequence[Committable]) -> Outcome:
+        """Move the files of an epoch into their places, then note it. Errors as in `write`."""
+        try:
+            if epoch < self._next:
+                self._staged.remove(*(name for staged in committables for _, name, _ in staged))
+                return AlreadyCommitted()
+            moves = staging.moves(epoch, committables)
+            self._noted.append(staging.plan(self._notes, self._generation, epoch, moves))
+            staging.move(self.folder, moves)
+            self._note(epoch + 1)
+        except OSError as error:
+            return _retry(self.folder, error)
+        return self._taken([(day, parts([name])[0]) for day, _, name in moves])
+
+    def close(self) -> None:
+        """Merge the small files that are left, as far as that can be done now."""
+        self._compact(self._next + self.quiet + 1)
+        with suppress(OSError):
+            self._staged.drop()
+
+    def _taken(self, put: Sequence[tuple[str, File]]) -> Committed:
+        """Keep count of the files of an epoch that has been noted, and merge what is due."""
         for day, part in put:
             self._days.setdefault(day, []).append(part)
         if self._next >= self._rest:
             self._compact(self._next)
         return Committed()
 
-    def close(self) -> None:
-        """Merge the small files that are left, as far as that can be done now."""
-        self._compact(self._next + self.quiet + 1)
+    def _move_on(self) -> None:
+        """Finish the epoch that a crash left between its plan and its note."""
+        name = staging.plan_of(self._generation, self._next)
+        if name in self._noted:
+            staging.move(self.folder, json.loads(self._notes.read(name)))
+            self._note(self._next + 1)
 
     def _begin(self, days: Sequence[str]) -> None:
         """Find the next epoch by the note of this generation, which is made if there is none."""
         self._noted = self._notes.names()
-        own = [name for name in self._noted if name.startswith(f"{self._generation}-")]
-        if own:
-            self._next = max(int(name.rpartition("-")[2]) for name in own)
+        own = [name.rpartition("-")[::2] for name in self._noted]
+        found = [int(n) for whose, n in own if whose == self._generation and n.isdecimal()]
+        if found:
+            self._next = max(found)
             return
         for day in days:
             if any(name.endswith(".parquet") for name in (self.folder / day).names()):
@@ -162,7 +208,7 @@ class ParquetSink(Sink):
         self._days[day] = [part for part in there if part not in gone]
         self._doubtful.discard(day)
 
-    def _put(self, day: str, part: Part, rows: pa.Table) -> Part:
+    def _put(self, day: str, part: File, rows: pa.Table) -> File:
         (self.folder / day).put(part.name, partial(_parquet, rows))
         return part
 
@@ -180,19 +226,59 @@ class ParquetSink(Sink):
                 log.warning("%s/%s was not compacted: %s", self.folder.url, day, _reason(error))
                 return
 
-    def _due(self, day: str, following: int) -> Iterator[list[Part]]:
+    def _due(self, day: str, following: int) -> Iterator[list[File]]:
         return due(self._days[day], following, self.params.rows, self.many, self.quiet)
 
-    def _merge(self, day: str, group: Sequence[Part]) -> None:
+    def _merge(self, day: str, group: Sequence[File]) -> None:
         folder = self.folder / day
         rows = pa.concat_tables([_read(folder, part) for part in group])
-        whole = Part(group[0].first, group[-1].last, len(rows))
+        whole = File(group[0].first, group[-1].last, len(rows))
         self._put(day, whole, rows)
         folder.remove(*(part.name for part in group))
         self._days[day] = [p for p in self._days[day] if p not in group] + [whole]
 
 
-def _read(folder: Folder, part: Part) -> pa.Table:
+class StagedPart(SinkPart):
+    """One shard's rows of an epoch, as files in `folder`, of at most so many rows each.
+
+    Their names differ from those of every other writer that there has ever been: one of a run that
+    was killed may still be at work.
+    """
+
+    def __init__(self, folder: Folder, number: int, most: int) -> None:
+        self._folder, self._most = folder, most
+        self._writer = f"{number}-{uuid4().hex}"
+        self._epoch = -1
+        self._rows: list[pa.Table] = []
+
+    def write(self, epoch: int, rows: pa.Table) -> None:
+        """Hold the rows; those of an epoch that never came to its end go."""
+        self._rows = [*(self._rows if epoch == self._epoch else ()), rows]
+        self._epoch = epoch
+
+    def prepare(self, epoch: int) -> Committable | Retry:
+        """A list of [day, name, rows], one a file. Retry as `ParquetSink.write`."""
+        staged: list[list[Any]] = []
+        try:
+            for day, rows in _by_day(pa.concat_tables(self._rows)):
+                for _, table in _pieces(epoch, rows, self._most):
+                    name = f"{epoch:08d}-{self._writer}-{len(staged)}.staged"
+                    self._folder.put(name, partial(_parquet, table))
+                    staged.append([day, name, len(table)])
+        except OSError as error:
+            return _retry(self._folder, error)
+        self._rows = []
+        return staged
+
+
+def _retry(folder: Folder, error: OSError) -> Retry:
+    """Try again later. Raises SinkError where that cannot help."""
+    if error.errno in FINAL:
+        raise SinkError(f"{folder.url} cannot be written: {_reason(error)}") from error
+    return Retry(f"{folder.url}: {_reason(error)}")
+
+
+def _read(folder: Folder, part: File) -> pa.Table:
     """Its rows. Raises OSError or ArrowException unless every byte and their number are right:
     fsspec's WebHDFS takes an error of a data node for what the file holds."""
     rows = pq.read_table(
@@ -209,11 +295,11 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _pieces(epoch: int, rows: pa.Table, most: int) -> Iterator[tuple[Part, pa.Table]]:
+def _pieces(epoch: int, rows: pa.Table, most: int) -> Iterator[tuple[File, pa.Table]]:
     """The rows of an epoch as files of at most `most`, of about the same size."""
     number = -(-len(rows) // most)
     for piece, (a, b) in enumerate(pairwise(len(rows) * k // number for k in range(number + 1))):
-        yield Part(epoch, epoch, b - a, piece if number > 1 else None), rows.slice(a, b - a)
+        yield File(epoch, epoch, b - a, piece if number > 1 else None), rows.slice(a, b - a)
 
 
 def _by_day(forecasts: pa.Table) -> Iterator[tuple[str, pa.Table]]:
