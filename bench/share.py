@@ -2,8 +2,8 @@
 
     python bench/share.py READINGS.parquet RUN_DIR [WORKERS]
 
-Prints one line of JSON. The time of imports, of the cluster's start and of compiling is left out: it
-begins with the first report of progress, after about a second of reading.
+Prints one line of JSON. The time of imports, of the cluster's start and of compiling is left out:
+it begins with the first report of progress, after about a second of reading.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import psutil
+
 from backends import once
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 import pyarrow as pa
 from tenacity import (
@@ -21,8 +21,6 @@ from tenacity import (
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import Outcome, Retry, Sink
 
-T = TypeVar("T")
-
 log = logging.getLogger("gapcast.delivery")
 
 
@@ -31,10 +29,11 @@ def write(name: str, sink: Sink, epoch: int, table: pa.Table, stopping: threadin
 
     Raises SinkError when the run is `stopping` and the sink still asks to be tried again.
     """
-    return again(name, epoch, partial(sink.write, epoch, table), stopping)
+    outcome: Outcome = again(name, epoch, partial(sink.write, epoch, table), stopping)
+    return outcome
 
 
-def again(name: str, epoch: int, call: Callable[[], T | Retry], stopping: threading.Event) -> T:
+def again(name: str, epoch: int, call: Callable[[], Retry | Any], stopping: threading.Event) -> Any:
     """What `call` returns at last, as `write` does, for the sink of that name."""
 
     def tell(state: RetryCallState) -> None:

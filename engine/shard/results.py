@@ -129,6 +129,11 @@ class Stepped:
         """How many there are, those of NaN too."""
         return self.steps * self.each
 
+    @classmethod
+    def of(cls, result: StepResult) -> Stepped:
+        """What is left of a result without its forecasts."""
+        return cls(result.first, len(result), result.forecasts // len(result), result.windows)
+
     def cut(self, at: int) -> tuple[Stepped, Stepped]:
         """The first `at` steps and the rest; windows go with the rest."""
         head = Stepped(self.first, at, self.each)

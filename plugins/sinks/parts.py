@@ -101,9 +101,7 @@ def _groups(
     ordered: list[Part], following: int, most: int, many: int, quiet: int
 ) -> Iterator[list[Part]]:
     """The same of parts of which each has its epochs for itself."""
-    runs = [
-        list(run) for small, run in groupby(ordered, lambda p: p.rows * SMALL < most) if small
-    ]
+    runs = [list(run) for small, run in groupby(ordered, lambda p: p.rows * SMALL < most) if small]
     if ordered and ordered[-1].last + quiet < following:
         groups = (group for run in runs for group in _packed(run, most))
         yield from (group for group in groups if len(group) > 1)
