@@ -211,7 +211,6 @@ class _Local(Folder):
         _make(folder.path)
         (self.path / name).replace(folder.path / to)
         _sync(folder.path)
-        _sync(self.path)
 
     def drop(self) -> None:
         with suppress(FileNotFoundError):

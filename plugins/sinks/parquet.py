@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -65,9 +64,8 @@ class ParquetParams(plugin.Params):
 class ParquetSink(ParallelSink):
     """Writes ``day=2004-03-01/part-00000012-00000012-000400000.parquet``, epochs 12 to 12.
 
-    Shards on their own put files into ``_staged/``. What of these becomes which file of a day is
-    then put into ``_epochs/GENERATION-00000012.json``; from here on the epoch is moved into its
-    place, by `open` if need be, and noted when all of it is there.
+    Shards put theirs into ``_staged/`` first, under names that no reader takes for Parquet; a
+    commit moves those of an epoch into their places, then notes it.
 
     An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next,
     has taken the place of the one before; the files of the epoch are whole by then. What a crash
@@ -101,12 +99,11 @@ class ParquetSink(ParallelSink):
         self._doubtful: set[str] = set()
         self._rest = 0
         try:
-            self._begin([name for name in self.folder.names() if name.startswith(DAYS)])
-            self._move_on()
             self._staged.drop()
-            for day in self.folder.names():
-                if day.startswith(DAYS):
-                    self._look(day)
+            days = [name for name in self.folder.names() if name.startswith(DAYS)]
+            self._begin(days)
+            for day in days:
+                self._look(day)
         except OSError as error:
             raise SinkError(
                 f"{self.folder.url} cannot be used: {_reason(error)}; expected a folder that can "
@@ -142,7 +139,6 @@ class ParquetSink(ParallelSink):
                 self._staged.remove(*(name for staged in committables for _, name, _ in staged))
                 return AlreadyCommitted()
             moves = staging.moves(epoch, committables)
-            self._noted.append(staging.plan(self._notes, self._generation, epoch, moves))
             staging.move(self.folder, moves)
             self._note(epoch + 1)
         except OSError as error:
@@ -163,20 +159,12 @@ class ParquetSink(ParallelSink):
             self._compact(self._next)
         return Committed()
 
-    def _move_on(self) -> None:
-        """Finish the epoch that a crash left between its plan and its note."""
-        name = staging.plan_of(self._generation, self._next)
-        if name in self._noted:
-            staging.move(self.folder, json.loads(self._notes.read(name)))
-            self._note(self._next + 1)
-
     def _begin(self, days: Sequence[str]) -> None:
         """Find the next epoch by the note of this generation, which is made if there is none."""
         self._noted = self._notes.names()
-        own = [name.rpartition("-")[::2] for name in self._noted]
-        found = [int(n) for whose, n in own if whose == self._generation and n.isdecimal()]
-        if found:
-            self._next = max(found)
+        own = [name for name in self._noted if name.startswith(f"{self._generation}-")]
+        if own:
+            self._next = max(int(name.rpartition("-")[2]) for name in own)
             return
         for day in days:
             if any(name.endswith(".parquet") for name in (self.folder / day).names()):

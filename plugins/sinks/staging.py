@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -29,18 +28,6 @@ def moves(epoch: int, committables: Sequence[Any]) -> list[Move]:
         for day, files in days.items()
         for piece, (name, rows) in enumerate(files)
     ]
-
-
-def plan(notes: Folder, generation: str, epoch: int, of: Sequence[Move]) -> str:
-    """Put into `notes`, durably, how the epoch is moved; the name of that file."""
-    name = plan_of(generation, epoch)
-    notes.put(name, lambda file: file.write(json.dumps(of).encode()))
-    return name
-
-
-def plan_of(generation: str, epoch: int) -> str:
-    """The name of such a file."""
-    return f"{generation}-{epoch:08d}.json"
 
 
 def move(folder: Folder, of: Sequence[Move]) -> None:

@@ -26,6 +26,7 @@ def config(backend, **sinks):
     about = life.config(backend)
     del about["models"]["joint"]  # it would keep all targets in one shard
     about["models"] |= {"late": {"type": "ema", "horizons": [-3, 0, 2]}}
+    about["checkpoint"] = {"interval": "1h"}  # each would end an epoch
     about["grid"] |= {"max_gap": "5h"}
     return read_config(about | {"sinks": {"files": {"type": "files", "compact": False}} | sinks})
 
