@@ -40,7 +40,7 @@ class ShardRows:
             self._held.append(result)
 
     def prepare(self, epoch: int, until: int, silence: dict[str, Any]) -> Prepared:
-        """Store the rows of all steps held that lie before `until`, for nobody to see.
+        """Store the rows of all steps held that lie before `until`, not yet to be seen.
 
         silence: the coordinator's `Silence.snapshot`. Asked again for the same epoch, tries again
         where a sink has not prepared it.
