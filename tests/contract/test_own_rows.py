@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+import clusters
 import pytest
 from faults import life
 
@@ -45,9 +44,10 @@ def central(tmp_path_factory):
 )
 def test_rows_and_scores_are_those_of_the_coordinator(where, central, tmp_path):
     if where == "spark":
-        pytest.importorskip("pyspark")
-        if not os.environ.get("JAVA_HOME"):
-            pytest.skip("there is no Java")
+        try:
+            clusters.java()
+        except RuntimeError as error:
+            pytest.skip(str(error))
     run(config(BACKENDS[where]), tmp_path / "run", bounds=CUT)
     assert life.left_behind(tmp_path / "run") == central
     pieces = list((tmp_path / "run/forecasts").glob("day=*/part-*-1.parquet"))
