@@ -264,3 +264,19 @@ def say_few(mo, x, seen, m, skip, s, out):
     for i in range(m):
         out[JOINT, i] = from_few(mo, 0, x, seen, i, skip, s)
         out[JOINT + 1, i] = from_few(mo, 2, x, seen, i, skip, s)
+
+
+@njit_part
+def widened(mo, seen, missing, count, m, s, doubt, out):
+    """out (M,): how many times wider errors of what is said of each member are to be, with those
+    seen instead of all that are known: by the covariance of all that was seen, after `say`."""
+    last = JOINT - 1
+    q, scale = mo.diagonal[last], mo.scale[last]
+    for i in range(m):
+        out[i] = 1.0
+        if seen[i]:
+            out[i] = np.sqrt(max(q[i] / s.over[i], 1.0))
+    for a in range(count):
+        i = missing[a]
+        v = doubt[last, a, a] / (scale[i] * scale[i])
+        out[i] = np.sqrt(max(q[i] * v, 1.0))

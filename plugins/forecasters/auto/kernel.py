@@ -9,7 +9,7 @@ from numba import njit
 
 from gapcast.engine.kernels.standin import plausible
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
-from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, say, say_few
+from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, say, say_few, widened
 from gapcast.plugins.forecasters.auto.inputs import INFORMED, say_by_inputs
 from gapcast.plugins.forecasters.auto.moments import (
     MEMORIES,
@@ -101,6 +101,7 @@ class Scratch(NamedTuple):
     near: Any  # (M,): values, outliers moved to where they are believed
     vector: Any  # (M,)
     bases: Any  # (M,): what days, weeks and years say
+    wider: Any  # (2, M): see `learn_weights`
     off: Any  # (M,): how far off a value is from that
     is_off: Any  # (M,) bool: where that is known
     acf: Any  # (LENGTH // 2,): autocorrelation by lag
@@ -115,7 +116,7 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
         np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), np.zeros((E, M)),
         np.zeros((5, M)), np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
         np.zeros(E), np.zeros((3, E)), np.zeros(4), np.zeros((2, M)), np.zeros((F, M)),
-        np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M, np.bool_),
+        np.zeros(M), np.zeros(M), np.zeros(M), np.ones((2, M)), np.zeros(M), np.zeros(M, np.bool_),
         np.zeros(LENGTH // 2), np.zeros((3, LENGTH)),
     )  # fmt: skip
 
@@ -205,8 +206,10 @@ def _network(mo, s, cross, m, inputs, targets, said, seen, count, twice):
     if seen == 0 or m == 1:
         s.views[:, :CROSS] = np.nan
         s.filled[:] = np.nan
+        s.wider[:] = 1.0
         return
     say(mo, s.x, s.seen, s.missing, count, m, twice, cross, s.views, s.filled, s.doubt)
+    widened(mo, s.seen, s.missing, count, m, cross, s.doubt, s.wider[0])
     say_few(mo, s.x, s.seen, m, 0, cross, s.views[0])
     if twice:
         say_few(mo, s.x, s.seen, m, GROUP, cross, s.views[1])
@@ -242,7 +245,7 @@ def _say(w, s, c, i, age, q, power):
     """What all experts say of member i: into s.told, s.say."""
     for e in range(len(s.of)):
         s.of[e] = s.views[0, e, i]
-    combine(w, i, age, q, s.of, CROSS, c.young, power, s.say, s.said, s.expected, s.told)
+    combine(w, i, age, q, s.of, CROSS, s.wider[0, i], c.young, power, s.say, s.said, s.expected, s.told)
 
 
 @njit_part
@@ -369,10 +372,10 @@ def _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withhe
     for i in range(m):
         s.vector[i] = s.near[i] if s.heard[i] else np.nan
     learn_weights(
-        w, step, s.vector, s.heard, s.views, CROSS, twice, m, c.level, c.z, s.off_by, s.a
+        w, step, s.vector, s.heard, s.views, CROSS, s.wider, twice, m, c.level, c.z, s.off_by, s.a
     )  # fmt: skip
     gain = 1 / min(mo.facts[STEPS] + 1, MEMORIES[0])
-    remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, gain, m)
+    remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, s.wider[0], gain, m)
     if heard == 0:
         return
     if withheld:
@@ -438,7 +441,7 @@ def step_all(
         w = Weighing(
             weighing.error[u], weighing.scored[u], weighing.known[u], weighing.lagged[u],
             weighing.power[u], weighing.turned[u], weighing.ring[u], weighing.residual[u],
-            weighing.last[u], weighing.move[u], weighing.age[u], weighing.width[u],
+            weighing.wider[u], weighing.last[u], weighing.move[u], weighing.age[u], weighing.width[u],
         )  # fmt: skip
         fo = Found(found.past[u], found.cycle[u])
         columns, targets = c.columns[u], c.targets[u]

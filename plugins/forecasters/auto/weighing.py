@@ -53,8 +53,9 @@ class Weighing(NamedTuple):
     lagged: Any  # (U, A, F, M): products of residuals so far apart
     power: Any  # (U, A, F, M): their mean squares
     turned: Any  # (U, 2, A, M): moves over an age times the move before it, and its square
-    ring: Any  # (U, len(STRIDES), DEPTH, F + 3, M): residuals, value, move, quick mean
+    ring: Any  # (U, len(STRIDES), DEPTH, F + 4, M): residuals, value, move, quick mean, wider
     residual: Any  # (U, F, M): the last
+    wider: Any  # (U, M): and then: see `learn_weights`
     last: Any  # (U, M): last value
     move: Any  # (U, M): from the step before to it
     age: Any  # (U, M): steps since, -1 before the first
@@ -91,8 +92,15 @@ def _slot(k, step):
     return (step - AGES[k]) // STRIDES[RING[k]] % DEPTH
 
 
+@inlined_part
+def carried(now, then):
+    """Share of a residual that counts now: what was learnt with more of the others missing is no
+    more exact than it was."""
+    return min(now / then, 1.0)
+
+
 @njit_part
-def _errors(w, k, step, x, views, mean, m, off):
+def _errors(w, k, step, x, views, mean, wider, m, off):
     """How far off (E, M) all experts were, had each member been missing for the k-th age."""
     F = views.shape[0]
     kk = min(k, BEYOND - 1)
@@ -102,7 +110,8 @@ def _errors(w, k, step, x, views, mean, m, off):
         for i in range(m):
             r = x[i] - view[i]
             if k < BEYOND:
-                r -= left(w, k, e, i) * old[i]
+                share = carried(wider[i], row[F + 3, i]) if e < mean else 1.0
+                r -= left(w, k, e, i) * old[i] * share
             off[e, i] = r
     for i in range(m):
         r = x[i] - row[F, i]
@@ -111,11 +120,16 @@ def _errors(w, k, step, x, views, mean, m, off):
         off[F + 1, i] = r
 
 
+@inlined_part
+def _widened(error, wider, by_network):
+    return error * wider * wider if by_network else error
+
+
 @njit_part
-def _score(w, c, k, first, off, heard, m, a):
+def _score(w, c, k, first, off, wider, network, heard, m, a):
     """Take errors in; experts that said nothing are charged what the mixture erred.
 
-    a: scratch (5, M)."""
+    wider: of the first `network` experts' errors. a: scratch (5, M)."""
     E = off.shape[0]
     error, scored = w.error[c, k], w.scored[c, k]
     least, weight, loss, plain, number = a[0], a[1], a[2], a[3], a[4]
@@ -124,14 +138,14 @@ def _score(w, c, k, first, off, heard, m, a):
     for e in range(first, E):
         known, err = w.known[e], error[e]
         for i in range(m):
-            v = err[i] if known[i] > 0 else np.inf
+            v = _widened(err[i], wider[i], e < network) if known[i] > 0 else np.inf
             least[i] = min(least[i], v)
     for e in range(first, E):
         known, err = w.known[e], error[e]
         for i in range(m):
             e2 = off[e, i] * off[e, i]
             there = e2 == e2
-            q = (least[i] + TINY) / (err[i] + TINY)
+            q = (least[i] + TINY) / (_widened(err[i], wider[i], e < network) + TINY)
             v = q**POWER if known[i] > 0 and there else 0.0
             weight[i] += v
             loss[i] += v * e2 if there else 0.0
@@ -150,6 +164,8 @@ def _score(w, c, k, first, off, heard, m, a):
         for i in range(m):
             e2 = off[e, i] * off[e, i]
             v = e2 if e2 == e2 else loss[i]
+            if e < network:
+                v /= wider[i] * wider[i]
             err[i] += weight[i] * (v - err[i])
     if k > 0 or c > 0:
         return
@@ -166,7 +182,7 @@ def _score(w, c, k, first, off, heard, m, a):
 
 
 @njit_part
-def _widen(w, table, first, k, off, heard, m, level, z, a):
+def _widen(w, table, first, k, off, wider, network, heard, m, level, z, a):
     """Let errors of what experts from `first` on say together tell how wide intervals are to be:
     the quantile tracker of `gapcast.engine.shard.calibration`, in steps of the k-th age."""
     least, weight, loss, mixed = a[0], a[1], a[2], a[3]
@@ -176,14 +192,15 @@ def _widen(w, table, first, k, off, heard, m, level, z, a):
         known, err = w.known[e], w.error[0, k, e]
         for i in range(m):
             if known[i] > 0 and off[e, i] == off[e, i]:
-                least[i] = min(least[i], err[i])
+                least[i] = min(least[i], _widened(err[i], wider[i], e < network))
     for e in range(first, off.shape[0]):
         known, err = w.known[e], w.error[0, k, e]
         for i in range(m):
             if known[i] > 0 and off[e, i] == off[e, i]:
-                v = ((least[i] + TINY) / (err[i] + TINY)) ** POWER
+                error = _widened(err[i], wider[i], e < network)
+                v = ((least[i] + TINY) / (error + TINY)) ** POWER
                 weight[i] += v
-                loss[i] += v * err[i]
+                loss[i] += v * error
                 mixed[i] += v * off[e, i]
     enough = max(SETTLED, AGES[min(k, BEYOND - 1)])
     for i in range(m):
@@ -194,7 +211,7 @@ def _widen(w, table, first, k, off, heard, m, level, z, a):
 
 
 @njit_part
-def _persist(w, k, step, x, heard, views, mean, m):
+def _persist(w, k, step, x, heard, views, mean, wider, m):
     """Learn how much of residuals and moves is left at the k-th age."""
     row = w.ring[RING[k], _slot(k, step)]
     gain = (1 if k < QUICK else TWICE) / SCORED
@@ -204,6 +221,8 @@ def _persist(w, k, step, x, heard, views, mean, m):
         lagged, power = w.lagged[k, e], w.power[k, e]
         for i in range(m):
             r, o = x[i] - view[i], old[i]
+            if e < mean:
+                r, o = r / wider[i], o / row[F + 3, i]
             if heard[i] and r == r and o == o:
                 lagged[i] += gain * (r * o - lagged[i])
                 power[i] += gain * (0.5 * (r * r + o * o) - power[i])
@@ -215,32 +234,34 @@ def _persist(w, k, step, x, heard, views, mean, m):
 
 
 @njit_part
-def learn_weights(w, step, x, heard, views, mean, twice, m, level, z, off, a):
+def learn_weights(w, step, x, heard, views, mean, wider, twice, m, level, z, off, a):
     """Score all experts by the values of a step. views (2, F, M): what they say of the step itself,
-    the second without the nearest neighbours, where `twice`. level, z: of intervals, and their half
-    width in standard deviations."""
+    the second without the nearest neighbours, where `twice`. mean: place of the first expert that
+    reads no other member; wider (2, M): how many times wider the others' errors are to be, with
+    those seen of a step instead of all. level, z: of intervals, and their half width in standard
+    deviations."""
     for k in range(BEYOND + 1):
         if k >= QUICK and not twice:
             continue
         for c in range(2 if twice else 1):
-            _errors(w, k, step, x, views[c], mean, m, off)
+            _errors(w, k, step, x, views[c], mean, wider[c], m, off)
             if c == 0:
-                _widen(w, 0, 0, k, off, heard, m, level, z, a)
-                _widen(w, 1, mean, k, off, heard, m, level, z, a)
+                _widen(w, 0, 0, k, off, wider[c], mean, heard, m, level, z, a)
+                _widen(w, 1, mean, k, off, wider[c], mean, heard, m, level, z, a)
             # What experts err without a member's past is told by no other member's value.
-            _score(w, c, k, mean if k == BEYOND else 0, off, heard, m, a)
+            _score(w, c, k, mean if k == BEYOND else 0, off, wider[c], mean, heard, m, a)
         if k < BEYOND:
-            _persist(w, k, step, x, heard, views[0], mean, m)
+            _persist(w, k, step, x, heard, views[0], mean, wider[0], m)
 
 
 @njit_part
-def remember(w, step, x, near, heard, views, mean, gain, m):
+def remember(w, step, x, near, heard, views, mean, wider, gain, m):
     """Note the values of a step and the residuals of all experts; `views` (F, M)."""
     F = views.shape[0]
     for i in range(m):
         if heard[i]:
             w.move[i] = x[i] - w.last[i] if w.age[i] == 0 else np.nan
-            w.last[i], w.age[i] = x[i], 0
+            w.last[i], w.age[i], w.wider[i] = x[i], 0, wider[i]
             for e in range(F):
                 r = x[i] - views[e, i]
                 if e == mean:
@@ -259,6 +280,7 @@ def remember(w, step, x, near, heard, views, mean, gain, m):
             row[F + 2, i] = near[i] - row[mean, i]
             row[F, i] = near[i] if heard[i] else np.nan
             row[F + 1, i] = w.move[i] if heard[i] else np.nan
+            row[F + 3, i] = wider[i]
 
 
 @inlined_part
@@ -280,14 +302,15 @@ def ahead_power(w, age, i):
 
 
 @inlined_part
-def _expected(w, k, e, i, q, young):
+def _expected(w, k, e, i, q, wider, young):
     """Mean square error of an expert at an age, no less than at any lower one; q: 0 with the
-    nearest neighbours, 1 without; young: looks in which the expert is doubted."""
+    nearest neighbours, 1 without; wider: as in `combine`; young: looks in which the expert is
+    doubted."""
     if w.known[e, i] == 0:
         return np.inf
     worst = 0.0
     for j in range(k + 1):
-        error = w.error[0, j, e, i]
+        error = w.error[0, j, e, i] * wider * wider
         if q > 0 and w.scored[1, j, i] > 0:
             far = w.error[1, j, e, i]
             error = far if q == 1 else np.sqrt(error * far)
@@ -333,13 +356,14 @@ def _weight(p, power):
 
 
 @njit_part
-def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
+def combine(w, i, age, q, views, mean, wider, young, power, say, said, expected, out):
     """What all experts together say of member i, `age` steps after its last value.
 
     views (F,): what those with residuals say of the step itself, NaN where they do not; young
     (E,): looks in which each is doubted. say, said, expected (E,): on return each one's weight,
     what it says, and the mean square error that it counts with. mean: place of the first expert
-    that reads no other member. out: mean, square error, the mean without anything that the
+    that reads no other member; wider: how many times wider the others' errors are to be, with those
+    seen instead of all. out: mean, square error, the mean without anything that the
     member's own past says, NaN where there is none; and how much wider than of that error an
     interval is to be.
     """
@@ -349,12 +373,13 @@ def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
     least, base = np.inf, np.inf
     for e in range(E):
         if e < F:
-            said[e] = views[e] + left(w, k, e, i) * w.residual[e, i]
+            share = carried(wider, w.wider[i]) if e < mean else 1.0
+            said[e] = views[e] + left(w, k, e, i) * w.residual[e, i] * share
         elif e == F:
             said[e] = w.last[i]
         else:
             said[e] = w.last[i] + (drift(w, k, i) * w.move[i] if w.move[i] == w.move[i] else 0.0)
-        expected[e] = _expected(w, k, e, i, q, young[e]) if said[e] == said[e] else np.inf
+        expected[e] = _expected(w, k, e, i, q, wider if e < mean else 1.0, young[e]) if said[e] == said[e] else np.inf
         least = min(least, expected[e])
         if e < F:
             base = min(base, expected[e])
@@ -375,7 +400,7 @@ def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
         if there:
             total += v
             centre += v * said[e]
-            error += v * w.error[c, k, e, i]
+            error += v * _widened(w.error[c, k, e, i], wider, c == 0 and e < mean)
             if e < F:
                 p = (base + TINY) / (expected[e] + TINY)
                 p = _weight(p, power)
