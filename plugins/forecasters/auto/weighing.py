@@ -313,6 +313,7 @@ def _expected(w, k, e, i, q, wider, young):
         error = w.error[0, j, e, i] * wider * wider
         if q > 0 and w.scored[1, j, i] > 0:
             far = w.error[1, j, e, i]
+            far = max(error, far)
             error = far if q == 1 else np.sqrt(error * far)
         worst = max(worst, error)
     return worst * _doubt(w, e, i, young)
