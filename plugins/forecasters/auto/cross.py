@@ -23,7 +23,8 @@ from gapcast.plugins.forecasters.auto.moments import (
 FEW = 3
 """Neighbours of the small regressions."""
 GROUP = 4
-"""Nearest neighbours that are left out, too, to tell how an expert fares without them."""
+"""Nearest neighbours, but no more than half of the others, that are left out, too, to tell how an
+expert fares without them."""
 CROSS = JOINT + 3
 """Experts of the network: joint ones, two of a few neighbours, and `network-rls`."""
 NETWORK = CROSS - 1
@@ -147,11 +148,20 @@ def conditional_covariance(count, scale, missing, s, out):
             out[a, b] = out[b, a] = v
 
 
+@inlined_part
+def group_of(near, i):
+    """How many neighbours are the nearest ones of member i, at least one."""
+    n = 0
+    while n < 2 * GROUP and near[i, n] >= 0:
+        n += 1
+    return min(max(n // 2, 1), GROUP)
+
+
 @njit_part
 def without_group(P, q, near, seen, count, i, s):
-    """What is said of member i, seen, by those seen but for its GROUP nearest ones; after
+    """What is said of member i, seen, by those seen but for its nearest ones; after
     `conditional`."""
-    n = _choose(near, seen, i, 0, GROUP, s)
+    n = _choose(near, seen, i, 0, group_of(near, i), s)
     s.chosen[n] = i
     n += 1
     a = s.square
@@ -259,9 +269,11 @@ def say(mo, x, seen, missing, count, m, twice, s, out, filled, doubt):
 
 
 @njit_part
-def say_few(mo, x, seen, m, skip, s, out):
-    """The same of the experts that read a few neighbours, into out (CROSS, M)."""
+def say_few(mo, x, seen, m, without, s, out):
+    """The same of the experts that read a few neighbours, into out (CROSS, M); `without` the
+    nearest ones or with them."""
     for i in range(m):
+        skip = group_of(mo.near, i) if without else 0
         out[JOINT, i] = from_few(mo, 0, x, seen, i, skip, s)
         out[JOINT + 1, i] = from_few(mo, 2, x, seen, i, skip, s)
 

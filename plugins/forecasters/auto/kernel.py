@@ -9,7 +9,14 @@ from numba import njit
 
 from gapcast.engine.kernels.standin import plausible
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
-from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, say, say_few, widened
+from gapcast.plugins.forecasters.auto.cross import (
+    CROSS,
+    NETWORK,
+    group_of,
+    say,
+    say_few,
+    widened,
+)
 from gapcast.plugins.forecasters.auto.inputs import INFORMED, say_by_inputs
 from gapcast.plugins.forecasters.auto.moments import (
     MEMORIES,
@@ -210,9 +217,9 @@ def _network(mo, s, cross, m, inputs, targets, said, seen, count, twice):
         return
     say(mo, s.x, s.seen, s.missing, count, m, twice, cross, s.views, s.filled, s.doubt)
     widened(mo, s.seen, s.missing, count, m, cross, s.doubt, s.wider[0])
-    say_few(mo, s.x, s.seen, m, 0, cross, s.views[0])
+    say_few(mo, s.x, s.seen, m, False, cross, s.views[0])
     if twice:
-        say_few(mo, s.x, s.seen, m, GROUP, cross, s.views[1])
+        say_few(mo, s.x, s.seen, m, True, cross, s.views[1])
     for i in range(m):
         s.views[0, NETWORK, i] = said[targets[i]] if targets[i] >= 0 else np.nan
         s.views[1, NETWORK, i] = np.nan
@@ -229,7 +236,7 @@ def _network(mo, s, cross, m, inputs, targets, said, seen, count, twice):
 def _nearest_missing(mo, s, i):
     """How far the nearest members of one are missing: 0, 0.5 or 1."""
     number, missing = 0, 0
-    for r in range(GROUP):
+    for r in range(group_of(mo.near, i)):
         j = mo.near[i, r]
         if j >= 0:
             number += 1
@@ -245,7 +252,9 @@ def _say(w, s, c, i, age, q, power):
     """What all experts say of member i: into s.told, s.say."""
     for e in range(len(s.of)):
         s.of[e] = s.views[0, e, i]
-    combine(w, i, age, q, s.of, CROSS, s.wider[0, i], c.young, power, s.say, s.said, s.expected, s.told)
+    combine(
+        w, i, age, q, s.of, CROSS, s.wider[0, i], c.young, power, s.say, s.said, s.expected, s.told
+    )
 
 
 @njit_part
@@ -441,7 +450,8 @@ def step_all(
         w = Weighing(
             weighing.error[u], weighing.scored[u], weighing.known[u], weighing.lagged[u],
             weighing.power[u], weighing.turned[u], weighing.ring[u], weighing.residual[u],
-            weighing.wider[u], weighing.last[u], weighing.move[u], weighing.age[u], weighing.width[u],
+            weighing.wider[u], weighing.last[u], weighing.move[u], weighing.age[u],
+            weighing.width[u],
         )  # fmt: skip
         fo = Found(found.past[u], found.cycle[u])
         columns, targets = c.columns[u], c.targets[u]

@@ -304,16 +304,15 @@ def ahead_power(w, age, i):
 @inlined_part
 def _expected(w, k, e, i, q, wider, young):
     """Mean square error of an expert at an age, no less than at any lower one; q: 0 with the
-    nearest neighbours, 1 without; wider: as in `combine`; young: looks in which the expert is
-    doubted."""
+    nearest neighbours, 1 without, which is no better; wider: as in `combine`; young: looks in which
+    the expert is doubted."""
     if w.known[e, i] == 0:
         return np.inf
     worst = 0.0
     for j in range(k + 1):
         error = w.error[0, j, e, i] * wider * wider
         if q > 0 and w.scored[1, j, i] > 0:
-            far = w.error[1, j, e, i]
-            far = max(error, far)
+            far = max(error, w.error[1, j, e, i])
             error = far if q == 1 else np.sqrt(error * far)
         worst = max(worst, error)
     return worst * _doubt(w, e, i, young)
@@ -380,7 +379,11 @@ def combine(w, i, age, q, views, mean, wider, young, power, say, said, expected,
             said[e] = w.last[i]
         else:
             said[e] = w.last[i] + (drift(w, k, i) * w.move[i] if w.move[i] == w.move[i] else 0.0)
-        expected[e] = _expected(w, k, e, i, q, wider if e < mean else 1.0, young[e]) if said[e] == said[e] else np.inf
+        expected[e] = (
+            _expected(w, k, e, i, q, wider if e < mean else 1.0, young[e])
+            if said[e] == said[e]
+            else np.inf
+        )
         least = min(least, expected[e])
         if e < F:
             base = min(base, expected[e])
