@@ -17,7 +17,6 @@ from gapcast.plugins.forecasters.auto.moments import (
     RIDGE,
     deviation,
     remembered,
-    shrunk,
 )
 
 FEW = 3
@@ -44,6 +43,7 @@ class Cross(NamedTuple):
     square: Any  # (GROUP + 2, GROUP + 3): a small system
     chosen: Any  # (GROUP + 1,) int64
     matrix: Any  # (M, M)
+    size: Any  # (M,): 1 / standard deviation of each member
 
 
 def new_cross(M: int) -> Cross:
@@ -55,6 +55,7 @@ def new_cross(M: int) -> Cross:
         np.zeros((GROUP + 2, GROUP + 3)),
         np.zeros(GROUP + 1, np.int64),
         np.zeros((M, M)),
+        np.zeros(M),
     )
 
 
@@ -214,17 +215,18 @@ def from_few(mo, k, x, seen, i, skip, s):
     if n == 0:
         return np.nan
     steps, more = remembered(mo, k)
-    ridge = RIDGE / (steps + more)
-    a, si = s.square, deviation(mo, i)
+    cov, last, over = mo.cov[k], mo.cov[JOINT - 1], 1 / (steps + more)
+    a, mean = s.square, mo.mean[k]
     for p in range(n):
         j = s.chosen[p]
-        sj = deviation(mo, j)
+        own, all_, sj = cov[j], last[j], s.size[j] * over
         for r in range(p, n):
-            a[p, r] = shrunk(mo, k, j, s.chosen[r], steps, more) / (sj * deviation(mo, s.chosen[r]))
-        a[p, p] += ridge
-        a[p, n] = shrunk(mo, k, j, i, steps, more) / (sj * si)
-        a[p, n + 1] = (x[j] - mo.mean[k, j]) / sj
-    return mo.mean[k, i] + si * _regressed(a, n)
+            b = s.chosen[r]
+            a[p, r] = (steps * own[b] + more * all_[b]) * (sj * s.size[b])
+        a[p, p] += RIDGE * over
+        a[p, n] = (steps * own[i] + more * all_[i]) * (sj * s.size[i])
+        a[p, n + 1] = (x[j] - mean[j]) * s.size[j]
+    return mean[i] + _regressed(a, n) / s.size[i]
 
 
 @inlined_part
@@ -272,6 +274,8 @@ def say(mo, x, seen, missing, count, m, twice, s, out, filled, doubt):
 def say_few(mo, x, seen, m, without, s, out):
     """The same of the experts that read a few neighbours, into out (CROSS, M); `without` the
     nearest ones or with them."""
+    for i in range(m):
+        s.size[i] = 1 / deviation(mo, i)
     for i in range(m):
         skip = group_of(mo.near, i) if without else 0
         out[JOINT, i] = from_few(mo, 0, x, seen, i, skip, s)

@@ -52,10 +52,12 @@ from gapcast.plugins.forecasters.auto.season import (
 from gapcast.plugins.forecasters.auto.weighing import (
     POWER,
     TWICE,
+    Errors,
     Weighing,
     ahead_power,
     combine,
     learn_weights,
+    new_errors,
     remember,
     without_past,
 )
@@ -93,8 +95,7 @@ class Scratch(NamedTuple):
     views: Any  # (2, F, M): what experts say of a step, the second without the nearest members
     filled: Any  # (3, M)
     doubt: Any  # (3, M, M)
-    off_by: Any  # (E, M): errors of all experts
-    a: Any  # (5, M)
+    errors: Errors
     wave: Any  # (B,)
     gain: Any  # (B,)
     of: Any  # (F,): views of one member
@@ -120,8 +121,8 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
     E = F + 2
     return Scratch(
         np.zeros(M), np.zeros(M, np.bool_), np.zeros(M, np.bool_), np.zeros(M, np.int64),
-        np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), np.zeros((E, M)),
-        np.zeros((5, M)), np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
+        np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), new_errors(E, M),
+        np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
         np.zeros(E), np.zeros((3, E)), np.zeros(4), np.zeros((2, M)), np.zeros((F, M)),
         np.zeros(M), np.zeros(M), np.zeros(M), np.ones((2, M)), np.zeros(M), np.zeros(M, np.bool_),
         np.zeros(LENGTH // 2), np.zeros((3, LENGTH)),
@@ -381,7 +382,7 @@ def _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withhe
     for i in range(m):
         s.vector[i] = s.near[i] if s.heard[i] else np.nan
     learn_weights(
-        w, step, s.vector, s.heard, s.views, CROSS, s.wider, twice, m, c.level, c.z, s.off_by, s.a
+        w, step, s.vector, s.heard, s.views, CROSS, s.wider, twice, m, c.level, c.z, s.errors
     )  # fmt: skip
     gain = 1 / min(mo.facts[STEPS] + 1, MEMORIES[0])
     remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, s.wider[0], gain, m)
@@ -404,7 +405,7 @@ def _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withhe
     learn(mo, s.near, s.heard, s.filled, s.doubt, s.missing, count, m, s.vector)
     if se.since[0] < 0:
         se.since[0] = 0
-    learn_season(se, calendar, step, s.near, s.heard, mo.first, s.wave, m, s.gain, s.a[0])
+    learn_season(se, calendar, step, s.near, s.heard, mo.first, s.wave, m, s.gain, s.errors.gain)
 
 
 @njit_part
@@ -457,7 +458,7 @@ def step_all(
         columns, targets = c.columns[u], c.targets[u]
         for t in range(len(values)):
             step = first + t
-            refresh(mo, m, cross.matrix)
+            refresh(mo, m, cross.matrix, cross.total)
             seen, heard, count, withheld = _look(mo, s, m, columns, targets, values[t], own[t])
             twice = step % TWICE == 0
             inputs = c.leads.shape[2]
