@@ -9,8 +9,8 @@ from gapcast.engine.kernels.uncounted import inlined_part
 def invert(a, m, z):
     """Invert the positive definite a[:m, :m] in place; its lower triangle is enough.
 
-    By the sweep operator (Goodnight 1979), without pivoting, on the lower triangle: every row loop
-    has two rows of fixed order, no row twice. z: scratch (m,)."""
+    By the sweep operator (Goodnight, *The American Statistician* 33, 1979), one member after the
+    other, on the lower triangle. z: scratch (m,)."""
     for k in range(m):
         pivot, over = a[k], 1 / a[k, k]
         for j in range(k):
