@@ -399,13 +399,35 @@ class ModelSection(PluginSection):
         return tuple(sorted(horizons))
 
 
+class Deliver(Section):
+    """Which rows of forecasts with a horizon above 0 a sink is given."""
+
+    ahead: bool | None = Field(
+        default=None,
+        description="When they are made, before their time comes: with the status `ahead` and "
+        "without a truth. Default: as the sink prefers.",
+    )
+    final: bool | None = Field(
+        default=None,
+        description="When their own step has closed, with the truth; all other forecasts are final "
+        "too. Default: as the sink prefers.",
+    )
+
+    def given(self) -> dict[str, bool]:
+        """What is said, by key."""
+        return self.model_dump(exclude_none=True)
+
+
 class SinkSection(PluginSection):
-    """A sink under a name of its own. The key here is one of every sink."""
+    """A sink under a name of its own. The keys here are those of every sink."""
 
     require: Delivery | None = Field(
         default=None,
         description="What the sink must promise of its rows after a crash, or more; a run whose "
         "sink promises less does not start. Default: nothing is required.",
+    )
+    deliver: Deliver = Field(
+        default=Deliver(), description="Which rows of forecasts ahead of time the sink is given."
     )
 
 

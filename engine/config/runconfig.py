@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gapcast.engine.config.backtest import Backtest
@@ -20,6 +20,7 @@ from gapcast.engine.config.positions import KeyPath
 from gapcast.engine.config.section import InputSection
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.redaction import mask
+from gapcast.engine.sink import BOTH, Stages
 
 if TYPE_CHECKING:
     from gapcast.engine.backend import Backend
@@ -63,9 +64,17 @@ def derives(model: ChosenModel[Forecaster]) -> bool:
 
 @dataclass(frozen=True)
 class ChosenSink(Chosen[P]):
-    """A sink's section. require: what it has to promise at least, if anything."""
+    """A sink's section. require: what it has to promise at least, if anything. stages: which rows
+    it is given."""
 
     require: Delivery | None = None
+    stages: Stages = BOTH
+
+    def create(self) -> P:
+        """A new object of the plugin, that knows which rows it is given."""
+        sink = super().create()
+        sink.stages = self.stages  # type: ignore[attr-defined]
+        return sink
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def _section(chosen: Chosen[Any]) -> dict[str, Any]:
         section["horizons"] = [int(horizon) for horizon in chosen.horizons]
         section |= {"level": chosen.level, "derive": chosen.derive}
     if isinstance(chosen, ChosenSink):
-        section |= {"require": chosen.require}
+        section |= {"require": chosen.require, "deliver": asdict(chosen.stages)}
     if isinstance(chosen, ChosenDerivation):
         section |= {"from": list(chosen.inputs)}
     return section

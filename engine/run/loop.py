@@ -49,8 +49,8 @@ class RunResult:
     """How a run ended.
 
     counts: what became of every reading. scores: the whole run's, schema `SCORES`. forecasts:
-    rows delivered. seconds: wall time from the first read to the last write. model_seconds: time
-    spent in each model's steps, summed over shards. complete: whether every source had ended.
+    final rows delivered. seconds: wall time from the first read to the last write. model_seconds:
+    time spent in each model's steps, summed over shards. complete: whether every source had ended.
     changed: what of the source is not as it was when it was read. stopped_by: the signal that ended
     it before, if one did.
     """
@@ -289,7 +289,8 @@ def _stages(job: Job, backend: Backend) -> _Stages:
     silence = Silence(job.grid.max_gap)
     if resume:
         silence.restore(resume.silence)
-    rows = Rows(job.targets, job.models, job.grid, silence)
+    ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
+    rows = Rows(job.targets, job.models, job.grid, silence, ahead)
     epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints
