@@ -155,7 +155,7 @@ class Check:
                 "choose another sink, or require less"
             )
             self.found.append(((*path, "require"), message))
-        stages = replace(chosen.plugin.stages, **found.deliver.given())
+        stages = replace(chosen.plugin.stages, **(found.deliver.given() if found.deliver else {}))
         if not (stages.ahead or stages.final):
             message = f"{chosen.type_name} would be given no rows; expected ahead or final, or both"
             self.found.append(((*path, "deliver"), message))

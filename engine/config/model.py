@@ -426,8 +426,8 @@ class SinkSection(PluginSection):
         description="What the sink must promise of its rows after a crash, or more; a run whose "
         "sink promises less does not start. Default: nothing is required.",
     )
-    deliver: Deliver = Field(
-        default=Deliver(), description="Which rows of forecasts ahead of time the sink is given."
+    deliver: Deliver | None = Field(
+        default=None, description="Which rows of forecasts ahead of time the sink is given."
     )
 
 

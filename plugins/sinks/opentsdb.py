@@ -135,7 +135,8 @@ class OpenTsdbSink(Sink):
     not confirmed is posted; after a crash all of it, in the same bytes. Times are starts of steps,
     in seconds if the grid's interval is whole seconds, else in milliseconds. Of a row
     ahead, forecast and bounds are stored at once, at its time in the future; truth, status and
-    errors follow with the final row. Runs that forecast the same series need a `metric` or `tags` with {run}, or they overwrite each other.
+    errors follow with the final row. Runs that forecast the same series need a `metric` or `tags`
+    with {run}, or they overwrite each other.
     """
 
     Params = OpenTsdbParams
