@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.backtest import Backtest
+from gapcast.engine.config.delivering import Deliver, Deliveries
 from gapcast.engine.config.section import Inputs, Name, Section, Sensors, WithheldSpan
 from gapcast.engine.config.verdict import FLAG, REJECT, OfSensors, OfValues
 from gapcast.engine.grid.calendar import Calendar, offsets
@@ -399,25 +400,6 @@ class ModelSection(PluginSection):
         return tuple(sorted(horizons))
 
 
-class Deliver(Section):
-    """Which rows of forecasts with a horizon above 0 a sink is given."""
-
-    ahead: bool | None = Field(
-        default=None,
-        description="When they are made, before their time comes: with the status `ahead` and "
-        "without a truth. Default: as the sink prefers.",
-    )
-    final: bool | None = Field(
-        default=None,
-        description="When their own step has closed, with the truth; all other forecasts are final "
-        "too. Default: as the sink prefers.",
-    )
-
-    def given(self) -> dict[str, bool]:
-        """What is said, by key."""
-        return self.model_dump(exclude_none=True)
-
-
 class SinkSection(PluginSection):
     """A sink under a name of its own. The keys here are those of every sink."""
 
@@ -491,6 +473,9 @@ class Run(Section):
     )
     checkpoint: Checkpoint = Field(
         default=Checkpoint(), description="When and where state is written down."
+    )
+    delivery: Deliveries = Field(
+        default=Deliveries(), description="When rows are handed to the sinks."
     )
     backtest: Backtest = Field(
         default=Backtest(), description="What `gapcast backtest` compares; `run` ignores it."

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gapcast.engine.config.backtest import Backtest
+from gapcast.engine.config.delivering import Deliveries
 from gapcast.engine.config.model import (
     Checkpoint,
     Evaluation,
@@ -106,6 +107,7 @@ class RunConfig:
     backend: Chosen[Backend]
     derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
     inputs: Mapping[str, InputSection] = field(default_factory=dict)
+    delivery: Deliveries = field(default_factory=Deliveries)
     backtest: Backtest = field(default_factory=Backtest)
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
 
@@ -127,7 +129,7 @@ def redact(config: RunConfig) -> dict[str, Any]:
     `read_config` reads it back to an equal config where the same secrets are to be had.
     """
     plain: dict[str, Any] = {"name": config.name, "source": _section(config.source)}
-    for key in ("grid", "network", "screen", "targets", "evaluation", "checkpoint"):
+    for key in ("grid", "network", "screen", "targets", "evaluation", "checkpoint", "delivery"):
         plain[key] = getattr(config, key).model_dump(mode="json", by_alias=True)
     plain["limits"] = {q: limit.model_dump(mode="json") for q, limit in config.limits.items()}
     if config.inputs:

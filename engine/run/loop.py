@@ -291,7 +291,8 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         silence.restore(resume.silence)
     ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
     rows = Rows(job.targets, job.models, job.grid, silence, ahead)
-    epochs = Epochs(delivery, rows, log, bounds.epoch_rows, bounds.epoch_seconds)
+    seconds = job.latency if bounds.epoch_seconds is None else bounds.epoch_seconds
+    epochs = Epochs(delivery, rows, log, bounds.epoch_rows, seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints
     )
@@ -308,4 +309,5 @@ def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
         for name in job.reopened:
             log.info("%s is read on: there is more since", name)
             grid.watermarks.reopen(grid.partitions.index(name))
-    return Intake(job.source, grid, job.idle, job.stopping, batch, linger, positions)
+    prompt = job.source.live
+    return Intake(job.source, grid, job.idle, job.stopping, batch, linger, positions, prompt=prompt)
