@@ -4,7 +4,7 @@
 
 A process sends a reading of each sensor at every tick, in two partitions; the job nowcasts each and
 forecasts ten steps ahead. A step closes when the first reading of the next one is sent, so the time
-of that sending is where the clock starts; it stops when a consumer of committed records has the row.
+of that sending is where the clock starts; it stops when a consumer of committed records has a row.
 Brokers, sender, job and consumer share this machine's cores. The first ten steps do not count.
 """
 
@@ -104,7 +104,7 @@ def config(brokers: str, into: str, out: str, sensors: int, interval: float) -> 
         "grid": {"interval": f"{int(interval * 1000)}ms"},
         "network": {"sensors": [str(n) for n in range(sensors)]},
         "targets": {"sensors": "all", "quantities": ["t"]},
-        "models": {"m": {"type": "rls", "horizons": [0, AHEAD]}},
+        "models": {"m": {"type": "persistence", "horizons": [0, AHEAD]}},
         "sinks": {"out": {"type": "kafka", "brokers": brokers, "topic": out}},
     }
 
@@ -182,8 +182,8 @@ def main() -> None:
             rows.append(measure(k.address, sensors, args.interval, args.seconds, where))
     facts = machine.describe("confluent-kafka")
     title = (
-        f"Kafka to Kafka, {args.brokers} brokers, sender, job and consumer on {facts['cores']} cores: "
-        "milliseconds from the close of a step to its rows"
+        f"Kafka to Kafka; {args.brokers} brokers, sender, job and consumer on {facts['cores']} "
+        "cores: milliseconds from the close of a step to its rows"
     )
     machine.print_table(title, facts, rows)
     machine.save("live", facts, rows)

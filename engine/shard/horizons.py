@@ -52,7 +52,7 @@ class Alignment:
         given = {name: getattr(forecast, name) for name in _COLUMNS}
         some = {n: None if a is None else a[..., self._early] for n, a in given.items()}
         notes = (_whole(some[name]) for name in _COLUMNS[3:])
-        return ModelRows(*(some[name] for name in _COLUMNS[:3]), *notes)
+        return ModelRows(*(some[name] for name in _COLUMNS[:3]), *notes)  # type: ignore[arg-type]
 
     def rows(
         self, forecast: Forecast, own: Floats, age: NDArray[np.int32], first: int
