@@ -50,6 +50,10 @@ class HdfsSink(ParquetSink):
             description="Folder to write to, such as `hdfs://name-node:9000/gapcast/forecasts`; "
             "also viewfs:// and webhdfs://."
         )
+        ahead: Annotated[str, AfterValidator(_address)] | None = Field(
+            default=None,
+            description="Folder for the rows ahead; by default `url` with -ahead behind it.",
+        )
         options: dict[str, Any] = Field(
             default={},
             description="Settings for the driver: Hadoop's of hdfs-native, such as "
@@ -58,12 +62,14 @@ class HdfsSink(ParquetSink):
 
     params: Params
 
-    def place(self, job: JobInfo) -> Folder:
+    def place(self, job: JobInfo) -> tuple[Folder, Folder]:
         """As the config says."""
+        url = self.params.url
+        ahead = self.params.ahead or f"{url.rstrip('/')}-ahead"
         options = self.params.options
-        if not self.params.url.startswith("webhdfs://"):
+        if not url.startswith("webhdfs://"):
             options = PATIENCE | {key: _hadoop(value) for key, value in options.items()}
-        return open_folder(self.params.url, options)
+        return open_folder(url, options), open_folder(ahead, options)
 
 
 def _hadoop(value: Any) -> str:

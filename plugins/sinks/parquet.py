@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from gapcast.engine.sink import (
     Outcome,
     Retry,
     Sink,
+    is_ahead,
 )
 from gapcast.engine.storage import Folder
 from gapcast.plugins.sinks.parts import DAYS, Part, due, parts, superseded
@@ -34,11 +35,18 @@ log = logging.getLogger("gapcast.sinks")
 DAY = 86_400_000_000
 NAMES = [
     "time", "sensor", "quantity", "model", "horizon", "status", "gap_age", "regressors", "experts",
-    "flag",
+    "flag", "made",
 ]  # fmt: skip
 """Columns that are stored with a dictionary."""
 FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors that another try cannot help."""
+
+
+class Day(NamedTuple):
+    """One day's folder, of the rows ahead if `early`, else of final ones."""
+
+    early: bool
+    name: str
 
 
 class ParquetParams(plugin.Params):
@@ -56,10 +64,12 @@ class ParquetParams(plugin.Params):
 class ParquetSink(Sink):
     """Writes ``day=2004-03-01/part-00000012-00000012-000400000.parquet``, epochs 12 to 12.
 
-    An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next,
-    has taken the place of the one before; the files of the epoch are whole by then. What a crash
-    left of an epoch without a note is removed when the sink opens, and the same epoch puts the
-    same files under the same names, so that a folder read as one dataset holds every row once.
+    Final rows go to one folder, which so holds one row a key, and rows ahead to another one, each
+    to the day of its time. An epoch counts once the note ``_epochs/GENERATION-00000013``, of the
+    epoch that comes next, has taken the place of the one before, beside the final rows; the files
+    of the epoch are whole by then, in both folders. What a crash left of an epoch without a note is
+    removed when the sink opens, and the same epoch puts the same files under the same names, so
+    that a folder read as one dataset holds every row once.
 
     Compaction (see `parts`) puts the merged file first and removes those it supersedes next. In
     that moment, and in no other, both are there. A crash in it loses and repeats nothing: what is
@@ -74,20 +84,25 @@ class ParquetSink(Sink):
     """A day is thought finished when so many epochs have brought nothing to it."""
 
     @abstractmethod
-    def place(self, job: JobInfo) -> Folder:
-        """The folder to write to."""
+    def place(self, job: JobInfo) -> tuple[Folder, Folder]:
+        """The folders to write final rows and rows ahead to."""
 
     def open(self, job: JobInfo, generation: str) -> None:
         """Remove what a crash left; reject a folder that holds another run's forecasts."""
-        self.folder = self.place(job)
+        self.folder, self.ahead = self.place(job)
         self._notes = self.folder / "_epochs"
         self._generation = generation
         self._noted: list[str] = []
-        self._days: dict[str, list[Part]] = {}
-        self._doubtful: set[str] = set()
+        self._days: dict[Day, list[Part]] = {}
+        self._doubtful: set[Day] = set()
         self._rest = 0
         try:
-            days = [name for name in self.folder.names() if name.startswith(DAYS)]
+            days = [
+                Day(early, name)
+                for early, folder in enumerate((self.folder, self.ahead))
+                for name in folder.names()
+                if name.startswith(DAYS)
+            ]
             self._begin(days)
             for day in days:
                 self._look(day)
@@ -125,7 +140,10 @@ class ParquetSink(Sink):
         """Merge the small files that are left, as far as that can be done now."""
         self._compact(self._next + self.quiet + 1)
 
-    def _begin(self, days: Sequence[str]) -> None:
+    def _at(self, day: Day) -> Folder:
+        return (self.ahead if day.early else self.folder) / day.name
+
+    def _begin(self, days: Sequence[Day]) -> None:
         """Find the next epoch by the note of this generation, which is made if there is none."""
         self._noted = self._notes.names()
         own = [name for name in self._noted if name.startswith(f"{self._generation}-")]
@@ -133,10 +151,11 @@ class ParquetSink(Sink):
             self._next = max(int(name.rpartition("-")[2]) for name in own)
             return
         for day in days:
-            if any(name.endswith(".parquet") for name in (self.folder / day).names()):
+            folder = self._at(day)
+            if any(name.endswith(".parquet") for name in folder.names()):
                 raise SinkError(
-                    f"{self.folder.url} holds the forecasts of another run (in {day}); choose "
-                    "another folder or remove it"
+                    f"{folder.url.removesuffix('/' + day.name)} holds the forecasts of another run "
+                    f"(in {day.name}); choose another folder or remove it"
                 )
         self._note(0)
 
@@ -152,9 +171,9 @@ class ParquetSink(Sink):
         except OSError:
             self._noted += stale
 
-    def _look(self, day: str) -> None:
+    def _look(self, day: Day) -> None:
         """Learn what is there of a day, and remove what a crash has left."""
-        folder = self.folder / day
+        folder = self._at(day)
         names = folder.names()
         there = parts(names)
         gone = {part for part in there if part.last >= self._next} | {*superseded(there)}
@@ -162,8 +181,8 @@ class ParquetSink(Sink):
         self._days[day] = [part for part in there if part not in gone]
         self._doubtful.discard(day)
 
-    def _put(self, day: str, part: Part, rows: pa.Table) -> Part:
-        (self.folder / day).put(part.name, partial(_parquet, rows))
+    def _put(self, day: Day, part: Part, rows: pa.Table) -> Part:
+        self._at(day).put(part.name, partial(_parquet, rows))
         return part
 
     def _compact(self, following: int) -> None:
@@ -177,14 +196,14 @@ class ParquetSink(Sink):
             except (OSError, pa.ArrowException) as error:
                 self._doubtful.add(day)
                 self._rest = following + self.quiet
-                log.warning("%s/%s was not compacted: %s", self.folder.url, day, _reason(error))
+                log.warning("%s was not compacted: %s", self._at(day).url, _reason(error))
                 return
 
-    def _due(self, day: str, following: int) -> Iterator[list[Part]]:
+    def _due(self, day: Day, following: int) -> Iterator[list[Part]]:
         return due(self._days[day], following, self.params.rows, self.many, self.quiet)
 
-    def _merge(self, day: str, group: Sequence[Part]) -> None:
-        folder = self.folder / day
+    def _merge(self, day: Day, group: Sequence[Part]) -> None:
+        folder = self._at(day)
         rows = pa.concat_tables([_read(folder, part) for part in group])
         whole = Part(group[0].first, group[-1].last, len(rows))
         self._put(day, whole, rows)
@@ -216,7 +235,15 @@ def _pieces(epoch: int, rows: pa.Table, most: int) -> Iterator[tuple[Part, pa.Ta
         yield Part(epoch, epoch, b - a, piece if number > 1 else None), rows.slice(a, b - a)
 
 
-def _by_day(forecasts: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+def _by_day(forecasts: pa.Table) -> Iterator[tuple[Day, pa.Table]]:
+    """The rows of each stage and day."""
+    early = is_ahead(forecasts)
+    for stage in (True, False):
+        rows = forecasts.filter(pa.array(early == stage))
+        yield from ((Day(stage, name), of) for name, of in _runs(rows))
+
+
+def _runs(forecasts: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each day and the name of its folder, as slices: rows come in runs of ascending
     time."""
     day = forecasts["time"].cast(pa.int64()).to_numpy() // DAY
