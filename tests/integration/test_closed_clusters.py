@@ -74,9 +74,9 @@ def test_nobody_without_its_keys_reaches_a_cluster_of_dask(script, tmp_path):
     def look():
         address = default_client().scheduler.address
         seen.append(address)
-        with pytest.raises((OSError, TypeError), match="."):
+        with pytest.raises((OSError, TypeError), match=r".+"):
             Client(address, timeout=5)
-        with pytest.raises(OSError, match="."):
+        with pytest.raises(OSError, match=r".+"):
             Client(address.replace("tls://", "tcp://"), timeout=5)
 
     script.look = look
