@@ -140,9 +140,8 @@ def redact(config: RunConfig) -> dict[str, Any]:
     plain["backend"] = _section(config.backend)
     plain["backtest"] = config.backtest.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for path, text in config.secrets.items():
-        _put(plain, path, text)
-    hidden: dict[str, Any] = _hide(plain)
-    return hidden
+        plain = _put(plain, path, text)
+    return plain
 
 
 def _section(chosen: Chosen[Any]) -> dict[str, Any]:
@@ -157,14 +156,19 @@ def _section(chosen: Chosen[Any]) -> dict[str, Any]:
     return section
 
 
-def _put(plain: Any, path: KeyPath, text: str) -> None:
-    for key in path[:-1]:
-        try:
-            plain = plain[key]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(plain, dict | list):
-        plain[path[-1]] = text  # type: ignore[index]
+def _put(plain: Any, path: KeyPath, text: str) -> Any:
+    """`plain` with `text` at `path`; where the config is held in another form than it was written,
+    the value that `text` stands for is hidden in all that is below."""
+    if not path:
+        return text
+    key, rest = path[0], path[1:]
+    there = key in plain if isinstance(plain, dict) else isinstance(plain, list) and (
+        isinstance(key, int) and key < len(plain)
+    )  # fmt: skip
+    if not there or (rest and not isinstance(plain[key], dict | list)):
+        return _hide(plain)
+    plain[key] = _put(plain[key], rest, text)
+    return plain
 
 
 def _hide(plain: Any) -> Any:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from gapcast.engine.redaction import secrets_hidden
 from gapcast.engine.sink import JobInfo
 from gapcast.engine.storage import Folder, check_url, open_folder
 from gapcast.engine.units import expecting
@@ -54,7 +55,7 @@ class HdfsSink(ParquetSink):
             default=None,
             description="Folder for the rows ahead; by default `url` with -ahead behind it.",
         )
-        options: dict[str, Any] = Field(
+        options: Annotated[dict[str, Any], AfterValidator(secrets_hidden)] = Field(
             default={},
             description="Settings for the driver: Hadoop's of hdfs-native, such as "
             "`dfs.ha.namenodes.cluster`, or those of fsspec's WebHDFS, such as `kerberos`.",
