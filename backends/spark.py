@@ -156,6 +156,7 @@ class SparkBackend(Backend):
             return SETTINGS
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         return SETTINGS | {
+            "spark.authenticate": "true",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.memory": "3g",  # the driver is the executor, too

@@ -61,6 +61,7 @@ def test_settings_of_spark_are_in_no_command_line(script, tmp_path, monkeypatch)
     own = {"spark.own.secret": "${WORD}", "spark.own.form": "a b"}
     assert run(config(type="spark", conf=own), tmp_path / "r").complete
     assert (seen["spark.own.secret"], seen["spark.own.form"]) == ("open sesame\\ = 1", "a b")
+    assert (seen["spark.authenticate"], seen["spark.ui.enabled"]) == ("true", "false")
     assert commands
     assert not any("sesame" in c or "spark.own" in c for c in commands)
     assert "sesame" not in (tmp_path / "r/manifest.json").read_text()
