@@ -186,7 +186,9 @@ def test_what_is_written_down_is_hidden_by_its_place_and_not_by_its_value(monkey
     assert plain["targets"]["quantities"] == ["temperature"]
     assert plain["limits"].keys() == {"temperature", "humidity"}
     assert plain["inputs"] == {"weather": {"series": ["${WHERE}/${REGION}erature"], "ahead": None}}
-    assert read_config(plain) == config
+    again = read_config(plain)
+    assert again.inputs == config.inputs
+    assert redact(again) == plain
 
 
 def test_secrets_show_in_no_repr_nor_error(monkeypatch):
