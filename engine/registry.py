@@ -158,7 +158,7 @@ class Registry:
             )
         if not colon or not all(part.isidentifier() for part in before.split(".")):
             raise UnknownPlugin(f"unknown {kind} {name!r}{self._known(kind, after)}")
-        if not _there(before.partition(".")[0]):
+        if not importable(before.partition(".")[0]):
             raise UnknownPlugin(f"unknown {kind} {name!r}: no package or module {before!r} here")
         return Entry(kind, name, name)
 
@@ -181,7 +181,7 @@ class Registry:
         return f"{suggestion or ';'} known: {known or 'none'}"
 
 
-def _there(module: str) -> bool:
+def importable(module: str) -> bool:
     """Whether a module can be imported; from now on also what is beside it, where it is in one of
     `FOLDERS`: it may import that at any time."""
     if find_spec(module) is not None:
