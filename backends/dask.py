@@ -87,17 +87,21 @@ class DaskBackend(Backend):
 
     def _connect(self) -> Client:
         with extra("dask"):
+            import cryptography  # noqa: F401
             import dask
             import streamz.dask  # noqa: F401
             from distributed import Client, LocalCluster
+            from distributed.security import Security
         dask.config.set({"distributed.logging.distributed": "critical"})
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if self.params.address is None:
             cluster = LocalCluster(
+                protocol="tls",
+                security=Security.temporary(),  # else any user here could run code as this one
                 n_workers=self.params.workers,
                 threads_per_worker=self.params.threads,
                 host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
+                dashboard_address=None,
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
                 local_directory=tempfile.gettempdir(),

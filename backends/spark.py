@@ -11,19 +11,20 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from uuid import uuid4
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gapcast.backends.spark_worker import Task, perform
 from gapcast.engine.backend import Backend
@@ -33,6 +34,7 @@ from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.parallel import wire
 from gapcast.engine.parallel.remote import Remote, RemoteParams
 from gapcast.engine.parallel.workers import Work, Workers
+from gapcast.engine.redaction import secrets_hidden
 from gapcast.engine.shard.results import StepResult
 from gapcast.engine.state import Parcel
 
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 T = TypeVar("T")
+
+ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
+"""The variable of the environment that `spark-submit` gets its arguments from."""
 
 TURN = 1.0
 """Seconds of frames that one micro-batch carries, so that Spark's own cost of it is small."""
@@ -73,7 +78,7 @@ class SparkBackend(Backend):
         master: str = Field(
             default="local[2]", description="Spark's master, as local[2] or spark://host:7077."
         )
-        conf: dict[str, str] = Field(
+        conf: Annotated[dict[str, str], AfterValidator(secrets_hidden)] = Field(
             default={}, description="Spark's own settings, as spark.executor.memory: 4g."
         )
 
@@ -134,7 +139,8 @@ class SparkBackend(Backend):
         with (work.run_dir / "spark.log").open("ab") as log, _handlers_kept():
             gateway = None
             try:
-                gateway = launch_gateway(conf, _Started(stderr=log, process_group=0))
+                with _submitted(conf.getAll()):
+                    gateway = launch_gateway(None, _Started(stderr=log, process_group=0))
                 return SparkSession(SparkContext(conf=conf, gateway=gateway))
             except Exception as error:
                 if gateway is not None:
@@ -150,10 +156,34 @@ class SparkBackend(Backend):
             return SETTINGS
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         return SETTINGS | {
+            "spark.authenticate": "true",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.memory": "3g",  # the driver is the executor, too
         }
+
+
+@contextlib.contextmanager
+def _submitted(settings: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Within it a JVM is started with `settings`, which only this user can read: not as arguments,
+    which every user of the machine sees, but from a file, which is gone after it."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8") as file:
+        for name, value in settings:
+            escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            file.write(f"{name}={escaped}\n")
+        file.flush()
+        before = os.environ.get(ARGUMENTS)
+        rest = before or "pyspark-shell"
+        os.environ[ARGUMENTS] = (
+            f"--load-spark-defaults --properties-file {shlex.quote(file.name)} {rest}"
+        )
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[ARGUMENTS]
+            else:
+                os.environ[ARGUMENTS] = before
 
 
 class _Started(dict[str, Any]):

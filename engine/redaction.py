@@ -7,10 +7,13 @@ forgotten. It is lost with the process and never written anywhere.
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import quote
 
 SHORTEST = 4
 """Shorter values are not searched for in free text: they would hide half of every message."""
+
+_SECRET = re.compile(r"(?i)passw|passphrase|secret|token$|credential|private.?key|\.pem$")
 
 _known: dict[str, str] = {}
 
@@ -19,6 +22,18 @@ def remember(value: str, placeholder: str) -> None:
     """Show `placeholder` for `value` from now on, wherever `mask` is used in this process."""
     for form in {value, repr(value)[1:-1], quote(value, safe="")} - {""}:
         _known[form] = placeholder
+
+
+def secrets_hidden(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings`, free ones of a plugin. Raises ValueError where the name of one says that it is a
+    secret and no placeholder stands for its value: it would be shown wherever the config is."""
+    for name, value in settings.items():
+        if _SECRET.search(name) and isinstance(value, str) and value and value not in _known:
+            raise ValueError(
+                f"{name} is a secret and would be written to the run's manifest: write "
+                "${NAME}, a variable of the environment, or ${file:/path}"
+            )
+    return settings
 
 
 def mask(text: str, shortest: int = SHORTEST) -> str:

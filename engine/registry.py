@@ -15,10 +15,12 @@ before it is asked for, and a plugin that cannot be imported harms only who asks
 from __future__ import annotations
 
 import inspect
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -28,6 +30,10 @@ from packaging.utils import canonicalize_name
 from gapcast.engine.errors import AmbiguousPlugin, BrokenPlugin, UnknownPlugin
 from gapcast.engine.extras import cure
 from gapcast.engine.spelling import meant
+
+FOLDERS: list[str] = []
+"""Where else than on ``sys.path`` the module of a plugin is looked for. Only a module that a config
+names brings its folder onto ``sys.path``."""
 
 
 class Kind(StrEnum):
@@ -152,7 +158,7 @@ class Registry:
             )
         if not colon or not all(part.isidentifier() for part in before.split(".")):
             raise UnknownPlugin(f"unknown {kind} {name!r}{self._known(kind, after)}")
-        if find_spec(before.partition(".")[0]) is None:
+        if not importable(before.partition(".")[0]):
             raise UnknownPlugin(f"unknown {kind} {name!r}: no package or module {before!r} here")
         return Entry(kind, name, name)
 
@@ -173,6 +179,18 @@ class Registry:
         known = "; ".join(f"{', '.join(names)} ({origin})" for origin, names in packages.items())
         suggestion = meant(word, [name for names in packages.values() for name in names])
         return f"{suggestion or ';'} known: {known or 'none'}"
+
+
+def importable(module: str) -> bool:
+    """Whether a module can be imported; from now on also what is beside it, where it is in one of
+    `FOLDERS`: it may import that at any time."""
+    if find_spec(module) is not None:
+        return True
+    for folder in FOLDERS:
+        if PathFinder.find_spec(module, [folder]) is not None:
+            sys.path.append(folder)
+            return True
+    return False
 
 
 class _Packages(dict[Distribution | None, tuple[str, str]]):

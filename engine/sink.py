@@ -34,16 +34,27 @@ FORECASTS = pa.schema(
         pa.field("regressors", pa.int32()),
         pa.field("experts", NAME),
         pa.field("flag", NAME),
+        pa.field("made", TIME, nullable=False),
     ]
 )
-"""What every sink receives. Key: (time, sensor, quantity, model, horizon), one row a key, ever.
-`status` is one of `STATUSES`. `gap_age`: steps since the target's own truth was last visible to the
-model or since the run began, 1 where there is no gap. `regressors`: from how many values of other
-series the forecast was made; `experts`: which of a blend's had a say, parted by spaces; null where
-the model does not say. `flag`: one of `FLAGS` where screening suspects the truth, whatever the
-status; null elsewhere. Values in the units of the readings, times are starts of steps."""
+"""What every sink receives. Key: (time, sensor, quantity, model, horizon). A forecast whose
+horizon is above 0 comes in two stages of one key: *ahead*, with the status `ahead` and no truth,
+when it is made, and *final*, the same forecast with its truth, when its own step closes. All others
+are final at once. One row for each key and stage, ever; within an epoch all rows ahead come first.
 
-STATUSES = ("observed", "missing", "withheld", "rejected")
+`status` is one of `STATUSES`. `gap_age`: steps from the last truth of the target's own that was
+visible to the model, or from where the run began, to the row's time; 1 where there is no gap, the
+horizon where a row ahead has none. `regressors`: from how many values of other series the forecast
+was made; `experts`: which of a blend's had a say, parted by spaces; null where the model does not
+say. `flag`: one of `FLAGS` where screening suspects the truth, whatever the status; null elsewhere.
+`made`: the step at whose close the forecast was made: `time` minus the horizon, in steps. Values in
+the units of the readings, times are starts of steps."""
+
+KEY = ("time", "sensor", "quantity", "model", "horizon")
+"""Columns of `FORECASTS` that tell forecasts apart."""
+AHEAD = "ahead"
+"""Status of rows of the stage ahead; all others are final."""
+STATUSES = ("observed", "missing", "withheld", "rejected", AHEAD)
 FLAGS = ("outlier", "stuck", "drift")
 
 
@@ -66,6 +77,51 @@ class Delivery(enum.StrEnum):
         """Whether this promises what is required, or more."""
         strength = list(Delivery)
         return strength.index(self) >= strength.index(required)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Which rows a sink takes of forecasts with a horizon above 0; all others are final.
+
+    ahead: when they are made. final: when their own step has closed, with the truth.
+    """
+
+    ahead: bool = True
+    final: bool = True
+
+    def of(self, forecasts: pa.Table) -> pa.Table:
+        """The rows that are taken of a table of schema `FORECASTS`."""
+        if self.ahead and self.final:
+            return forecasts
+        early = is_ahead(forecasts)
+        return forecasts.filter(pa.array(early if self.ahead else ~early))
+
+
+BOTH = Stages()
+
+
+def is_ahead(forecasts: pa.Table) -> NDArray[np.bool_]:
+    """(rows,) which rows are of the stage ahead."""
+    found: NDArray[np.bool_] = pc.equal(forecasts["status"].cast(pa.string()), AHEAD).to_numpy()
+    return found
+
+
+def superseded(forecasts: pa.Table) -> NDArray[np.bool_]:
+    """(rows,) which rows ahead have their final row in the same table: a sink that holds one row
+    a key may leave them out."""
+    found = is_ahead(forecasts)
+    if not found.any() or found.all():
+        return np.zeros(len(found), bool)
+    code = np.zeros(len(found), np.int64)
+    for name in KEY:
+        column = forecasts[name].unify_dictionaries().combine_chunks()
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
+        plain = not pa.types.is_dictionary(column.type)
+        values = (column.dictionary_encode() if plain else column).indices.to_numpy()
+        code = np.unique(code * (int(values.max()) + 1) + values, return_inverse=True)[1]
+    found[found] = np.isin(code[found], code[~found])
+    return found
 
 
 @dataclass(frozen=True)
@@ -149,6 +205,10 @@ class Sink(Plugin):
     """What you promise. A config may require a level (`sinks.<name>.require`): a sink that promises
     less stops the run before it starts."""
 
+    stages: Stages = BOTH
+    """Which stages of forecasts it is given, both unless the class says otherwise: what
+    `sinks.<name>.deliver` says stands in its place on the object, before `open`."""
+
     receives: ClassVar[Receives] = Receives.FORECASTS
     """FORECASTS of a run, in epochs.
 
@@ -172,7 +232,8 @@ class Sink(Plugin):
 
     @abstractmethod
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
-        """Store one epoch, schema `FORECASTS` (or as `receives` says)."""
+        """Store one epoch, schema `FORECASTS` (or as `receives` says). Where a key is stored once,
+        its final row takes the place of the one ahead (see `superseded`)."""
 
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""

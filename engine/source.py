@@ -76,6 +76,12 @@ class Source(Plugin):
     """Parameters that may be others when a run is resumed, such as addresses, credentials, speeds:
     a position leads to the same records whatever they are."""
 
+    @property
+    def live(self) -> bool:
+        """Whether readings come as they are made, so that forecasts must not wait for others to be
+        delivered with. Default: no."""
+        return False
+
     @abstractmethod
     def open(self, quantities: Collection[str] | None) -> None:
         """Get ready to read. Only `quantities` are wanted (``None``: all): leave out the rest."""

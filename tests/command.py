@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from gapcast.engine.cli import main
+from gapcast.engine.registry import FOLDERS
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,12 @@ def _left_as_it_was() -> Iterator[None]:
     root, own = logging.getLogger(), logging.getLogger("gapcast")
     handlers, level, verbosity = root.handlers[:], root.level, own.level
     path, here, there = sys.path[:], Path.cwd(), {*sys.modules}
+    folders = FOLDERS[:]
     installed = Path(sys.prefix)  # which may lie in the working directory
     try:
         yield
     finally:
-        root.handlers[:], sys.path[:] = handlers, path
+        root.handlers[:], sys.path[:], FOLDERS[:] = handlers, path, folders
         root.setLevel(level)
         own.setLevel(verbosity)
         for name in {*sys.modules} - there:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from gapcast.engine.sink import FORECASTS, STATUSES
+from gapcast.engine.sink import AHEAD, FORECASTS, STATUSES
 
 Points = dict[tuple[str, ...], dict[int, float]]
 """The points of one metric: by the values of its tags in order of their names, by second."""
 
 ERRORS = ("residual", "squared_error")
-LACKS = ("gap_age", "regressors", "experts", "flag")
+LACKS = ("gap_age", "regressors", "experts", "flag", "made")
 """Columns of `FORECASTS` that are not made points of."""
 STORED = [f for f in FORECASTS if f.name not in LACKS]
 
@@ -39,7 +39,7 @@ def rows(series: Callable[[str], Points], quantity: str = "temperature") -> list
                     "model": model,
                     "horizon": int(horizon),
                     "truth": truth,
-                    "status": None if status is None else STATUSES[int(status)],
+                    "status": AHEAD if status is None else STATUSES[int(status)],
                 }
             )
     return found

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gapcast.engine import registry
 from gapcast.engine._version import VERSION
 from gapcast.engine.cli.lazy import PLAIN, LazyGroup, stand_in
 from gapcast.engine.cli.log import configure
@@ -66,7 +67,7 @@ def _options(
 
 def main() -> None:
     """The `gapcast` command. Plugins named by their module may be in the working directory."""
-    sys.path.append(os.getcwd())
+    registry.FOLDERS[:] = [os.getcwd()]
     try:
         app()
     except GapcastError as error:

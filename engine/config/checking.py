@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -141,19 +142,25 @@ class Check:
     def _with_requirement(
         self, path: KeyPath, section: dict[str, Any], chosen: Chosen[Any]
     ) -> ChosenSink[Any] | None:
-        """`chosen` with what it has to promise; what is wrong in that key, `run` has told."""
+        """`chosen` with what it must promise and what it is given; what is wrong in these keys,
+        `run` has told."""
         try:
-            required = SinkSection.model_validate(section).require
+            found = SinkSection.model_validate(section)
         except ValidationError:
             return None
-        promised = chosen.plugin.delivery
+        required, promised = found.require, chosen.plugin.delivery
         if required and not promised.at_least(required):
             message = (
                 f"{chosen.type_name} promises only {promised}, expected {required}: "
                 "choose another sink, or require less"
             )
             self.found.append(((*path, "require"), message))
-        return ChosenSink(chosen.type_name, chosen.plugin, chosen.params, required)
+        stages = replace(chosen.plugin.stages, **(found.deliver.given() if found.deliver else {}))
+        if not (stages.ahead or stages.final):
+            message = f"{chosen.type_name} would be given no rows; expected ahead or final, or both"
+            self.found.append(((*path, "deliver"), message))
+        name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
+        return ChosenSink(name, plugin, params, required, stages)
 
     def _settings(self, run: Run) -> None:
         """Every value of `backtest.grid`, tried in its model's section."""

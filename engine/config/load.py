@@ -107,6 +107,7 @@ def _assemble(
         models=named["models"],
         sinks=named["sinks"],
         checkpoint=run.checkpoint,
+        delivery=run.delivery,
         backtest=run.backtest,
         backend=chosen["backend",],
         derive=None if run.derive is None else named["derive"],

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from gapcast.engine.config.backtest import Backtest
+from gapcast.engine.config.delivering import Deliver, Deliveries
 from gapcast.engine.config.section import Inputs, Name, Section, Sensors, WithheldSpan
 from gapcast.engine.config.verdict import FLAG, REJECT, OfSensors, OfValues
 from gapcast.engine.grid.calendar import Calendar, offsets
@@ -400,12 +401,15 @@ class ModelSection(PluginSection):
 
 
 class SinkSection(PluginSection):
-    """A sink under a name of its own. The key here is one of every sink."""
+    """A sink under a name of its own. The keys here are those of every sink."""
 
     require: Delivery | None = Field(
         default=None,
         description="What the sink must promise of its rows after a crash, or more; a run whose "
         "sink promises less does not start. Default: nothing is required.",
+    )
+    deliver: Deliver | None = Field(
+        default=None, description="Which rows of forecasts ahead of time the sink is given."
     )
 
 
@@ -469,6 +473,9 @@ class Run(Section):
     )
     checkpoint: Checkpoint = Field(
         default=Checkpoint(), description="When and where state is written down."
+    )
+    delivery: Deliveries = Field(
+        default=Deliveries(), description="When rows are handed to the sinks."
     )
     backtest: Backtest = Field(
         default=Backtest(), description="What `gapcast backtest` compares; `run` ignores it."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gapcast.engine.config.backtest import Backtest
+from gapcast.engine.config.delivering import Deliveries
 from gapcast.engine.config.model import (
     Checkpoint,
     Evaluation,
@@ -20,6 +21,7 @@ from gapcast.engine.config.positions import KeyPath
 from gapcast.engine.config.section import InputSection
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.redaction import mask
+from gapcast.engine.sink import BOTH, Stages
 
 if TYPE_CHECKING:
     from gapcast.engine.backend import Backend
@@ -63,9 +65,17 @@ def derives(model: ChosenModel[Forecaster]) -> bool:
 
 @dataclass(frozen=True)
 class ChosenSink(Chosen[P]):
-    """A sink's section. require: what it has to promise at least, if anything."""
+    """A sink's section. require: what it has to promise at least, if anything. stages: which rows
+    it is given."""
 
     require: Delivery | None = None
+    stages: Stages = BOTH
+
+    def create(self) -> P:
+        """A new object of the plugin, that knows which rows it is given."""
+        sink = super().create()
+        sink.stages = self.stages  # type: ignore[attr-defined]
+        return sink
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,7 @@ class RunConfig:
     backend: Chosen[Backend]
     derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
     inputs: Mapping[str, InputSection] = field(default_factory=dict)
+    delivery: Deliveries = field(default_factory=Deliveries)
     backtest: Backtest = field(default_factory=Backtest)
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
 
@@ -118,7 +129,7 @@ def redact(config: RunConfig) -> dict[str, Any]:
     `read_config` reads it back to an equal config where the same secrets are to be had.
     """
     plain: dict[str, Any] = {"name": config.name, "source": _section(config.source)}
-    for key in ("grid", "network", "screen", "targets", "evaluation", "checkpoint"):
+    for key in ("grid", "network", "screen", "targets", "evaluation", "checkpoint", "delivery"):
         plain[key] = getattr(config, key).model_dump(mode="json", by_alias=True)
     plain["limits"] = {q: limit.model_dump(mode="json") for q, limit in config.limits.items()}
     if config.inputs:
@@ -129,9 +140,8 @@ def redact(config: RunConfig) -> dict[str, Any]:
     plain["backend"] = _section(config.backend)
     plain["backtest"] = config.backtest.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for path, text in config.secrets.items():
-        _put(plain, path, text)
-    hidden: dict[str, Any] = _hide(plain)
-    return hidden
+        plain = _put(plain, path, text)
+    return plain
 
 
 def _section(chosen: Chosen[Any]) -> dict[str, Any]:
@@ -140,20 +150,25 @@ def _section(chosen: Chosen[Any]) -> dict[str, Any]:
         section["horizons"] = [int(horizon) for horizon in chosen.horizons]
         section |= {"level": chosen.level, "derive": chosen.derive}
     if isinstance(chosen, ChosenSink):
-        section |= {"require": chosen.require}
+        section |= {"require": chosen.require, "deliver": asdict(chosen.stages)}
     if isinstance(chosen, ChosenDerivation):
         section |= {"from": list(chosen.inputs)}
     return section
 
 
-def _put(plain: Any, path: KeyPath, text: str) -> None:
-    for key in path[:-1]:
-        try:
-            plain = plain[key]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(plain, dict | list):
-        plain[path[-1]] = text  # type: ignore[index]
+def _put(plain: Any, path: KeyPath, text: str) -> Any:
+    """`plain` with `text` at `path`; where the config is held in another form than it was written,
+    the value that `text` stands for is hidden in all that is below."""
+    if not path:
+        return text
+    key, rest = path[0], path[1:]
+    there = key in plain if isinstance(plain, dict) else isinstance(plain, list) and (
+        isinstance(key, int) and key < len(plain)
+    )  # fmt: skip
+    if not there or (rest and not isinstance(plain[key], dict | list)):
+        return _hide(plain)
+    plain[key] = _put(plain[key], rest, text)
+    return plain
 
 
 def _hide(plain: Any) -> Any:

@@ -147,7 +147,7 @@ class _Play:
         if job.resume:
             self.silence.restore(job.resume.silence)
         targets = [job.targets[n] for n in mine]
-        self.rows = Rows(targets, job.models, job.grid, self.silence)
+        self.rows = Rows(targets, job.models, job.grid, self.silence, ahead=False)
         self.model = job.models[asked.model].name
         self.start = asked.made - shown(job.grid.interval)
         self.first: int | None = None

@@ -43,7 +43,8 @@ class Intake:
     silent partition stops holding the others back; the one thing clock time decides. batch:
     readings asked of the source in one call; how they are cut changes no result. linger: seconds
     for which what smaller calls bring is gathered to a batch. waiting: batches that may wait in
-    open steps before nothing is read but what holds these steps back.
+    open steps before nothing is read but what holds these steps back. prompt: whether a source that
+    does not answer at once has nothing just now, so that nothing waits until it does.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Intake:
         linger: float,
         positions: Sequence[Position | None] | None = None,
         waiting: int = 4,
+        prompt: bool = False,
     ) -> None:
         self.source = source
         self.grid = grid
@@ -65,6 +67,7 @@ class Intake:
         known = positions or []
         self.positions = [*known, *[None] * (len(grid.partitions) - len(known))]
         self._waiting = waiting
+        self._prompt = prompt
         self._stopping = stopping
         self._order = ReadingOrder()
         self._there = 0  # partitions that the source had when it was last asked
@@ -95,6 +98,8 @@ class Intake:
                     continue
                 paused = not something and self._paused()
                 yield Turn(letters, self.grid.closed(), paused)
+                if self._prompt and not paused and ahead is not None and not ahead[1].done():
+                    yield Turn([], iter(()), True)
                 taken, since, letters = 0, time.monotonic(), []
 
     def _ask(self, reader: ThreadPoolExecutor) -> tuple[int, Future[Read]] | None:

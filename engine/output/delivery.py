@@ -15,7 +15,7 @@ from gapcast.engine.output import attempts
 from gapcast.engine.output.dead_letters import DeadLetters
 from gapcast.engine.parallel.writing import Prepared
 from gapcast.engine.readings import dead_letters
-from gapcast.engine.sink import ParallelSink, Receives, Rejected, Sink
+from gapcast.engine.sink import ParallelSink, Receives, Rejected, Sink, is_ahead
 
 log = logging.getLogger("gapcast.delivery")
 
@@ -23,7 +23,7 @@ log = logging.getLogger("gapcast.delivery")
 class SinkWriter:
     """Writes epochs to the sinks that receive forecasts, each until its outcome is final.
 
-    epoch, rows: how many epochs and rows were delivered before.
+    epoch, rows: how many epochs and final rows were delivered before.
     """
 
     def __init__(
@@ -44,9 +44,11 @@ class SinkWriter:
         """Deliver the next epoch to every sink. Raises `SinkError` when one cannot take it."""
         self.dead_letters.flush()
         for name, sink in self.sinks.items():
-            self._deliver(name, sink, forecasts)
+            taken = sink.stages.of(forecasts)
+            if len(taken):
+                self._deliver(name, sink, taken)
         self.epoch += 1
-        self.rows += len(forecasts)
+        self.rows += len(forecasts) - int(np.count_nonzero(is_ahead(forecasts)))
 
     def commit(self, parts: Sequence[Prepared]) -> None:
         """Commit the next epoch, which shards have prepared, in every sink, all `ParallelSink`.

@@ -18,8 +18,10 @@ class Epochs(Generic[Result]):
 
     Rows are made of a whole epoch, so that they do not depend on how it was cut into frames. The
     bound is what pushes back: when the sinks are slow, `add` waits and nothing is read. An epoch
-    ends when it has `most` rows or is `seconds` old, or when the source pauses; where the log has
-    ends of epochs that a crash cut short, at these.
+    ends when it has `most` rows, and, unless two others are still being written, when it is
+    `seconds` old or the source has nothing just now: what comes faster than sinks take it makes
+    larger epochs. With 0 seconds every result is an epoch. Where the log has ends of epochs that a
+    crash cut short, they end at these.
     """
 
     def __init__(
@@ -55,12 +57,17 @@ class Epochs(Generic[Result]):
             self._end()
         if len(result):
             self._gather(result)
-        if self._count >= self._most or time.monotonic() - self._since >= self._seconds:
+        if self._fixed:
+            return
+        if self._count >= self._most or self._seconds == 0:
+            self._end()
+        elif time.monotonic() - self._since >= self._seconds:
             self.flush()
 
     def flush(self) -> None:
-        """End the epoch in progress, if it has rows and its end was not fixed before a crash."""
-        if not self._fixed:
+        """End the epoch in progress, if it has rows and its end was not fixed before a crash, or
+        leave it while two others are being written."""
+        if not self._fixed and self._queue.unfinished_tasks < 2:
             self._end()
 
     def settle(self) -> bool:
@@ -85,8 +92,8 @@ class Epochs(Generic[Result]):
             return
         self._closed = True
         try:
-            if deliver:
-                self.flush()
+            if deliver and not self._fixed:
+                self._end()
         finally:
             self._hand_over(None)
             self._writer.join()

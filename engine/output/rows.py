@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,12 @@ from gapcast.engine.sink import FLAGS, FORECASTS, STATUSES
 
 
 class Rows:
-    """Makes tables of schema `FORECASTS`: by model, horizon, time and target, in this order.
+    """Makes tables of schema `FORECASTS`: rows ahead, then final ones, each by model, horizon, time
+    and target, in this order.
 
     The order depends on nothing but the steps, so that a repeated epoch repeats its rows. Steps
-    that `silence` says are silent have none.
+    that `silence` says are silent have none, and make none ahead. ahead: whether rows ahead are
+    made at all.
     """
 
     def __init__(
@@ -29,9 +31,11 @@ class Rows:
         models: Sequence[Model],
         grid: GridSpec,
         silence: Silence | None = None,
+        ahead: bool = True,
     ) -> None:
         self.grid = grid
         self._silence = silence
+        self._ahead = ahead
         self.models = [(m.name, m.horizons) for m in models]
         self._sensor = _encode([t.sensor for t in targets])
         self._quantity = _encode([t.quantity for t in targets])
@@ -43,22 +47,48 @@ class Rows:
 
     def table(self, result: StepResult) -> pa.Table:
         """All models' rows of the steps of a result; a forecast of NaN makes no row."""
+        ahead = self._rows_ahead(result) if self._ahead else []
+        return pa.concat_tables([*ahead, *self._final(result)])
+
+    def _rows_ahead(self, result: StepResult) -> Iterator[pa.Table]:
+        """What the steps say of steps ahead."""
+        T, N = result.steps.truth.shape
+        heard = self._heard(result.first, T, N)
+        for m, rows in enumerate(result.ahead):
+            leads = (h for h in self.models[m][1] if h.lead)
+            for i, horizon in enumerate(leads):
+                columns = self._shared(result.first + horizon, result.steps.ahead(horizon))
+                named = columns | self._named(m, horizon, result.first, T, N)
+                yield _rows(named, rows, i, self._experts[m], heard)
+
+    def _final(self, result: StepResult) -> Iterator[pa.Table]:
+        """What was said of the steps, beside their truths."""
         T, N = result.steps.truth.shape
         first = result.first
         heard = {lag: self._heard(first - lag, T, N) for lag in (0, *self._lags)}
         shared = {0: self._shared(first, result.steps)}
         for lag, steps in zip(self._lags, result.lagged, strict=True):
             shared[lag] = self._shared(first - lag, steps)
-        pieces = []
         for m, (_, horizons) in enumerate(self.models):
-            code = pa.array(np.full(T * N, m, np.int32))
-            names = {"model": pa.DictionaryArray.from_arrays(code, self._names)}
             for i, horizon in enumerate(horizons):
-                names["horizon"] = pa.array(np.full(T * N, horizon, np.int32))
-                columns = shared[horizon.lag] | names
-                rows = _rows(columns, result.rows[m], i, self._experts[m], heard[horizon.lag])
-                pieces.append(rows)
-        return pa.concat_tables(pieces)
+                named = self._named(m, horizon, first - horizon.lead, T, N)
+                columns = shared[horizon.lag] | named
+                yield _rows(columns, result.rows[m], i, self._experts[m], heard[horizon.lag])
+
+    def _named(self, m: int, horizon: int, made: int, T: int, N: int) -> dict[str, pa.Array]:
+        """The columns that say which model made rows, how far from their steps and when; `made`:
+        the first of the steps at whose close it made them."""
+        code = pa.array(np.full(T * N, m, np.int32))
+        return {
+            "model": pa.DictionaryArray.from_arrays(code, self._names),
+            "horizon": pa.array(np.full(T * N, horizon, np.int32)),
+            "made": self._times(made, T, N),
+        }
+
+    def _times(self, first: int, T: int, N: int) -> pa.Array:
+        """(T x N,) the beginnings of steps."""
+        times = self.grid.begins(first + np.arange(T))
+        return pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type)
 
     def _heard(self, first: int, T: int, N: int) -> NDArray[np.bool_]:
         """(T x N,) whether a step may have rows."""
@@ -69,9 +99,8 @@ class Rows:
     def _shared(self, first: int, steps: Steps) -> dict[str, pa.Array]:
         """The columns that are the same for all models."""
         T, N = steps.truth.shape
-        times = self.grid.begins(first + np.arange(T))
         return {
-            "time": pa.array(np.repeat(times, N)).cast(FORECASTS.field("time").type),
+            "time": self._times(first, T, N),
             "sensor": _tile(self._sensor, T),
             "quantity": _tile(self._quantity, T),
             "truth": pa.array(steps.truth.ravel(), from_pandas=True),

@@ -26,7 +26,7 @@ class ShardRows:
         layout, grid = plan.layouts[0], writing.spec()
         self._silence = Silence(grid.max_gap)
         targets = [layout.series[column] for column in layout.targets]
-        self._rows = Rows(targets, plan.models, grid, self._silence)
+        self._rows = Rows(targets, plan.models, grid, self._silence, ahead=False)
         self._writers: dict[str, SinkPart] = writing.writers(number)
         self._held: deque[StepResult] = deque()
         self._lock = threading.Lock()

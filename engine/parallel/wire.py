@@ -87,7 +87,10 @@ def of_result(result: StepResult) -> Parcel:
         arrays |= within(f"lagged/{i}", vars(past))
     for m, rows in enumerate(result.rows):
         arrays |= within(str(m), rows.given())
+    for m, rows in enumerate(result.ahead):
+        arrays |= within(f"ahead/{m}", rows.given())
     meta = {"first": result.first, "models": len(result.rows), "lags": len(result.lagged)}
+    meta |= {"ahead": len(result.ahead)}
     return meta | {"windows": _put_windows(result.windows, arrays)}, arrays
 
 
@@ -101,6 +104,7 @@ def to_result(parcel: Parcel, frame: GridFrame, targets: Ints) -> StepResult:
         [ModelRows(**below(arrays, str(m))) for m in range(meta["models"])],
         _take_windows(meta["windows"], arrays),
         [Steps(**below(arrays, f"lagged/{i}")) for i in range(meta["lags"])],
+        [ModelRows(**below(arrays, f"ahead/{m}")) for m in range(meta["ahead"])],
     )
 
 

@@ -40,12 +40,14 @@ class Writing:
 
 
 def writing(
-    sinks: Mapping[str, Sink], grid: GridSpec, job: JobInfo, generation: str
+    sinks: Mapping[str, Sink], grid: GridSpec, job: JobInfo, generation: str, ahead: bool
 ) -> Writing | None:
-    """How shards write to these sinks; None unless all that receive forecasts are parallel."""
+    """How shards write to these sinks; None unless all that receive forecasts are parallel and get
+    final rows, and no rows ahead. ahead: whether the models make these."""
     to = {name: sink for name, sink in sinks.items() if sink.receives is Receives.FORECASTS}
     parallel = {name: sink for name, sink in to.items() if isinstance(sink, ParallelSink)}
-    if not to or len(parallel) < len(to):
+    final = all(of.stages.final and not (ahead and of.stages.ahead) for of in to.values())
+    if not to or len(parallel) < len(to) or not final:
         return None
     kept = ("interval", "offset", "nearest", "max_gap")
     calendar = grid.calendar and asdict(grid.calendar)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
@@ -31,6 +33,7 @@ NONE = len(STATUSES)
 @dataclass(frozen=True)
 class Drawing:
     """One quantity of one run: D targets, T steps from `first` on, the E entries of its section.
+    The last of them may lie beyond the run's end: what was said ahead of it.
 
     truth (D, T); status (D, T), indices into `STATUSES`, or `NONE`; forecast, lower, upper
     (E, D, T), NaN for the entries of other runs.
@@ -74,8 +77,12 @@ def draw(
     for r, run in enumerate(runs):
         folder = forecasts_of(run)
         for s, section in enumerate(sections) if folder else ():
-            found.of[r, s] = _blank(run, section, len(chosen[s]), steps[s])
-        found.statuses.append(_Pass(r, run, sections, found).over(folder) if folder else None)
+            furthest = max([0, *(e.horizon for e in section.entries if e.run == r)])
+            found.of[r, s] = _blank(run, section, len(chosen[s]), steps[s], furthest)
+        over = _Pass(r, run, sections, found)
+        found.statuses.append(over.over(folder) if folder else None)
+        if folder and (ahead := ahead_of(run)):
+            over.beyond(ahead)
     return found
 
 
@@ -94,21 +101,33 @@ def choose(section: Section, most: int) -> Ints:
 
 
 def forecasts_of(run: Run) -> Path | None:
-    """The local folder of a run's forecasts, if it has one."""
-    sinks = (run.config.get("sinks") or {}).values()
-    for path in (run.folder / "forecasts", *(Path(s["path"]) for s in sinks if _local(s))):
-        if path.is_dir():
-            return path
-    return None
+    """The local folder of a run's final forecasts, if it has one."""
+    return _first([run.folder / "forecasts", *(Path(s["path"]) for s in _sinks(run))])
+
+
+def ahead_of(run: Run) -> Path | None:
+    """The local folder of a run's forecasts ahead, if it has one."""
+    beside = (Path(s.get("ahead") or s["path"].rstrip("/") + "-ahead") for s in _sinks(run))
+    return _first([run.folder / "ahead", *beside])
+
+
+def _first(paths: Sequence[Path]) -> Path | None:
+    return next((path for path in paths if path.is_dir()), None)
+
+
+def _sinks(run: Run) -> list[dict[str, Any]]:
+    return [sink for sink in (run.config.get("sinks") or {}).values() if _local(sink)]
 
 
 def _local(sink: dict[str, object]) -> bool:
     return sink.get("type") == "files" and isinstance(sink.get("path"), str)
 
 
-def _blank(run: Run, section: Section, targets: int, steps: int) -> Drawing:
+def _blank(run: Run, section: Section, targets: int, steps: int, furthest: int) -> Drawing:
+    """Without anything; furthest: the greatest horizon."""
     first, last = run.span
     first = max(first, last - steps)
+    last += furthest if ahead_of(run) else 0
     shape = (targets, last - first)
     forecast, lower, upper = np.full((3, len(section.entries), *shape), np.nan)
     status = np.full(shape, NONE, np.uint8)
@@ -130,23 +149,34 @@ class _Pass:
         ]
 
     def over(self, folder: Path) -> Ints:
-        """Read what is in `folder`; returns the number of forecasts of each status."""
+        """Read the final rows in `folder`; returns the number of forecasts of each status."""
         counts = np.zeros(len(STATUSES), np.int64)
         for batch in _batches(folder):
-            code = {name: _codes(batch, name) for name in NAMES}
-            status = _translate(code["status"], {name: i for i, name in enumerate(STATUSES)})
+            status = _statuses(batch)
             counts += np.bincount(status, minlength=len(STATUSES))
-            for s, section in enumerate(self.sections):
-                own = _translate(code["quantity"], {section.quantity: 0}) == 0
-                entry = np.full(len(batch), -1)
-                horizon = batch["horizon"].to_numpy()
-                models = {model for model, _ in self.entries[s]}
-                of = {m: _translate(code["model"], {m: 0}) == 0 for m in models}
-                for (model, h), e in self.entries[s].items():
-                    entry[own & of[model] & (horizon == h)] = e
+            for s in range(len(self.sections)):
+                entry = self._entry(s, batch)
                 self._count(s, batch, entry, status)
-                self._draw(s, batch, entry, status, code["sensor"])
+                self._draw(s, batch, entry, status)
         return counts
+
+    def beyond(self, folder: Path) -> None:
+        """Read the rows ahead in `folder`, of steps that had not come when the run ended."""
+        end = pa.scalar(self.run.grid.begin(self.run.span[1]), pa.timestamp("us", "UTC"))
+        for batch in _batches(folder, pc.field("time") >= end):
+            for s in range(len(self.sections)):
+                self._draw(s, batch, self._entry(s, batch), _statuses(batch))
+
+    def _entry(self, s: int, batch: pa.RecordBatch) -> Ints:
+        """The entry of section `s` that each row is of, or -1."""
+        own = _translate(_codes(batch, "quantity"), {self.sections[s].quantity: 0}) == 0
+        entry = np.full(len(batch), -1)
+        horizon = batch["horizon"].to_numpy()
+        code = _codes(batch, "model")
+        of = {m: _translate(code, {m: 0}) == 0 for m in {model for model, _ in self.entries[s]}}
+        for (model, h), e in self.entries[s].items():
+            entry[own & of[model] & (horizon == h)] = e
+        return entry
 
     def _count(self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints) -> None:
         rows = np.flatnonzero((entry >= 0) & (status == STATUSES.index(self.run.scored)))
@@ -162,12 +192,9 @@ class _Pass:
         sums[..., 0] += np.bincount(cell, minlength=size).reshape(-1, 24)
         sums[..., 1] += np.bincount(cell, error, minlength=size).reshape(-1, 24)
 
-    def _draw(
-        self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints,
-        sensor: tuple[Ints, list[str]],
-    ) -> None:  # fmt: skip
+    def _draw(self, s: int, batch: pa.RecordBatch, entry: Ints, status: Ints) -> None:
         into = self.found.of[self.r, s]
-        place = _translate(sensor, self.places[s])
+        place = _translate(_codes(batch, "sensor"), self.places[s])
         step = self.run.grid.steps(batch["time"].cast(pa.int64()).to_numpy()) - into.first
         inside = (step >= 0) & (step < into.truth.shape[1])
         rows = np.flatnonzero((place >= 0) & (entry >= 0) & inside)
@@ -178,13 +205,21 @@ class _Pass:
             getattr(into, name)[entry[rows], *at] = _floats(batch, name)[rows]
 
 
-def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
+def _batches(folder: Path, where: pc.Expression | None = None) -> Iterator[pa.RecordBatch]:
     reading = ds.ParquetFileFormat(dictionary_columns=NAMES)
     forecasts = ds.dataset(folder, format=reading)
     if forecasts.files:
         yield from forecasts.to_batches(
-            columns=COLUMNS, batch_size=1 << 17, batch_readahead=2, fragment_readahead=1
+            columns=COLUMNS,
+            filter=where,
+            batch_size=1 << 17,
+            batch_readahead=2,
+            fragment_readahead=1,
         )
+
+
+def _statuses(batch: pa.RecordBatch) -> Ints:
+    return _translate(_codes(batch, "status"), {name: i for i, name in enumerate(STATUSES)})
 
 
 def _codes(batch: pa.RecordBatch, name: str) -> tuple[Ints, list[str]]:

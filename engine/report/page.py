@@ -19,7 +19,7 @@ from gapcast.engine.metrics import METRICS
 from gapcast.engine.report.drawings import Drawing, Drawings
 from gapcast.engine.report.scores import Entry, Run, Section
 from gapcast.engine.shard.scoring import GAP_AGES
-from gapcast.engine.sink import STATUSES
+from gapcast.engine.sink import AHEAD, STATUSES
 
 MOST_ROWS = 20_000
 """Sensors in the table of a quantity, at most: those with the greatest errors."""
@@ -78,7 +78,7 @@ def _run(r: int, name: str, run: Run, drawings: Drawings) -> dict[str, Any]:
         "span": (run.grid.begins(np.array(run.span)) / 1e6).tolist(),
         "statuses": None
         if statuses is None
-        else dict(zip(STATUSES, statuses.tolist(), strict=True)),
+        else {s: n for s, n in zip(STATUSES, statuses.tolist(), strict=True) if s != AHEAD},
         "config": yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True),
     }
 

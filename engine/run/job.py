@@ -32,11 +32,11 @@ class Job:
     """Everything a run needs, resolved and checked; no reading has been read yet.
 
     layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
-    `idle` in seconds. checkpoint: where, how often. screen: what is looked for in closed steps.
-    resume: what to go on from; reopened: partitions that it had read to their ends, and in which
-    there is more since. stopping: set it to end the run early, with everything read so far
-    delivered. progress: is told about every second how the run is getting on; latest: what it was
-    told last.
+    `idle` in seconds. checkpoint: where, how often. latency: seconds for which rows may wait.
+    screen: what is looked for in closed steps. resume: what to go on from; reopened: partitions
+    that it had read to their ends, and in which there is more since. stopping: set it to end the
+    run early, with everything read so far delivered. progress: is told about every second how the
+    run is getting on; latest: what it was told last.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Job:
     window: int
     sinks: dict[str, Sink]
     checkpoint: CheckpointSchedule
+    latency: float = 1.0
     screen: ScreeningSpec | None = None
     bounds: Bounds = field(default_factory=Bounds)
     resume: Contents | None = None
@@ -72,6 +73,7 @@ class Job:
 
     def work(self) -> Work:
         """What workers are given, afresh or as the checkpoint has it."""
+        ahead = any(horizon.lead for model in self.models for horizon in model.horizons)
         return Work(
             self.name,
             self.generation,
@@ -79,7 +81,7 @@ class Job:
             self.plan,
             self.resume.shards if self.resume else {},
             self.withheld(),
-            writing(self.sinks, self.grid, self.info(), self.generation),
+            writing(self.sinks, self.grid, self.info(), self.generation, ahead),
         )
 
     def info(self) -> JobInfo:

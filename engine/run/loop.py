@@ -49,8 +49,8 @@ class RunResult:
     """How a run ended.
 
     counts: what became of every reading. scores: the whole run's, schema `SCORES`. forecasts:
-    rows delivered. seconds: wall time from the first read to the last write. model_seconds: time
-    spent in each model's steps, summed over shards. complete: whether every source had ended.
+    final rows delivered. seconds: wall time from the first read to the last write. model_seconds:
+    time spent in each model's steps, summed over shards. complete: whether every source had ended.
     changed: what of the source is not as it was when it was read. stopped_by: the signal that ended
     it before, if one did.
     """
@@ -279,12 +279,14 @@ def _stages(job: Job, backend: Backend, workers: Workers) -> _Stages:
     silence = Silence(job.grid.max_gap)
     if resume:
         silence.restore(resume.silence)
+    seconds = job.latency if bounds.epoch_seconds is None else bounds.epoch_seconds
     outlet: Outlet[Any]
     if workers.writes:
         outlet = RowsThere(workers.prepare, silence, delivery, job.stopping)
     else:
-        outlet = RowsHere(Rows(job.targets, job.models, job.grid, silence), delivery)
-    epochs = Epochs[Any](delivery, outlet, log, bounds.epoch_rows, bounds.epoch_seconds)
+        ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
+        outlet = RowsHere(Rows(job.targets, job.models, job.grid, silence, ahead), delivery)
+    epochs = Epochs[Any](delivery, outlet, log, bounds.epoch_rows, seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints
     )
@@ -301,4 +303,5 @@ def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
         for name in job.reopened:
             log.info("%s is read on: there is more since", name)
             grid.watermarks.reopen(grid.partitions.index(name))
-    return Intake(job.source, grid, job.idle, job.stopping, batch, linger, positions)
+    prompt = job.source.live
+    return Intake(job.source, grid, job.idle, job.stopping, batch, linger, positions, prompt=prompt)

@@ -42,6 +42,9 @@ log = logging.getLogger("gapcast.prepare")
 WINDOW = MICROSECONDS["d"]
 """Scores are also given for windows of this length, in microseconds."""
 
+LATENCY, LIVE_LATENCY = 1.0, 0.05
+"""Seconds for which rows wait for others where the config does not say, and of a live source."""
+
 Choose = Callable[[Folder], tuple[int, Snapshot] | None]
 """Finds one of the checkpoints in a folder, with its number."""
 
@@ -98,6 +101,7 @@ def prepare(
             config.checkpoint.interval / MICROSECONDS["s"],
             config.checkpoint.keep,
         ),
+        latency=_latency(config, source),
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
         bounds=bounds or Bounds(),
     )  # fmt: skip
@@ -159,6 +163,14 @@ def grid_of(grid: GridSection) -> GridSpec:
         earliest=grid.earliest,
         calendar=calendar,
     )
+
+
+def _latency(config: RunConfig, source: Source) -> float:
+    """Seconds for which rows may wait for others."""
+    asked = config.delivery.latency
+    if asked is None:
+        return LIVE_LATENCY if source.live else LATENCY
+    return asked / MICROSECONDS["s"]
 
 
 def _gaps(config: RunConfig) -> Gaps | None:

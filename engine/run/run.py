@@ -16,6 +16,7 @@ from gapcast.engine.checkpoint.format import numbers
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.output.unused import MOST_KINDS, summary
+from gapcast.engine.redaction import mask
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import RunResult, carry
@@ -65,7 +66,7 @@ def run(
         "complete" if result.complete else "interrupted",
         counts=asdict(result.counts),
         unused=[asdict(kind) for kind in result.unused],
-        changed=[of._asdict() for of in result.changed[:MOST_KINDS]],
+        changed=[of._replace(how=mask(of.how))._asdict() for of in result.changed[:MOST_KINDS]],
         forecasts=result.forecasts,
         seconds=round(result.seconds, 3),
     )
@@ -87,7 +88,7 @@ def _noted(manifest: Manifest) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        manifest.end("failed", error=f"{type(error).__name__}: {error}")
+        manifest.end("failed", error=mask(f"{type(error).__name__}: {error}"))
         raise
 
 

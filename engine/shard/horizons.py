@@ -31,6 +31,7 @@ class Alignment:
         smoothed = [h.lag for h in model.horizons if h.kind is Kind.SMOOTHED]
         self.smoother = Smoother(targets, smoothed, interval, period)
         self._wanted = [self.asked.index(h) for h in model.horizons if h.kind is not Kind.SMOOTHED]
+        self._early = [self.asked.index(h) for h in model.horizons if h.kind is Kind.FORECAST]
         depth = self.asked.furthest
         width = len(_COLUMNS) if depth else 0
         self._ahead = np.full((targets, width, depth, len(self.asked)), np.nan)
@@ -45,6 +46,13 @@ class Alignment:
         """Go on from these."""
         self._ahead = arrays["ahead"]
         self.smoother.state = {name: arrays[name] for name in self.smoother.state}
+
+    def ahead(self, forecast: Forecast) -> ModelRows:
+        """What a frame's steps say of steps ahead, by the model's horizons above 0, ascending."""
+        given = {name: getattr(forecast, name) for name in _COLUMNS}
+        some = {n: None if a is None else a[..., self._early] for n, a in given.items()}
+        notes = (_whole(some[name]) for name in _COLUMNS[3:])
+        return ModelRows(*(some[name] for name in _COLUMNS[:3]), *notes)  # type: ignore[arg-type]
 
     def rows(
         self, forecast: Forecast, own: Floats, age: NDArray[np.int32], first: int

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats
+from gapcast.engine.sink import AHEAD, STATUSES
 
 Join = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 
@@ -33,6 +34,16 @@ class Steps:
     def cut(self, steps: slice) -> Steps:
         """Some of the steps."""
         return Steps(*(a[steps] for a in vars(self).values()))
+
+    def ahead(self, horizon: int) -> Steps:
+        """What is known, at the close of each of the steps, of the one `horizon` steps after it."""
+        visible = self.status == STATUSES.index("observed")
+        return Steps(
+            np.full(self.truth.shape, np.nan),
+            np.full(self.truth.shape, STATUSES.index(AHEAD), np.uint8),
+            np.where(visible, 0, self.age) + np.int32(horizon),
+            np.zeros(self.truth.shape, np.uint8),
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,8 @@ class StepResult:
     that ended: (model, window index, sums (N, H, FIELDS)).
 
     lagged: for each negative horizon of any model, the nearest first, what became of the steps so
-    far back.
+    far back. ahead: one `ModelRows` a model, (T, N, H) of its horizons above 0, ascending,
+    [t, n, h] made *at* step t.
     """
 
     first: int
@@ -76,6 +88,7 @@ class StepResult:
     rows: list[ModelRows]
     windows: list[tuple[int, int, Floats]] = field(default_factory=list)
     lagged: list[Steps] = field(default_factory=list)
+    ahead: list[ModelRows] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -90,17 +103,21 @@ class StepResult:
     def joined(cls, parts: Sequence[StepResult], join: Join) -> StepResult:
         """One of several, each array joined by `join`; windows are left out."""
         if len(parts) == 1:
-            return cls(parts[0].first, parts[0].steps, parts[0].rows, [], parts[0].lagged)
-        rows = [ModelRows.joined(r, join) for r in zip(*(p.rows for p in parts), strict=True)]
+            return replace(parts[0], windows=[])
+        rows, ahead = (
+            [ModelRows.joined(r, join) for r in zip(*of, strict=True)]
+            for of in ([p.rows for p in parts], [p.ahead for p in parts])
+        )
         lagged = [Steps.joined(s, join) for s in zip(*(p.lagged for p in parts), strict=True)]
-        return cls(parts[0].first, Steps.joined([p.steps for p in parts], join), rows, [], lagged)
+        steps = Steps.joined([p.steps for p in parts], join)
+        return cls(parts[0].first, steps, rows, [], lagged, ahead)
 
     def cut(self, at: int) -> tuple[StepResult, StepResult]:
         """The first `at` steps and the rest; windows go with the rest."""
         head, tail = (
             StepResult(
                 first, self.steps.cut(of), [r.cut(of) for r in self.rows], windows,
-                [s.cut(of) for s in self.lagged],
+                [s.cut(of) for s in self.lagged], [r.cut(of) for r in self.ahead],
             )
             for of, first, windows in (
                 (slice(at), self.first, []),

@@ -152,6 +152,7 @@ class Shard:
             self.seconds[m] += time.perf_counter() - started
             rows = self.alignments[m].rows(forecast, own, steps.age, frame.first)
             result.rows.append(rows)
+            result.ahead.append(self.alignments[m].ahead(forecast))
             done = self.scorers[m].add(frame.first, rows, by_lag, self.how.scored)
             result.windows += [(m, *window) for window in done]
         if segment.withheld and self._saved is not None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from gapcast.engine.errors import PluginError, UnknownPlugin
 from gapcast.engine.plugin import Plugin
-from gapcast.engine.registry import Kind, Registry
+from gapcast.engine.registry import Kind, Registry, importable
 
 POISON = "what its poison looks like is for a test to say: conformance.source(make, spoiled)"
 LOSSES = "killing its workers is for a test: conformance.backend(config, kill=...)"
@@ -82,6 +82,7 @@ def named_suite(target: str) -> Any:
     if place.endswith(".py"):
         sys.path.insert(0, str(Path(place).resolve().parent))
         module = Path(place).stem
+    importable(module.partition(".")[0])
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -90,6 +91,7 @@ def named_suite(target: str) -> Any:
 
 def _class(target: str) -> type[Any]:
     module, _, name = target.partition(":")
+    importable(module.partition(".")[0])
     try:
         found = getattr(import_module(module), name)
     except Exception:

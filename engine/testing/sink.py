@@ -12,18 +12,20 @@ import numpy as np
 import pyarrow as pa
 
 from gapcast.engine.sink import (
+    AHEAD,
     FORECASTS,
+    KEY,
     STATUSES,
     AlreadyCommitted,
     Committed,
     Delivery,
     JobInfo,
     Sink,
+    superseded,
 )
 from gapcast.engine.testing.kit import suite
 
 DAY = 86_400_000_000
-KEY = ["time", "sensor", "quantity", "model", "horizon"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Case:
     make: Callable[[Path], Sink]
     read_back: Callable[[Path], pa.Table]
     lacks: frozenset[str] = frozenset()
+    stages: bool = False
 
     def open(self, folder: Path, generation: str = "g1") -> Sink:
         """A new object, as a new process would make it."""
@@ -40,9 +43,12 @@ class Case:
         sink.open(JobInfo("kit", folder, DAY // 48, ("m",), 2, ("observed",)), generation)
         return sink
 
-    def holds(self, folder: Path, *, epochs: int) -> None:
-        """Assert that exactly the rows of the first epochs can be read back, each key once."""
-        found, wanted = self._rows(folder, epochs)
+    def holds(
+        self, folder: Path, *, epochs: int, of: Callable[[int], pa.Table] | None = None
+    ) -> None:
+        """Assert that exactly the rows of the first epochs can be read back, each key once, or each
+        key and stage. of: makes the epochs; default: `epoch`."""
+        found, wanted = self._rows(folder, epochs, of or epoch)
         assert found.equals(wanted), (
             f"read back {len(found)} rows, {len(wanted)} were written, or their values differ"
         )
@@ -50,18 +56,23 @@ class Case:
     def held(self, folder: Path, *, most: int) -> int:
         """How many epochs, from the first on, are all that can be read back."""
         for epochs in range(most + 1):
-            found, wanted = self._rows(folder, epochs)
+            found, wanted = self._rows(folder, epochs, epoch)
             if found.equals(wanted):
                 return epochs
         raise AssertionError(f"what can be read back ({len(found)} rows) is no number of epochs")
 
-    def _rows(self, folder: Path, epochs: int) -> tuple[pa.Table, pa.Table]:
+    def _rows(
+        self, folder: Path, epochs: int, of: Callable[[int], pa.Table]
+    ) -> tuple[pa.Table, pa.Table]:
         """What is read back, and the first epochs, both in the order of their keys."""
         stored = pa.schema([f for f in FORECASTS if f.name not in self.lacks])
         found = self.read_back(folder).select(stored.names).cast(_plain(stored))
-        whole = pa.concat_tables([FORECASTS.empty_table(), *map(epoch, range(epochs))])
+        whole = pa.concat_tables([FORECASTS.empty_table(), *map(of, range(epochs))])
+        whole = whole if self.stages else whole.filter(pa.array(~superseded(whole)))
         wanted = whole.select(stored.names).cast(_plain(stored))
         order = [(k, "ascending") for k in KEY]
+        if "status" not in self.lacks:
+            order.append(("status", "ascending"))
         return found.sort_by(order), wanted.sort_by(order)
 
 
@@ -95,9 +106,33 @@ def epoch(e: int, rows: int = 40) -> pa.Table:
         "regressors": pa.array([None if i % 4 == 0 else i % 9 for i in range(rows)], pa.int32()),
         "experts": pa.array([[None, "own", "network own"][i % 3] for i in range(rows)]),
         "flag": pa.array([["stuck", None, "outlier", None][i % 4] for i in range(rows)]),
+        "made": pa.array(time),
     }
     arrays = [columns[f.name].cast(f.type) for f in FORECASTS]
     return pa.table(arrays, schema=FORECASTS)
+
+
+def staged(e: int) -> pa.Table:
+    """An epoch with forecasts two steps ahead, too: rows ahead of the next epoch's first steps, and
+    of steps of its own; final ones of these, and of those that the epoch before was ahead of."""
+    early = [epoch(e).slice(6, 4), epoch(e + 1).slice(0, 6)]
+    late = epoch(e).slice(0, 10)
+    return pa.concat_tables([*(_two_ahead(rows, early=True) for rows in early), epoch(e),
+                             _two_ahead(late, early=False)])  # fmt: skip
+
+
+def _two_ahead(rows: pa.Table, early: bool) -> pa.Table:
+    """Rows of the same times with the horizon 2, of the stage ahead or final."""
+    made = pa.array(rows["time"].cast(pa.int64()).to_numpy() - 2 * (DAY // 48))
+    columns: dict[str, pa.Array] = {"horizon": pa.array([2] * len(rows)), "made": made}
+    if early:
+        nulls = {name: pa.nulls(len(rows)) for name in ("truth", "flag")}
+        ages = pa.array([2] * len(rows))
+        columns |= {**nulls, "status": pa.array([AHEAD] * len(rows)), "gap_age": ages}
+    for name, column in columns.items():
+        field = FORECASTS.field(name)
+        rows = rows.set_column(FORECASTS.names.index(name), field, column.cast(field.type))
+    return rows
 
 
 def rows_are_stored(case: Case, tmp_path: Path) -> None:
@@ -203,6 +238,20 @@ def countdown() -> Countdown:
     return Countdown()
 
 
+def what_was_said_ahead_is_followed_by_its_truth(case: Case, tmp_path: Path) -> None:
+    """Of a key that comes ahead and then as a final row, both stages stay, or the final row stands
+    in the place of the one ahead; so too where both are in one epoch, and after repeats."""
+    sink = case.open(tmp_path)
+    assert isinstance(sink.write(0, staged(0)), Committed)
+    case.holds(tmp_path, epochs=1, of=staged)
+    sink.write(1, staged(1))
+    case.holds(tmp_path, epochs=2, of=staged)
+    after = case.open(tmp_path)
+    for e in range(3):
+        after.write(e, staged(e))
+    case.holds(tmp_path, epochs=3, of=staged)
+
+
 def another_generation_is_not_mixed_up(case: Case, tmp_path: Path) -> None:
     """Epochs of another run are never taken for this one's: they are rejected or stored apart."""
     from gapcast.engine.errors import GapcastError
@@ -225,6 +274,7 @@ CHECKS = [
     a_repeated_epoch_changes_nothing,
     a_transactional_sink_knows_its_epochs,
     a_crash_while_writing_leaves_all_or_nothing,
+    what_was_said_ahead_is_followed_by_its_truth,
     another_generation_is_not_mixed_up,
 ]
 
@@ -234,14 +284,17 @@ def sink(
     read_back: Callable[[Path], pa.Table],
     *,
     lacks: Collection[str] = (),
+    stages: bool = False,
     skip: Mapping[str, str] | None = None,
 ) -> type:
     """A pytest class that checks a sink against its contract.
 
     make: a new, unopened sink that stores below a folder. read_back: all rows stored below it,
     with the columns of `FORECASTS`, read without the sink's own code. lacks: columns that the store
-    has no place for, as its documentation says; none of the key.
+    has no place for, as its documentation says; none of the key. stages: whether both stages of a
+    key stay there; else the final row takes the place of the one ahead.
     """
     if not_to_lack := sorted({*lacks} & {*KEY, "forecast"}):
         raise ValueError(f"a sink cannot lack {', '.join(not_to_lack)}")
-    return suite("TestSink", CHECKS, Case(make, read_back, frozenset(lacks)), skip or {})
+    case = Case(make, read_back, frozenset(lacks), stages)
+    return suite("TestSink", CHECKS, case, skip or {})

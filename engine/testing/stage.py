@@ -13,7 +13,7 @@ import pyarrow as pa
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.readings import DEAD_LETTERS, READINGS, empty
-from gapcast.engine.sink import FORECASTS, Committed, Delivery, JobInfo, Outcome, Sink
+from gapcast.engine.sink import FORECASTS, Committed, Delivery, JobInfo, Outcome, Sink, is_ahead
 from gapcast.engine.source import Position, Read, Source
 
 MINUTE = 60_000_000
@@ -107,7 +107,7 @@ class Stage:
             rows = rows.cast(_PLAIN)
             self._judge(epoch, rows)
             self.epochs[epoch], self._last = rows, epoch
-            latest = rows["time"].cast(pa.int64()).to_numpy().max(initial=START)
+            latest = rows["made"].cast(pa.int64()).to_numpy().max(initial=START)
             self._delivered = max(self._delivered, int(latest - START) // HOUR)
         finally:
             self._writing.release()
@@ -126,7 +126,7 @@ class Stage:
         before = self.epochs.get(epoch - 1)
         if before is None or not len(rows):
             return
-        first, last = rows["time"].to_pylist()[0], before["time"].to_pylist()[-1]
+        first, last = _final(rows)["time"].to_pylist()[0], _final(before)["time"].to_pylist()[-1]
         if first <= last:
             self.faults.append(f"epoch {epoch} begins at {first}, the one before ends at {last}")
 
@@ -134,6 +134,10 @@ class Stage:
 _PLAIN = pa.schema(
     [pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in FORECASTS]
 )
+
+
+def _final(rows: pa.Table) -> pa.Table:
+    return rows.filter(pa.array(~is_ahead(rows)))
 
 
 class StageSource(Source):

@@ -30,10 +30,7 @@ class PadasipParams(RegressionParams):
     def learner(self, inputs: int) -> Learner:
         """See `RegressionParams.learner`."""
         own = {"w": "zeros", **self.parameters, "n": inputs}
-        model = build({"type": self.model, **own})
-        if not isinstance(model, AdaptiveFilter):
-            raise ValueError("it is not a filter of padasip")
-        return _Learner(model)
+        return _Learner(build({"type": self.model, **own}, AdaptiveFilter))
 
 
 class Padasip(Regression):

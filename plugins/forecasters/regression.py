@@ -19,14 +19,17 @@ from gapcast.plugins.forecasters.leaves import Learner, primed, read, trial, wri
 
 WARM_UP = 10
 """Values of a target before its model learns; until then the last value is the forecast."""
+LIBRARIES = ("river", "padasip", "sklearn")
+"""Classes are taken from these only: a config is checked, and nothing else run by that."""
 BOUND = 5.0
 """Standard deviations beyond which an input or a forecast counts as just so far."""
 
 
-def build(parameters: Any) -> Any:
-    """`parameters` with every ``{type: package.Class, ...}`` in them made: ``type(**rest)``.
+def build(parameters: Any, kind: type[Any] | None = None) -> Any:
+    """`parameters` with every ``{type: package.Class, ...}`` in them made: ``type(**rest)``; the
+    whole of them is to be a `kind`.
 
-    Raises ValueError when there is no such class or it does not take them.
+    Raises ValueError when there is no such class of `LIBRARIES` or it does not take them.
     """
     if isinstance(parameters, list):
         return [build(p) for p in parameters]
@@ -35,16 +38,29 @@ def build(parameters: Any) -> Any:
     made = {key: build(value) for key, value in parameters.items()}
     if "type" not in made:
         return made
-    name = made.pop("type")
-    module, _, cls = str(name).rpartition(".")
+    name = str(made.pop("type"))
+    found = _named(name)
+    if kind is not None and not issubclass(found, kind):
+        raise ValueError(f"{name}: it is no {kind.__name__} of that library")
     try:
-        return getattr(import_module(module), cls)(**made)
-    except (ImportError, AttributeError, ValueError) as error:
-        if isinstance(error, ValueError) and module:
-            raise ValueError(f"{name}: {error}") from error
-        raise ValueError(f"{name}: there is no such class") from error
-    except TypeError as error:
+        return found(**made)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _named(name: str) -> type[Any]:
+    """The class of that name. Looked up, not called: whoever writes a config chooses it."""
+    module, _, cls = name.rpartition(".")
+    root = name.partition(".")[0]
+    if root not in LIBRARIES:
+        raise ValueError(f"{name}: it is not below {', '.join(LIBRARIES)}")
+    try:
+        found = getattr(import_module(module), cls)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{name}: there is no such class") from error
+    if not isinstance(found, type) or found.__module__.partition(".")[0] != root:
+        raise ValueError(f"{name}: it is no class of {root}")
+    return found
 
 
 class RegressionParams(plugin.Params):

@@ -30,10 +30,7 @@ class RiverParams(RegressionParams):
 
     def learner(self, inputs: int) -> Learner:
         """See `RegressionParams.learner`."""
-        model = build({"type": self.model, **self.parameters})
-        if not isinstance(model, Regressor):
-            raise ValueError("it is not a river.base.Regressor")
-        return _Learner(model, inputs)
+        return _Learner(build({"type": self.model, **self.parameters}, Regressor), inputs)
 
 
 class River(Regression):

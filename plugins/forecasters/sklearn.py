@@ -10,7 +10,7 @@ from gapcast.plugins.forecasters.leaves import Learner
 from gapcast.plugins.forecasters.regression import Regression, RegressionParams, build
 
 with extra("sklearn"):
-    from sklearn.base import is_regressor
+    from sklearn.base import BaseEstimator, is_regressor
 
 
 class _Learner(Learner):
@@ -29,7 +29,7 @@ class SklearnParams(RegressionParams):
 
     def learner(self, inputs: int) -> Learner:
         """See `RegressionParams.learner`."""
-        model = build({"type": self.model, **self.parameters})
+        model = build({"type": self.model, **self.parameters}, BaseEstimator)
         if not (is_regressor(model) and hasattr(model, "partial_fit")):
             raise ValueError("it is not a scikit-learn regressor with partial_fit")
         return _Learner(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gapcast.engine.extras import extra
 from gapcast.engine.plugin import Params
+from gapcast.engine.redaction import secrets_hidden
 from gapcast.engine.units import MICROSECONDS, Duration, expecting
 
 log = logging.getLogger("gapcast.kafka")
@@ -23,6 +25,14 @@ OWN = (
     "ssl.key.password", "transactional.id",
 )  # fmt: skip
 """Settings of librdkafka that gapcast makes itself, because its promises rest on them."""
+
+RUNS_CODE = (
+    "plugin.library.paths", "sasl.kerberos.kinit.cmd", "ssl.engine.location", "ssl.providers",
+)  # fmt: skip
+"""Settings by which a config would have librdkafka load a library or run a command."""
+
+ALLOWED = "GAPCAST_ALLOW_CODE_IN_SETTINGS"
+"""A variable of the environment: with the value 1, these settings are taken."""
 
 DENIED = ("_AUTHENTICATION", "_SSL", "SASL_AUTHENTICATION_FAILED", "TOPIC_AUTHORIZATION_FAILED")
 """Errors that trying again does not mend."""
@@ -71,7 +81,12 @@ def _others(settings: dict[str, Any]) -> dict[str, Any]:
     for name in settings:
         if name in OWN:
             raise ValueError(f"{name} must not be set here: gapcast sets it")
-    return settings
+        if name in RUNS_CODE and os.environ.get(ALLOWED) != "1":
+            raise ValueError(
+                f"{name} makes librdkafka run code that the config chooses; if you trust this "
+                f"config, set {ALLOWED}=1 in the environment"
+            )
+    return secrets_hidden(settings)
 
 
 class Connection(Params):

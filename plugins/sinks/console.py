@@ -14,7 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from gapcast.engine import plugin
-from gapcast.engine.sink import STATUSES, Committed, Delivery, JobInfo, Outcome, Sink, residuals
+from gapcast.engine.sink import (
+    STATUSES,
+    Committed,
+    Delivery,
+    JobInfo,
+    Outcome,
+    Sink,
+    Stages,
+    residuals,
+)
 from gapcast.engine.spelling import printable
 
 
@@ -29,6 +38,7 @@ class ConsoleSink(Sink):
 
     params: Params
     delivery = Delivery.AT_LEAST_ONCE
+    stages = Stages(ahead=False)
 
     def open(self, job: JobInfo, generation: str) -> None:
         """Start the live display on stderr, so that stdout stays free for results."""
@@ -94,7 +104,7 @@ class ConsoleSink(Sink):
         for name in ("forecast", "truth"):
             table.add_column(name, justify="right")
         table.add_column("status")
-        styles = dict(zip(STATUSES, ("", "dim", "yellow", "red"), strict=True))
+        styles = dict(zip(STATUSES, ("", "dim", "yellow", "red", "cyan"), strict=True))
         for row in forecasts.slice(max(0, len(forecasts) - self.params.latest)).to_pylist():
             truth = "-" if row["truth"] is None else f"{row['truth']:.2f}"
             table.add_row(

@@ -28,6 +28,14 @@ class FilesSink(ParquetSink):
             description="Folder to write to, local or a URL that fsspec can open; by default "
             "forecasts/ in the run's.",
         )
+        ahead: (
+            Annotated[str, BeforeValidator(_text), Field(min_length=1), AfterValidator(check_url)]
+            | None
+        ) = Field(
+            default=None,
+            description="Folder for the rows ahead; by default ahead/ in the run's, or `path` with "
+            "-ahead behind it.",
+        )
 
         shared: bool = Field(
             default=False,
@@ -47,6 +55,8 @@ class FilesSink(ParquetSink):
             return Reach.ANYWHERE
         return Reach.ANYWHERE if self.params.shared else Reach.MACHINE
 
-    def place(self, job: JobInfo) -> Folder:
+    def place(self, job: JobInfo) -> tuple[Folder, Folder]:
         """As the config says."""
-        return open_folder(self.params.path or job.run_dir / "forecasts")
+        final, ahead = self.params.path, self.params.ahead
+        beside = f"{final.rstrip('/')}-ahead" if final else job.run_dir / "ahead"
+        return open_folder(final or job.run_dir / "forecasts"), open_folder(ahead or beside)

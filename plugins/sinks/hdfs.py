@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from gapcast.engine.redaction import secrets_hidden
 from gapcast.engine.sink import JobInfo, Reach
 from gapcast.engine.storage import Folder, check_url, open_folder
 from gapcast.engine.units import expecting
@@ -50,7 +51,11 @@ class HdfsSink(ParquetSink):
             description="Folder to write to, such as `hdfs://name-node:9000/gapcast/forecasts`; "
             "also viewfs:// and webhdfs://."
         )
-        options: dict[str, Any] = Field(
+        ahead: Annotated[str, AfterValidator(_address)] | None = Field(
+            default=None,
+            description="Folder for the rows ahead; by default `url` with -ahead behind it.",
+        )
+        options: Annotated[dict[str, Any], AfterValidator(secrets_hidden)] = Field(
             default={},
             description="Settings for the driver: Hadoop's of hdfs-native, such as "
             "`dfs.ha.namenodes.cluster`, or those of fsspec's WebHDFS, such as `kerberos`.",
@@ -63,12 +68,14 @@ class HdfsSink(ParquetSink):
         """Wherever the cluster is known."""
         return Reach.ANYWHERE
 
-    def place(self, job: JobInfo) -> Folder:
+    def place(self, job: JobInfo) -> tuple[Folder, Folder]:
         """As the config says."""
+        url = self.params.url
+        ahead = self.params.ahead or f"{url.rstrip('/')}-ahead"
         options = self.params.options
-        if not self.params.url.startswith("webhdfs://"):
+        if not url.startswith("webhdfs://"):
             options = PATIENCE | {key: _hadoop(value) for key, value in options.items()}
-        return open_folder(self.params.url, options)
+        return open_folder(url, options), open_folder(ahead, options)
 
 
 def _hadoop(value: Any) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gapcast.engine.sink import superseded
 from gapcast.plugins.sinks.bodies import Body, cut
 
 TAGS = ("sensor", "quantity", "model", "horizon")
@@ -63,12 +64,16 @@ def lines(measurement: str, forecasts: pa.Table, skip: Sequence[int], size: int)
     """All rows but those in `skip`, a line each, in bodies of up to `size` bytes.
 
     The same rows make the same bytes. Floats are the shortest decimals that read back as they were.
+    A row ahead whose final row is there too has no line: they are of one point.
     """
-    rows = np.delete(np.arange(len(forecasts)), skip)
+    gone = superseded(forecasts)
+    gone[list(skip)] = True
+    rows = np.flatnonzero(~gone)
     if not len(rows):
         return
     table = forecasts.take(rows)
     columns = {name: _whole(table[name]) for name in table.column_names}
+    columns["made"] = columns["made"].cast(pa.int64())
     columns["horizon"] = columns["horizon"].cast(pa.string()).dictionary_encode()
     columns |= {tag: _renamed(columns[tag], escape) for tag in TAGS}
     columns |= {name: _renamed(columns[name], quoted) for name in ("status", "experts", "flag")}
@@ -84,7 +89,7 @@ def _lines(measurement: str, columns: dict[str, pa.Array]) -> pa.Array:
         " forecast=", columns["forecast"].cast(pa.string()),
         *(_field(name, columns[name]) for name in FLOATS[1:]),
         *(_field(name, _text(columns[name])) for name in ("status", "experts", "flag")),
-        *(_field(name, columns[name], "i") for name in ("gap_age", "regressors")),
+        *(_field(name, columns[name], "i") for name in ("gap_age", "regressors", "made")),
         " ", time, "\n",
     )  # fmt: skip
 

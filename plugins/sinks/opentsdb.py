@@ -32,6 +32,7 @@ from gapcast.engine.sink import (
     Rejected,
     Retry,
     Sink,
+    is_ahead,
 )
 from gapcast.engine.units import Duration
 from gapcast.plugins.sinks.bodies import Body
@@ -132,8 +133,10 @@ class OpenTsdbSink(Sink):
     A point ends stored, posted again, or rejected, in which case its row is a dead letter with the
     reason; points of that row that were stored stay. While an epoch is tried again, only what was
     not confirmed is posted; after a crash all of it, in the same bytes. Times are starts of steps,
-    in seconds if the grid's interval is whole seconds, else in milliseconds. Runs that forecast
-    the same series need a `metric` or `tags` with {run}, or they overwrite each other.
+    in seconds if the grid's interval is whole seconds, else in milliseconds. Of a row
+    ahead, forecast and bounds are stored at once, at its time in the future; truth, status and
+    errors follow with the final row. Runs that forecast the same series need a `metric` or `tags`
+    with {run}, or they overwrite each other.
     """
 
     Params = OpenTsdbParams
@@ -241,7 +244,8 @@ def _spread(forecasts: pa.Table, rejected: Mapping[int, str]) -> dict[int, str]:
     if len(rows) < len(rejected):
         group = alike(forecasts)
         of = {group[row - SHARED]: reason for row, reason in rejected.items() if row >= SHARED}
-        for row in np.flatnonzero(np.isin(group, list(of))).tolist():
+        shared = np.isin(group, list(of)) & ~is_ahead(forecasts)
+        for row in np.flatnonzero(shared).tolist():
             rows.setdefault(row, of[group[row]])
     return dict(sorted(rows.items()))
 

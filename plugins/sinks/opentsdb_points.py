@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gapcast.engine.sink import STATUSES, residuals
+from gapcast.engine.sink import STATUSES, is_ahead, residuals, superseded
 from gapcast.plugins.sinks.bodies import Body, cut
 
 OF_SENSOR = ("truth", "status")
@@ -128,14 +128,18 @@ def bodies(layout: Layout, forecasts: pa.Table, skip: Sequence[int], size: int) 
 
     The same rows make the same bytes. Values are always written as floats, so that OpenTSDB
     gives them eight bytes: a cell rewritten in another width breaks queries. A point larger than
-    `size` goes alone. Errors that overflow make no point.
+    `size` goes alone. Errors that overflow make no point. Of a row ahead there are the forecast and
+    its bounds, at its time; they come again, the same, with the final row.
     """
-    rows = np.delete(np.arange(len(forecasts)), skip)
+    gone = superseded(forecasts)
+    gone[list(skip)] = True
+    rows = np.flatnonzero(~gone)
     if not len(rows):
         return
     table = _escaped(forecasts.take(rows))
+    final = np.flatnonzero(~is_ahead(table))
     first = np.zeros(len(table), bool)
-    first[np.unique(alike(table), return_index=True)[1]] = True
+    first[final[np.unique(alike(table)[final], return_index=True)[1]]] = True
     for start in range(0, len(rows), _BLOCK):
         here = slice(start, start + _BLOCK)
         yield from cut(*_texts(layout, table.slice(start, _BLOCK), first[here], rows[here]), size)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -30,6 +30,7 @@ from gapcast.engine.sink import (
     Part,
     Retry,
     SinkPart,
+    is_ahead,
 )
 from gapcast.engine.storage import Folder
 from gapcast.plugins.sinks import staging
@@ -42,11 +43,18 @@ log = logging.getLogger("gapcast.sinks")
 DAY = 86_400_000_000
 NAMES = [
     "time", "sensor", "quantity", "model", "horizon", "status", "gap_age", "regressors", "experts",
-    "flag",
+    "flag", "made",
 ]  # fmt: skip
 """Columns that are stored with a dictionary."""
 FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors that another try cannot help."""
+
+
+class Day(NamedTuple):
+    """One day's folder, of the rows ahead if `early`, else of final ones."""
+
+    early: bool
+    name: str
 
 
 class ParquetParams(plugin.Params):
@@ -64,13 +72,15 @@ class ParquetParams(plugin.Params):
 class ParquetSink(ParallelSink):
     """Writes ``day=2004-03-01/part-00000012-00000012-000400000.parquet``, epochs 12 to 12.
 
-    Shards put theirs into ``_staged/`` first, under names that no reader takes for Parquet; a
-    commit moves those of an epoch into their places, then notes it.
+    Final rows go to one folder, which so holds one row a key, and rows ahead to another one, each
+    to the day of its time. Shards put final rows into ``_staged/`` first, under names that no
+    reader takes for Parquet; a commit moves those of an epoch into their places.
 
-    An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next,
-    has taken the place of the one before; the files of the epoch are whole by then. What a crash
-    left of an epoch without a note is removed when the sink opens, and the same epoch puts the
-    same files under the same names, so that a folder read as one dataset holds every row once.
+    An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next, has
+    taken the place of the one before, beside the final rows; the files of the epoch are whole by
+    then, in both folders. What a crash left of an epoch without a note is removed when the sink
+    opens, and the same epoch puts the same files under the same names, so that a folder read as one
+    dataset holds every row once.
 
     Compaction (see `parts`) puts the merged file first and removes those it supersedes next. In
     that moment, and in no other, both are there. A crash in it loses and repeats nothing: what is
@@ -85,22 +95,27 @@ class ParquetSink(ParallelSink):
     """A day is thought finished when so many epochs have brought nothing to it."""
 
     @abstractmethod
-    def place(self, job: JobInfo) -> Folder:
-        """The folder to write to."""
+    def place(self, job: JobInfo) -> tuple[Folder, Folder]:
+        """The folders to write final rows and rows ahead to."""
 
     def open(self, job: JobInfo, generation: str) -> None:
         """Remove what a crash left; reject a folder that holds another run's forecasts."""
-        self.folder = self.place(job)
+        self.folder, self.ahead = self.place(job)
         self._notes = self.folder / "_epochs"
         self._staged = self.folder / STAGED
         self._generation = generation
         self._noted: list[str] = []
-        self._days: dict[str, list[File]] = {}
-        self._doubtful: set[str] = set()
+        self._days: dict[Day, list[File]] = {}
+        self._doubtful: set[Day] = set()
         self._rest = 0
         try:
             self._staged.drop()
-            days = [name for name in self.folder.names() if name.startswith(DAYS)]
+            days = [
+                Day(early, name)
+                for early, folder in enumerate((self.folder, self.ahead))
+                for name in folder.names()
+                if name.startswith(DAYS)
+            ]
             self._begin(days)
             for day in days:
                 self._look(day)
@@ -129,8 +144,9 @@ class ParquetSink(ParallelSink):
         return self._taken(put)
 
     def writer(self, part: Part) -> SinkPart:
-        """Puts files aside."""
-        return StagedPart(self.place(part.job) / STAGED, part.number, self.params.rows)
+        """Puts files of final rows aside."""
+        final, _ = self.place(part.job)
+        return StagedPart(final / STAGED, part.number, self.params.rows)
 
     def commit(self, epoch: int, committables: Sequence[Committable]) -> Outcome:
         """Move the files of an epoch into their places, then note it. Errors as in `write`."""
@@ -143,7 +159,7 @@ class ParquetSink(ParallelSink):
             self._note(epoch + 1)
         except OSError as error:
             return _retry(self.folder, error)
-        return self._taken([(day, parts([name])[0]) for day, _, name in moves])
+        return self._taken([(Day(False, day), parts([name])[0]) for day, _, name in moves])
 
     def close(self) -> None:
         """Merge the small files that are left, as far as that can be done now."""
@@ -151,7 +167,7 @@ class ParquetSink(ParallelSink):
         with suppress(OSError):
             self._staged.drop()
 
-    def _taken(self, put: Sequence[tuple[str, File]]) -> Committed:
+    def _taken(self, put: Sequence[tuple[Day, File]]) -> Committed:
         """Keep count of the files of an epoch that has been noted, and merge what is due."""
         for day, part in put:
             self._days.setdefault(day, []).append(part)
@@ -159,7 +175,10 @@ class ParquetSink(ParallelSink):
             self._compact(self._next)
         return Committed()
 
-    def _begin(self, days: Sequence[str]) -> None:
+    def _at(self, day: Day) -> Folder:
+        return (self.ahead if day.early else self.folder) / day.name
+
+    def _begin(self, days: Sequence[Day]) -> None:
         """Find the next epoch by the note of this generation, which is made if there is none."""
         self._noted = self._notes.names()
         own = [name for name in self._noted if name.startswith(f"{self._generation}-")]
@@ -167,10 +186,11 @@ class ParquetSink(ParallelSink):
             self._next = max(int(name.rpartition("-")[2]) for name in own)
             return
         for day in days:
-            if any(name.endswith(".parquet") for name in (self.folder / day).names()):
+            folder = self._at(day)
+            if any(name.endswith(".parquet") for name in folder.names()):
                 raise SinkError(
-                    f"{self.folder.url} holds the forecasts of another run (in {day}); choose "
-                    "another folder or remove it"
+                    f"{folder.url.removesuffix('/' + day.name)} holds the forecasts of another run "
+                    f"(in {day.name}); choose another folder or remove it"
                 )
         self._note(0)
 
@@ -186,9 +206,9 @@ class ParquetSink(ParallelSink):
         except OSError:
             self._noted += stale
 
-    def _look(self, day: str) -> None:
+    def _look(self, day: Day) -> None:
         """Learn what is there of a day, and remove what a crash has left."""
-        folder = self.folder / day
+        folder = self._at(day)
         names = folder.names()
         there = parts(names)
         gone = {part for part in there if part.last >= self._next} | {*superseded(there)}
@@ -196,8 +216,8 @@ class ParquetSink(ParallelSink):
         self._days[day] = [part for part in there if part not in gone]
         self._doubtful.discard(day)
 
-    def _put(self, day: str, part: File, rows: pa.Table) -> File:
-        (self.folder / day).put(part.name, partial(_parquet, rows))
+    def _put(self, day: Day, part: File, rows: pa.Table) -> File:
+        self._at(day).put(part.name, partial(_parquet, rows))
         return part
 
     def _compact(self, following: int) -> None:
@@ -211,14 +231,14 @@ class ParquetSink(ParallelSink):
             except (OSError, pa.ArrowException) as error:
                 self._doubtful.add(day)
                 self._rest = following + self.quiet
-                log.warning("%s/%s was not compacted: %s", self.folder.url, day, _reason(error))
+                log.warning("%s was not compacted: %s", self._at(day).url, _reason(error))
                 return
 
-    def _due(self, day: str, following: int) -> Iterator[list[File]]:
+    def _due(self, day: Day, following: int) -> Iterator[list[File]]:
         return due(self._days[day], following, self.params.rows, self.many, self.quiet)
 
-    def _merge(self, day: str, group: Sequence[File]) -> None:
-        folder = self.folder / day
+    def _merge(self, day: Day, group: Sequence[File]) -> None:
+        folder = self._at(day)
         rows = pa.concat_tables([_read(folder, part) for part in group])
         whole = File(group[0].first, group[-1].last, len(rows))
         self._put(day, whole, rows)
@@ -248,7 +268,7 @@ class StagedPart(SinkPart):
         """A list of [day, name, rows], one a file. Retry as `ParquetSink.write`."""
         staged: list[list[Any]] = []
         try:
-            for day, rows in _by_day(pa.concat_tables(self._rows)):
+            for day, rows in _runs(pa.concat_tables(self._rows)):
                 for _, table in _pieces(epoch, rows, self._most):
                     name = f"{epoch:08d}-{self._writer}-{len(staged)}.staged"
                     self._folder.put(name, partial(_parquet, table))
@@ -290,7 +310,15 @@ def _pieces(epoch: int, rows: pa.Table, most: int) -> Iterator[tuple[File, pa.Ta
         yield File(epoch, epoch, b - a, piece if number > 1 else None), rows.slice(a, b - a)
 
 
-def _by_day(forecasts: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+def _by_day(forecasts: pa.Table) -> Iterator[tuple[Day, pa.Table]]:
+    """The rows of each stage and day."""
+    early = is_ahead(forecasts)
+    for stage in (True, False):
+        rows = forecasts.filter(pa.array(early == stage))
+        yield from ((Day(stage, name), of) for name, of in _runs(rows))
+
+
+def _runs(forecasts: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each day and the name of its folder, as slices: rows come in runs of ascending
     time."""
     day = forecasts["time"].cast(pa.int64()).to_numpy() // DAY

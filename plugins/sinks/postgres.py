@@ -10,6 +10,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
@@ -17,6 +18,7 @@ from gapcast.engine.errors import SinkError
 from gapcast.engine.readings import DEAD_LETTERS
 from gapcast.engine.sink import (
     FORECASTS,
+    KEY,
     AlreadyCommitted,
     Committed,
     Delivery,
@@ -26,20 +28,20 @@ from gapcast.engine.sink import (
     Rejected,
     Retry,
     Sink,
+    superseded,
 )
 from gapcast.plugins.sinks.postgres_copy import binary
 from gapcast.plugins.sinks.postgres_server import Server, Transactions
 from gapcast.plugins.sinks.postgres_tables import STAGING, Runs, Table, check, quoted
-
-KEY = ("time", "sensor", "quantity", "model", "horizon")
 
 
 class PostgresSink(Sink):
     """Forecasts as rows of a table of PostgreSQL, exactly once.
 
     An epoch is a transaction. Its rows are copied into a temporary table, merged into the table by
-    their key, and its number is noted in a second table, TABLE_runs, by the job's name. Jobs may
-    share a table as long as no two of them forecast the same key.
+    their key, a final row over the one ahead, and its number is noted in a second table,
+    TABLE_runs, by the job's name. Jobs may share a table as long as no two of them forecast the
+    same key.
 
     Whoever opens the sink for a job is from then on the only one that writes for it: a process
     before it, perhaps one that was believed to have ended, stops with its next epoch. The tables
@@ -89,9 +91,10 @@ class PostgresSink(Sink):
             return AlreadyCommitted()
         connection.execute(self._table.staging())
         merge = partial(self._merge, connection)
-        rejected = _placed(self._transactions, connection, forecasts, merge)
-        if rejected:
-            return Rejected(list(rejected), list(rejected.values()))
+        there = np.flatnonzero(~superseded(forecasts))
+        found = _placed(self._transactions, connection, forecasts.take(there), merge)
+        if found:
+            return Rejected([int(there[row]) for row in found], list(found.values()))
         connection.execute(self._runs.advance(), [epoch, self._job])
         return Committed()
 

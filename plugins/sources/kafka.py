@@ -124,6 +124,11 @@ class KafkaSource(Source):
 
     params: KafkaParams
 
+    @property
+    def live(self) -> bool:
+        """See `Source.live`."""
+        return self.params.end == "live"
+
     def open(self, quantities: Collection[str] | None) -> None:
         """See `Source.open`. Raises SourceError when no broker answers or the topic is not there.
 

@@ -137,6 +137,11 @@ class MqttSource(Source):
         if self._session is None and (session := self._begun()) is not None:
             session.wait(params.connect / MICROSECONDS["s"])
 
+    @property
+    def live(self) -> bool:
+        """See `Source.live`."""
+        return True
+
     def partitions(self) -> list[str]:
         """See `Source.partitions`: one, the topic."""
         return [self.params.topic]

@@ -154,6 +154,11 @@ class ReplaySource(Source):
                     )
                 first[sensor] = file.path
 
+    @property
+    def live(self) -> bool:
+        """See `Source.live`: files that grow, or are played at a speed."""
+        return self.params.follow or not math.isinf(self.params.speed)
+
     def partitions(self) -> list[str]:
         """See `Source.partitions`. Files that are followed may get more."""
         if self.params.follow and time.monotonic() - self._looked > _REFRESH:

@@ -63,7 +63,7 @@ def test_a_model_learns(cls, params):
         (River, "river.neighbors.KNNRegressor", {}, "holds a deque, which is not made of"),
         (River, LINEAR, {"initializer": {"type": "river.optim.initializers.Normal"}},
          "initializer._rng holds a RandomState"),
-        (River, "river.linear_model.LogisticRegression", {}, "it is not a river.base.Regressor"),
+        (River, "river.linear_model.LogisticRegression", {}, "it is no Regressor of that library"),
         (River, "river.linear_model.Nosuch", {}, "there is no such class"),
         (Padasip, "padasip.filters.FilterNLMS", {"w": "random"}, "it begins at random"),
         (Sklearn, "sklearn.linear_model.Ridge", {}, "not a scikit-learn regressor with"),
@@ -73,6 +73,25 @@ def test_a_model_learns(cls, params):
 def test_what_cannot_be_kept_is_rejected_and_why(cls, model, parameters, why):
     with pytest.raises(ValidationError, match=f"{re.escape(model)} cannot be used: .*{why}"):
         cls.Params(model=model, parameters=parameters)
+
+
+@pytest.mark.parametrize("cls", [River, Padasip, Sklearn])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system", "subprocess.Popen", "builtins.open", "river.os.system", "sklearn.utils.Popen",
+        "river.datasets.base.os.system", "sklearn.datasets.fetch_openml", "padasip.np.save",
+    ],
+)  # fmt: skip
+def test_a_config_that_is_read_calls_nothing_but_models_of_these_libraries(cls, name, tmp_path):
+    evil = {"command": f"touch {tmp_path}/called", "args": ["touch", f"{tmp_path}/called"]}
+    for parameters in (evil, {}):
+        with pytest.raises(ValidationError, match="cannot be used"):
+            cls.Params(model=name, parameters=parameters)
+    good = {River: LINEAR, Padasip: "padasip.filters.FilterLMS", Sklearn: SGD}[cls]
+    with pytest.raises(ValidationError, match="cannot be used"):
+        cls.Params(model=good, parameters={"more": {"type": name, **evil}})
+    assert not list(tmp_path.iterdir())
 
 
 def test_neighbours_cannot_be_chosen_from_the_data():

@@ -12,7 +12,7 @@ import pytest
 from gapcast.engine.explanation import Explanation, Said
 from gapcast.engine.forecaster import Forecast, Forecaster
 from gapcast.engine.plugin import Params
-from gapcast.engine.sink import FORECASTS, AlreadyCommitted, Committed, Delivery, Sink
+from gapcast.engine.sink import FORECASTS, KEY, AlreadyCommitted, Committed, Delivery, Sink
 from gapcast.engine.testing import forecaster, sink
 from gapcast.engine.testing.forecaster import CHECKS as FORECASTER_CHECKS
 from gapcast.engine.testing.kit import KitError
@@ -279,6 +279,20 @@ class TwoSteps(Plain):
         super().store(epoch, forecasts)
 
 
+class KeepsTheFirst(Plain):
+    """What was said of a key first stays there."""
+
+    def store(self, epoch, forecasts):
+        files = sorted(self.folder.glob("*.parquet"))
+        there = {key for file in files for key in keys(pq.read_table(file, partitioning=None))}
+        new = [k not in there and not there.add(k) for k in keys(forecasts)]
+        super().store(epoch, forecasts.filter(pa.array(new)))
+
+
+def keys(table):
+    return list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
+
+
 class OneForAll(Plain):
     def open(self, job, generation):
         super().open(job, "same")
@@ -296,6 +310,7 @@ SINKS = {
     "a_crash_while_writing_leaves_all_or_nothing": {
         TwoSteps: "epoch 1 is answered by AlreadyCommitted"
     },
+    "what_was_said_ahead_is_followed_by_its_truth": {KeepsTheFirst: "their values differ"},
     "another_generation_is_not_mixed_up": {
         OneForAll: "of another run is answered by AlreadyCommitted"
     },
@@ -321,7 +336,7 @@ def test_every_sink_check_has_its_defect():
     assert list(SINKS) == [check.__name__ for check in SINK_CHECKS]
 
 
-TestPlain = sink(Plain, read_back)
+TestPlain = sink(Plain, read_back, stages=True)
 
 
 def test_a_kit_cannot_be_weakened_in_silence():

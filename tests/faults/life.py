@@ -111,6 +111,7 @@ def left_behind(folder: Path) -> dict[str, object]:
     letters = pq.read_table(folder / "dead_letters")
     return {
         "forecasts": forecasts.sort_by(order).to_pylist(),
+        "ahead": pq.read_table(folder / "ahead", partitioning=None).sort_by(order).to_pylist(),
         "scores": (folder / "scores.csv").read_text(),
         "gaps": (folder / "scores_by_gap.csv").read_text(),
         "windows": sorted(map(str, windows.to_pylist())),

@@ -39,7 +39,8 @@ def through_web(folder):
     """All rows below `folder`, through WebHDFS."""
     files, root = fsspec.core.url_to_fs(Cluster.web + str(folder), skip_instance_cache=True)
     try:
-        days = [day for day in files.ls(root) if "/day=" in day]
+        folders = [f for f in files.ls(root.rpartition("/")[0]) if f.startswith(root)]
+        days = [day for f in folders for day in files.ls(f) if "/day=" in day]
         found = [p for day in days for p in files.ls(day) if "/." not in p]
         return pa.concat_tables(pq.read_table(io.BytesIO(files.cat_file(p))) for p in found)
     finally:
@@ -48,7 +49,9 @@ def through_web(folder):
 
 def natively(folder):
     client = hdfs_native.Client(Cluster.native)
-    found = [f.path for f in client.list_status(folder, recursive=True)]
+    parent = folder.rpartition("/")[0]
+    there = [f.path for f in client.list_status(parent, recursive=True)]
+    found = [path for path in there if path.startswith(folder)]
     return pa.concat_tables(
         pq.read_table(io.BytesIO(client.read(p).read())) for p in found if p.endswith(".parquet")
     )
@@ -57,11 +60,13 @@ def natively(folder):
 TestHdfs = sink(
     lambda folder: HdfsSink(HdfsSink.Params(url=f"{Cluster.native}{folder}/out")),
     lambda folder: through_web(f"{folder}/out"),
+    stages=True,
 )
 
 TestWebHdfs = sink(
     lambda folder: HdfsSink(HdfsSink.Params(url=f"{Cluster.web}{folder}/out")),
     lambda folder: natively(f"{folder}/out"),
+    stages=True,
 )
 
 

@@ -97,7 +97,8 @@ def forecasts(topic):
         [(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in FORECASTS]
     )
     columns = {f.name: [row[f.name] for row in rows] for f in plain}
-    columns["time"] = pa.array(columns["time"], pa.string()).cast(plain.field("time").type)
+    for name in ("time", "made"):
+        columns[name] = pa.array(columns[name], pa.string()).cast(plain.field(name).type)
     return pa.table(columns, schema=plain)
 
 
@@ -117,7 +118,7 @@ def read_back(folder):
     return forecasts(of_folder(folder))
 
 
-TestKafka = sink(make, read_back)
+TestKafka = sink(make, read_back, stages=True)
 
 
 class Death(BaseException):

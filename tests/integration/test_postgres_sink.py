@@ -141,6 +141,7 @@ rows = st.fixed_dictionaries(
         "regressors": st.none() | st.integers(0, 2**31 - 1),
         "experts": st.none() | names,
         "flag": st.none() | st.sampled_from(FLAGS),
+        "made": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)),
     }
 )
 

@@ -118,6 +118,19 @@ def test_near_duplicates_speak_for_each_other_and_not_when_they_are_missing_too(
     assert rmse(played(seen), truth, where) < 20 * max(spread, 1)
 
 
+def test_a_stranger_beside_two_near_duplicates_spoils_nothing():
+    rng = np.random.default_rng(4)
+    pair = rng.normal(size=(600, 1)).cumsum(axis=0) + 0.2 * rng.normal(size=(600, 2))
+    seen = np.where(rng.random(pair.shape) < 0.1, np.nan, pair)
+    where = np.isnan(seen)
+    where[:100] = False
+    alone = rmse(played(seen), pair, where)
+    for stranger in (rng.normal(size=600), np.full(600, 0.1)):
+        beside = played(np.column_stack([seen, stranger]))
+        found = np.sqrt(np.nanmean((beside.mean[:, :2, 0] - pair)[where] ** 2))
+        assert found < 1.1 * alone
+
+
 def test_the_scale_of_values_changes_nothing():
     rng = np.random.default_rng(8)
     truth = rng.normal(size=(600, 4)) @ rng.normal(size=(4, 4))

@@ -175,6 +175,22 @@ def test_secrets_are_filled_in_from_environment_and_files(folder, monkeypatch):
     assert read_config(plain) == config
 
 
+def test_what_is_written_down_is_hidden_by_its_place_and_not_by_its_value(monkeypatch):
+    monkeypatch.setenv("REGION", "temp")
+    monkeypatch.setenv("WHERE", "roof")
+    quantities = "targets.quantities=[temperature]"
+    inputs = "inputs={weather: ['${WHERE}/${REGION}erature']}"
+    config = load(FULL, "name=${REGION}", quantities, inputs, "evaluation.hide=each")
+    plain = json.loads(json.dumps(redact(config)))
+    assert plain["name"] == "${REGION}"
+    assert plain["targets"]["quantities"] == ["temperature"]
+    assert plain["limits"].keys() == {"temperature", "humidity"}
+    assert plain["inputs"] == {"weather": {"series": ["${WHERE}/${REGION}erature"], "ahead": None}}
+    again = read_config(plain)
+    assert again.inputs == config.inputs
+    assert redact(again) == plain
+
+
 def test_secrets_show_in_no_repr_nor_error(monkeypatch):
     config = load(FULL)
     section = model.PluginSection.model_validate({"type": "x", "url": "ada-lovelace"})

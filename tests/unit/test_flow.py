@@ -19,28 +19,49 @@ HALF_HOUR = timedelta(minutes=30)
 
 def expected(result, models, names):
     """The rows of a result, one after the other, as their contract has them."""
+    for model, rows in zip(models, result.ahead, strict=True):
+        for i, horizon in enumerate(h for h in sorted(model.horizons) if h > 0):
+            for t, n in np.ndindex(result.steps.truth.shape):
+                if np.isnan(rows.mean[t, n, i]):
+                    continue
+                seen = result.steps.status[t, n] == STATUSES.index("observed")
+                yield {
+                    **row(model, horizon, rows, (t, n, i), result.first + t + horizon, names),
+                    "truth": None,
+                    "status": "ahead",
+                    "gap_age": horizon + (0 if seen else result.steps.age[t, n]),
+                }
     for model, rows in zip(models, result.rows, strict=True):
         for i, horizon in enumerate(sorted(model.horizons)):
             steps = result.lagged[0] if horizon < 0 else result.steps
             for t, n in np.ndindex(steps.truth.shape):
                 if np.isnan(rows.mean[t, n, i]):
                     continue
+                step = result.first + t + min(horizon, 0)
                 yield {
-                    "time": START + HALF_HOUR * (result.first + t + min(horizon, 0)),
-                    "sensor": names[n],
-                    "quantity": "temperature",
-                    "model": model.name,
-                    "horizon": horizon,
-                    "forecast": rows.mean[t, n, i],
-                    "lower": rows.lower[t, n, i],
-                    "upper": rows.upper[t, n, i],
+                    **row(model, horizon, rows, (t, n, i), step, names),
                     "truth": steps.truth[t, n],
                     "status": STATUSES[steps.status[t, n]],
                     "gap_age": steps.age[t, n],
-                    "regressors": None,
-                    "experts": None,
-                    "flag": None,
                 }
+
+
+def row(model, horizon, rows, at, step, names):
+    """What is the same in rows of both stages."""
+    return {
+        "time": START + HALF_HOUR * step,
+        "sensor": names[at[1]],
+        "quantity": "temperature",
+        "model": model.name,
+        "horizon": horizon,
+        "forecast": rows.mean[at],
+        "lower": rows.lower[at],
+        "upper": rows.upper[at],
+        "regressors": None,
+        "experts": None,
+        "flag": None,
+        "made": START + HALF_HOUR * (step - horizon),
+    }
 
 
 def test_rows_do_not_depend_on_where_frames_are_cut():
@@ -55,9 +76,9 @@ def test_rows_do_not_depend_on_where_frames_are_cut():
         status = rng.integers(0, 4, (7, 4)).astype(np.uint8)
         return Steps(rng.normal(size=(7, 4)), status, status.astype(np.int32), status * 0)
 
-    whole = StepResult(100, steps(), [rows(3), rows(1)], [], [steps()])
+    whole = StepResult(100, steps(), [rows(4), rows(1)], [], [steps()], [rows(2), rows(0)])
     plain = Persistence(Persistence.Params())
-    models = [Model("a", plain, (-2, 0, 3)), Model("b", plain, (0,))]
+    models = [Model("a", plain, (-2, 0, 1, 3)), Model("b", plain, (0,))]
     series = [Series(name, "temperature") for name in "abcd"]
     make = Rows(series, models, GridSpec(1_800_000_000)).table
     table, wanted = make(whole), list(expected(whole, models, "abcd"))
@@ -70,7 +91,9 @@ def test_rows_do_not_depend_on_where_frames_are_cut():
 
 
 def made_at(row):
-    """The step of a frame in which a row was made."""
+    """The step of a frame in which a row was delivered."""
+    if row["status"] == "ahead":
+        return (row["made"] - START) // HALF_HOUR
     return (row["time"] - START) // HALF_HOUR - min(row["horizon"], 0)
 
 

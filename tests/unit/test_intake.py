@@ -163,3 +163,30 @@ def test_small_calls_are_gathered_to_a_batch(linger, closed):
     made = intake(Live(a=[minutes("1", m, m + 2) for m in range(0, 40, 2)]), batch=20)
     made.linger = linger
     assert play(made, len(closed)) == [(steps, False) for steps in closed]
+
+
+class Waits(Live):
+    """A partition whose second call is answered once `seen`, which the test says of a pause."""
+
+    def __init__(self, **partitions):
+        super().__init__(**partitions)
+        self.seen, self.answers = threading.Event(), []
+
+    def read(self, partition, position, limit):
+        if position is not None and not self.answers:
+            self.answers.append(self.seen.wait(60))
+        return super().read(partition, position, limit)
+
+
+def test_a_live_source_that_does_not_answer_at_once_is_a_pause():
+    source = Waits(a=[minutes("1", 0, 20), minutes("1", 20, 30)])
+    grid = Grid(GridSpec(MINUTE), source.partitions(), NETWORK, {})
+    made = Intake(source, grid, 1e9, threading.Event(), 100, 0.0, prompt=True)
+    steps = 0
+    for turn in made.turns():
+        steps += sum(len(frame.values) for frame, _ in turn.closed)
+        if turn.paused:
+            source.seen.set()
+        if made.positions == [{"at": 2}]:
+            made._stopping.set()
+    assert (steps, source.answers) == (29, [True])

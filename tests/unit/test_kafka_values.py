@@ -281,6 +281,13 @@ def test_one_bad_record_does_not_make_all_of_a_block_slow(monkeypatch):
         ({"format": "parquet"}, "is not a line format"),
         ({"format": "intel-lab", "key_is_sensor": True}, "lines contain their sensor and time"),
         ({"settings": {"group.id": "x"}}, "group.id must not be set here"),
+        (
+            {"settings": {"sasl.oauthbearer.client.secret": "x1"}},
+            "is a secret and would be written",
+        ),
+        ({"settings": {"ssl.key.pem": "x1"}}, "is a secret and would be written"),
+        ({"settings": {"plugin.library.paths": "/evil.so"}}, "run code that the config chooses"),
+        ({"settings": {"sasl.kerberos.kinit.cmd": "evil"}}, "run code that the config chooses"),
         ({"sasl": {"mechanism": "PLAIN", "username": "u"}}, "username and password"),
         ({"tls": {"certificate": "c.pem"}}, "certificate and key together"),
         ({"end": "soon"}, "'live' or 'now'"),

@@ -23,6 +23,7 @@ class Leaks(Forecaster):
         return out
 """
 SINK = """
+import pyarrow as pa
 import pyarrow.parquet as pq
 from gapcast.engine.testing import sink
 from gapcast.plugins.sinks.files import FilesSink
@@ -31,9 +32,10 @@ def make(folder):
     return FilesSink(FilesSink.Params(path=folder / "out"))
 
 def read_back(folder):
-    return pq.read_table(folder / "out", partitioning=None)
+    stages = [folder / name for name in ("out", "out-ahead") if (folder / name).exists()]
+    return pa.concat_tables([pq.read_table(of, partitioning=None) for of in stages])
 
-TestFiles = sink(make, read_back)
+TestFiles = sink(make, read_back, stages=True)
 """
 
 

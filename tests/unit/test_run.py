@@ -18,6 +18,7 @@ from doubles import SCRIPTS, Keeps, place
 
 from gapcast import RunConfig, read_config, run
 from gapcast.engine.errors import ConfigError, RunError, SinkError, SourceError
+from gapcast.engine.redaction import remember
 from gapcast.engine.sink import FORECASTS, Rejected, Retry
 
 
@@ -162,6 +163,16 @@ def test_a_failing_source_stops_the_run_with_its_words(script, tmp_path):
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())
     assert (manifest["state"], "script says" in manifest["error"]) == ("failed", True)
     assert not [t.name for t in threading.enumerate() if t.name.startswith("gapcast")]
+
+
+def test_a_secret_in_an_error_is_hidden_in_the_manifest_too(script, tmp_path):
+    remember("s3cr3t-part", "${PART}")
+    script(**{"s3cr3t-part": [*wave()[:30], "fail"]})
+    with pytest.raises(SourceError, match="s3cr3t-part: the script says so"):
+        run(config(), tmp_path / "r")
+    written = (tmp_path / "r/manifest.json").read_text()
+    assert "${PART}: the script says so" in written
+    assert "s3cr3t-part" not in written
 
 
 def test_a_failing_sink_stops_the_run(script, tmp_path):

@@ -79,14 +79,15 @@ def test_results_come_together_in_the_order_of_the_targets(layouts, count):
         steps = Steps(
             side.astype(float), side.astype(np.uint8), side.astype(np.int32), side.astype(np.uint8)
         )
-        return StepResult(7, steps, rows, [(0, 3, targets)], [steps])
+        return StepResult(7, steps, rows, [(0, 3, targets)], [steps], rows)
 
     joined = shares.join([part(t) for t in shares.targets])
     assert joined.first == 7
     for steps in (joined.steps, *joined.lagged):
         np.testing.assert_array_equal(steps.truth, [np.arange(n), np.arange(n) + 100])
         np.testing.assert_array_equal(steps.age, [np.arange(n), np.arange(n) + 100])
-    np.testing.assert_array_equal(joined.rows[0].upper[0, :, 0], np.arange(n) + 0.2)
+    for of in (joined.rows, joined.ahead):
+        np.testing.assert_array_equal(of[0].upper[0, :, 0], np.arange(n) + 0.2)
     ((m, window, sums),) = joined.windows
     assert (m, window) == (0, 3)
     np.testing.assert_array_equal(sums, np.arange(n))

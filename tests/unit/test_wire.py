@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -91,7 +93,8 @@ def test_results_and_endings_arrive_as_they_were():
     )
     past = Steps(steps.truth - 1, status + 1, steps.age + 1, steps.flag + 1)
     rows[1] = ModelRows(*list(rows[1].given().values()), experts=status[..., None].astype(np.int32))
-    result = StepResult(9, steps, rows, windows, [past])
+    ahead = [replace(rows[1], mean=rows[0].mean), ModelRows(*np.empty((3, 2, 4, 0)))]
+    result = StepResult(9, steps, rows, windows, [past], ahead)
     assert result.steps.truth[:, 0].tolist() == [1, 9]
     back = wire.to_result(carried(wire.of_result(result)), frame, targets)
     assert (back.first, [w[:2] for w in back.windows]) == (9, [(1, 12), (0, 13)])
@@ -101,6 +104,10 @@ def test_results_and_endings_arrive_as_they_were():
     assert back.rows[0].experts is None
     same(back.rows[1].experts, rows[1].experts)
     same(back.rows[1].upper, rows[1].upper)
+    for found, sent in zip(back.ahead, ahead, strict=True):
+        assert found.given().keys() == sent.given().keys()
+        for name, array in sent.given().items():
+            same(found.given()[name], array)
     same(back.windows[0][2], windows[0][2])
     ending = Ending(windows, [np.ones(3)], [np.zeros(2)], [0.25])
     back = wire.to_ending(carried(wire.of_ending(ending)))

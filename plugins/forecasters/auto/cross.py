@@ -17,13 +17,13 @@ from gapcast.plugins.forecasters.auto.moments import (
     RIDGE,
     deviation,
     remembered,
-    shrunk,
 )
 
 FEW = 3
 """Neighbours of the small regressions."""
 GROUP = 4
-"""Nearest neighbours that are left out, too, to tell how an expert fares without them."""
+"""Nearest neighbours, but no more than half of the others, that are left out, too, to tell how an
+expert fares without them."""
 CROSS = JOINT + 3
 """Experts of the network: joint ones, two of a few neighbours, and `network-rls`."""
 NETWORK = CROSS - 1
@@ -43,6 +43,7 @@ class Cross(NamedTuple):
     square: Any  # (GROUP + 2, GROUP + 3): a small system
     chosen: Any  # (GROUP + 1,) int64
     matrix: Any  # (M, M)
+    size: Any  # (M,): 1 / standard deviation of each member
 
 
 def new_cross(M: int) -> Cross:
@@ -54,6 +55,7 @@ def new_cross(M: int) -> Cross:
         np.zeros((GROUP + 2, GROUP + 3)),
         np.zeros(GROUP + 1, np.int64),
         np.zeros((M, M)),
+        np.zeros(M),
     )
 
 
@@ -147,11 +149,20 @@ def conditional_covariance(count, scale, missing, s, out):
             out[a, b] = out[b, a] = v
 
 
+@inlined_part
+def group_of(near, i):
+    """How many neighbours are the nearest ones of member i, at least one."""
+    n = 0
+    while n < 2 * GROUP and near[i, n] >= 0:
+        n += 1
+    return min(max(n // 2, 1), GROUP)
+
+
 @njit_part
 def without_group(P, q, near, seen, count, i, s):
-    """What is said of member i, seen, by those seen but for its GROUP nearest ones; after
+    """What is said of member i, seen, by those seen but for its nearest ones; after
     `conditional`."""
-    n = _choose(near, seen, i, 0, GROUP, s)
+    n = _choose(near, seen, i, 0, group_of(near, i), s)
     s.chosen[n] = i
     n += 1
     a = s.square
@@ -204,17 +215,18 @@ def from_few(mo, k, x, seen, i, skip, s):
     if n == 0:
         return np.nan
     steps, more = remembered(mo, k)
-    ridge = RIDGE / (steps + more)
-    a, si = s.square, deviation(mo, i)
+    cov, last, over = mo.cov[k], mo.cov[JOINT - 1], 1 / (steps + more)
+    a, mean = s.square, mo.mean[k]
     for p in range(n):
         j = s.chosen[p]
-        sj = deviation(mo, j)
+        own, all_, sj = cov[j], last[j], s.size[j] * over
         for r in range(p, n):
-            a[p, r] = shrunk(mo, k, j, s.chosen[r], steps, more) / (sj * deviation(mo, s.chosen[r]))
-        a[p, p] += ridge
-        a[p, n] = shrunk(mo, k, j, i, steps, more) / (sj * si)
-        a[p, n + 1] = (x[j] - mo.mean[k, j]) / sj
-    return mo.mean[k, i] + si * _regressed(a, n)
+            b = s.chosen[r]
+            a[p, r] = (steps * own[b] + more * all_[b]) * (sj * s.size[b])
+        a[p, p] += RIDGE * over
+        a[p, n] = (steps * own[i] + more * all_[i]) * (sj * s.size[i])
+        a[p, n + 1] = (x[j] - mean[j]) * s.size[j]
+    return mean[i] + _regressed(a, n) / s.size[i]
 
 
 @inlined_part
@@ -259,8 +271,28 @@ def say(mo, x, seen, missing, count, m, twice, s, out, filled, doubt):
 
 
 @njit_part
-def say_few(mo, x, seen, m, skip, s, out):
-    """The same of the experts that read a few neighbours, into out (CROSS, M)."""
+def say_few(mo, x, seen, m, without, s, out):
+    """The same of the experts that read a few neighbours, into out (CROSS, M); `without` the
+    nearest ones or with them."""
     for i in range(m):
+        s.size[i] = 1 / deviation(mo, i)
+    for i in range(m):
+        skip = group_of(mo.near, i) if without else 0
         out[JOINT, i] = from_few(mo, 0, x, seen, i, skip, s)
         out[JOINT + 1, i] = from_few(mo, 2, x, seen, i, skip, s)
+
+
+@njit_part
+def widened(mo, seen, missing, count, m, s, doubt, out):
+    """out (M,): how many times wider errors of what is said of each member are to be, with those
+    seen instead of all that are known: by the covariance of all that was seen, after `say`."""
+    last = JOINT - 1
+    q, scale = mo.diagonal[last], mo.scale[last]
+    for i in range(m):
+        out[i] = 1.0
+        if seen[i]:
+            out[i] = np.sqrt(max(q[i] / s.over[i], 1.0))
+    for a in range(count):
+        i = missing[a]
+        v = doubt[last, a, a] / (scale[i] * scale[i])
+        out[i] = np.sqrt(max(q[i] * v, 1.0))

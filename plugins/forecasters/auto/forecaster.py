@@ -63,7 +63,7 @@ class Auto(Forecaster):
     experts = ("joint", "few", "network", "mean", "profile", "harmonics", "hold", "trend")
     derives = True
     rehearses = True
-    state_version = 2
+    state_version = 3
 
     def needs(self) -> Needs:
         """The other series, in blocks, and the inputs."""
@@ -91,8 +91,8 @@ class Auto(Forecaster):
         weighing = Weighing(
             np.zeros((U, 2, A + 1, F + 2, M)), np.zeros((U, 2, A + 1, M)),
             np.zeros((U, F + 2, M)), np.zeros((U, A, F, M)), np.zeros((U, A, F, M)),
-            np.zeros((U, 2, A, M)), np.full((U, len(STRIDES), DEPTH, F + 3, M), np.nan),
-            np.zeros((U, F, M)), np.full((U, M), np.nan), np.full((U, M), np.nan),
+            np.zeros((U, 2, A, M)), np.full((U, len(STRIDES), DEPTH, F + 4, M), np.nan),
+            np.zeros((U, F, M)), np.ones((U, M)), np.full((U, M), np.nan), np.full((U, M), np.nan),
             np.full((U, M), -1.0), np.ones((U, 2, A + 1, M)),
         )  # fmt: skip
         found = Found(np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 3)))

@@ -9,7 +9,14 @@ from numba import njit
 
 from gapcast.engine.kernels.standin import plausible
 from gapcast.engine.kernels.uncounted import inlined_part, njit_part
-from gapcast.plugins.forecasters.auto.cross import CROSS, GROUP, NETWORK, say, say_few
+from gapcast.plugins.forecasters.auto.cross import (
+    CROSS,
+    NETWORK,
+    group_of,
+    say,
+    say_few,
+    widened,
+)
 from gapcast.plugins.forecasters.auto.inputs import INFORMED, say_by_inputs
 from gapcast.plugins.forecasters.auto.moments import (
     MEMORIES,
@@ -45,10 +52,12 @@ from gapcast.plugins.forecasters.auto.season import (
 from gapcast.plugins.forecasters.auto.weighing import (
     POWER,
     TWICE,
+    Errors,
     Weighing,
     ahead_power,
     combine,
     learn_weights,
+    new_errors,
     remember,
     without_past,
 )
@@ -86,8 +95,7 @@ class Scratch(NamedTuple):
     views: Any  # (2, F, M): what experts say of a step, the second without the nearest members
     filled: Any  # (3, M)
     doubt: Any  # (3, M, M)
-    off_by: Any  # (E, M): errors of all experts
-    a: Any  # (5, M)
+    errors: Errors
     wave: Any  # (B,)
     gain: Any  # (B,)
     of: Any  # (F,): views of one member
@@ -101,6 +109,7 @@ class Scratch(NamedTuple):
     near: Any  # (M,): values, outliers moved to where they are believed
     vector: Any  # (M,)
     bases: Any  # (M,): what days, weeks and years say
+    wider: Any  # (2, M): see `learn_weights`
     off: Any  # (M,): how far off a value is from that
     is_off: Any  # (M,) bool: where that is known
     acf: Any  # (LENGTH // 2,): autocorrelation by lag
@@ -112,10 +121,10 @@ def new_scratch(M: int, F: int, B: int) -> Scratch:
     E = F + 2
     return Scratch(
         np.zeros(M), np.zeros(M, np.bool_), np.zeros(M, np.bool_), np.zeros(M, np.int64),
-        np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), np.zeros((E, M)),
-        np.zeros((5, M)), np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
+        np.zeros((2, F, M)), np.zeros((3, M)), np.zeros((3, M, M)), new_errors(E, M),
+        np.zeros(B), np.zeros(B), np.zeros(F), np.zeros(E), np.zeros(E),
         np.zeros(E), np.zeros((3, E)), np.zeros(4), np.zeros((2, M)), np.zeros((F, M)),
-        np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M), np.zeros(M, np.bool_),
+        np.zeros(M), np.zeros(M), np.zeros(M), np.ones((2, M)), np.zeros(M), np.zeros(M, np.bool_),
         np.zeros(LENGTH // 2), np.zeros((3, LENGTH)),
     )  # fmt: skip
 
@@ -205,11 +214,13 @@ def _network(mo, s, cross, m, inputs, targets, said, seen, count, twice):
     if seen == 0 or m == 1:
         s.views[:, :CROSS] = np.nan
         s.filled[:] = np.nan
+        s.wider[:] = 1.0
         return
     say(mo, s.x, s.seen, s.missing, count, m, twice, cross, s.views, s.filled, s.doubt)
-    say_few(mo, s.x, s.seen, m, 0, cross, s.views[0])
+    widened(mo, s.seen, s.missing, count, m, cross, s.doubt, s.wider[0])
+    say_few(mo, s.x, s.seen, m, False, cross, s.views[0])
     if twice:
-        say_few(mo, s.x, s.seen, m, GROUP, cross, s.views[1])
+        say_few(mo, s.x, s.seen, m, True, cross, s.views[1])
     for i in range(m):
         s.views[0, NETWORK, i] = said[targets[i]] if targets[i] >= 0 else np.nan
         s.views[1, NETWORK, i] = np.nan
@@ -226,7 +237,7 @@ def _network(mo, s, cross, m, inputs, targets, said, seen, count, twice):
 def _nearest_missing(mo, s, i):
     """How far the nearest members of one are missing: 0, 0.5 or 1."""
     number, missing = 0, 0
-    for r in range(GROUP):
+    for r in range(group_of(mo.near, i)):
         j = mo.near[i, r]
         if j >= 0:
             number += 1
@@ -242,7 +253,9 @@ def _say(w, s, c, i, age, q, power):
     """What all experts say of member i: into s.told, s.say."""
     for e in range(len(s.of)):
         s.of[e] = s.views[0, e, i]
-    combine(w, i, age, q, s.of, CROSS, c.young, power, s.say, s.said, s.expected, s.told)
+    combine(
+        w, i, age, q, s.of, CROSS, s.wider[0, i], c.young, power, s.say, s.said, s.expected, s.told
+    )
 
 
 @njit_part
@@ -369,10 +382,10 @@ def _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withhe
     for i in range(m):
         s.vector[i] = s.near[i] if s.heard[i] else np.nan
     learn_weights(
-        w, step, s.vector, s.heard, s.views, CROSS, twice, m, c.level, c.z, s.off_by, s.a
+        w, step, s.vector, s.heard, s.views, CROSS, s.wider, twice, m, c.level, c.z, s.errors
     )  # fmt: skip
     gain = 1 / min(mo.facts[STEPS] + 1, MEMORIES[0])
-    remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, gain, m)
+    remember(w, step, s.x, s.near, s.heard, s.views[0], CROSS, s.wider[0], gain, m)
     if heard == 0:
         return
     if withheld:
@@ -392,7 +405,7 @@ def _learn(mo, se, w, s, c, calendar, cross, step, m, seen, heard, count, withhe
     learn(mo, s.near, s.heard, s.filled, s.doubt, s.missing, count, m, s.vector)
     if se.since[0] < 0:
         se.since[0] = 0
-    learn_season(se, calendar, step, s.near, s.heard, mo.first, s.wave, m, s.gain, s.a[0])
+    learn_season(se, calendar, step, s.near, s.heard, mo.first, s.wave, m, s.gain, s.errors.gain)
 
 
 @njit_part
@@ -438,13 +451,14 @@ def step_all(
         w = Weighing(
             weighing.error[u], weighing.scored[u], weighing.known[u], weighing.lagged[u],
             weighing.power[u], weighing.turned[u], weighing.ring[u], weighing.residual[u],
-            weighing.last[u], weighing.move[u], weighing.age[u], weighing.width[u],
+            weighing.wider[u], weighing.last[u], weighing.move[u], weighing.age[u],
+            weighing.width[u],
         )  # fmt: skip
         fo = Found(found.past[u], found.cycle[u])
         columns, targets = c.columns[u], c.targets[u]
         for t in range(len(values)):
             step = first + t
-            refresh(mo, m, cross.matrix)
+            refresh(mo, m, cross.matrix, cross.total)
             seen, heard, count, withheld = _look(mo, s, m, columns, targets, values[t], own[t])
             twice = step % TWICE == 0
             inputs = c.leads.shape[2]

@@ -82,30 +82,31 @@ def shrunk(mo, k, i, j, steps, more):
 
 
 @njit_part
-def _standardised(mo, k, m, a):
-    """Fill a (m, m) with the covariances of memory k, standardised, with the ridge."""
+def _standardised(mo, k, m, a, z):
+    """Fill the lower triangle of a (m, m) with the covariances of memory k, standardised, with the
+    ridge. z: scratch (m,)."""
     steps, more = remembered(mo, k)
-    ridge = RIDGE / (steps + more)
+    cov, last, over = mo.cov[k], mo.cov[len(MEMORIES) - 1], 1 / (steps + more)
     for i in range(m):
         mo.scale[k, i] = deviation(mo, i)
+        z[i] = 1 / mo.scale[k, i] if mo.count[i] > 1 else 0.0
     for i in range(m):
-        for j in range(i, m):
-            v = 0.0
-            if mo.count[i] > 1 and mo.count[j] > 1:
-                v = shrunk(mo, k, i, j, steps, more) / (mo.scale[k, i] * mo.scale[k, j])
-            a[i, j] = a[j, i] = v
-        a[i, i] += ridge if mo.count[i] > 1 else 1.0
+        row, own, all_, zi = a[i], cov[i], last[i], z[i] * over
+        for j in range(i + 1):
+            row[j] = (steps * own[j] + more * all_[j]) * (zi * z[j])
+        row[i] += RIDGE * over if mo.count[i] > 1 else 1.0
 
 
 @njit_part
-def _solve_anew(mo, j, m, a):
-    _standardised(mo, j, m, a)
-    invert(a, m)
+def _solve_anew(mo, j, m, a, z):
+    _standardised(mo, j, m, a, z)
+    invert(a, m, z)
     for i in range(m):
-        mo.diagonal[j, i] = a[i, i]
+        row, of = mo.precision[j, i], a[i]
         for k in range(m):
-            mo.precision[j, i, k] = 0.5 * (a[i, k] + a[k, i])
-        mo.precision[j, i, i] = 0.0
+            row[k] = of[k]
+        mo.diagonal[j, i] = of[i]
+        row[i] = 0.0
 
 
 @inlined_part
@@ -117,42 +118,40 @@ def _due(waited, steps, all_steps):
 
 
 @njit_part
-def refresh(mo, m, a):
-    """Solve anew for the precision matrices that are no longer fresh. a: scratch (M, M)."""
+def refresh(mo, m, a, z):
+    """Solve anew for the precision matrices that are no longer fresh; a (M, M), z (M,): scratch."""
     every = mo.facts[STEPS]
     for j in range(JOINT):
         if _due(mo.waited[j], min(MEMORIES[j], every), every):
-            _solve_anew(mo, j, m, a)
+            _solve_anew(mo, j, m, a, z)
             mo.waited[j] = 0.0
     if _due(mo.facts[NEWS], every, every):
-        _rank(mo, m)
+        _rank(mo, m, a[0], z)
         mo.facts[NEWS] = 0.0
 
 
 @njit_part
-def _rank(mo, m):
-    """The RANKED most correlated others of every member; of equals the first."""
+def _rank(mo, m, root, alike):
+    """The RANKED most correlated others of every member, whatever the sign; of equals the first.
+    root, alike: scratch (M,)."""
+    cov = mo.cov[JOINT - 1]
     for i in range(m):
+        root[i] = 1 / np.sqrt(cov[i, i]) if cov[i, i] > 0 else 0.0
+    for i in range(m):
+        for j in range(m):
+            alike[j] = abs(cov[i, j]) * root[i] * root[j]
         found, near = 0, mo.near[i]
         for j in range(m):
             if j == i or mo.count[j] == 0:
                 continue
-            k, alike = min(found, RANKED - 1), _alike(mo, i, j)
-            if found == RANKED and alike <= _alike(mo, i, near[k]):
+            k = min(found, RANKED - 1)
+            if found == RANKED and alike[j] <= alike[near[k]]:
                 continue
-            while k > 0 and alike > _alike(mo, i, near[k - 1]):
+            while k > 0 and alike[j] > alike[near[k - 1]]:
                 near[k] = near[k - 1]
                 k -= 1
             near[k] = j
             found = min(found + 1, RANKED)
-
-
-@inlined_part
-def _alike(mo, i, j):
-    """Correlation of two members without its sign."""
-    cov = mo.cov[JOINT - 1]
-    power = np.sqrt(cov[i, i]) * np.sqrt(cov[j, j])
-    return abs(cov[i, j]) / power if power > 0 else 0.0
 
 
 @inlined_part

@@ -42,6 +42,12 @@ WIDEN = (0.01, 3.0, 30.0)
 SETTLED = 8
 """Looks before that is learnt; at least as many as the age has steps."""
 TINY = 1e-300
+SUMS = 6
+WEIGHT, LOSS, EXPECTED, MIXED, PLAIN, NUMBER = range(SUMS)
+"""Of a group of experts: weights; weighed square errors, expected ones, and errors; of all that
+spoke: square errors and their number."""
+NETWORKED, OWN, ALL = range(3)
+"""The groups: those that read other members, those that do not, both."""
 
 
 class Weighing(NamedTuple):
@@ -53,12 +59,31 @@ class Weighing(NamedTuple):
     lagged: Any  # (U, A, F, M): products of residuals so far apart
     power: Any  # (U, A, F, M): their mean squares
     turned: Any  # (U, 2, A, M): moves over an age times the move before it, and its square
-    ring: Any  # (U, len(STRIDES), DEPTH, F + 3, M): residuals, value, move, quick mean
+    ring: Any  # (U, len(STRIDES), DEPTH, F + 4, M): residuals, value, move, quick mean, wider
     residual: Any  # (U, F, M): the last
+    wider: Any  # (U, M): and then: see `learn_weights`
     last: Any  # (U, M): last value
     move: Any  # (U, M): from the step before to it
     age: Any  # (U, M): steps since, -1 before the first
     width: Any  # (U, 2, A + 1, M): of intervals, relative; with the network and without
+
+
+class Errors(NamedTuple):
+    """Scratch for scoring E experts, blocks of up to M members."""
+
+    off: Any  # (E, M): how far off they were
+    sums: Any  # (3, SUMS, M)
+    least: Any  # (2, M)
+    wide: Any  # (M,)
+    share: Any  # (M,)
+    gain: Any  # (M,)
+
+
+def new_errors(E: int, M: int) -> Errors:
+    """Scratch for E experts, blocks of up to M members."""
+    return Errors(
+        np.zeros((E, M)), np.zeros((3, SUMS, M)), np.zeros((2, M)), *(np.zeros(M) for _ in range(3))
+    )
 
 
 @inlined_part
@@ -91,19 +116,29 @@ def _slot(k, step):
     return (step - AGES[k]) // STRIDES[RING[k]] % DEPTH
 
 
+@inlined_part
+def carried(now, then):
+    """Share of a residual that counts now: what was learnt with more of the others missing is no
+    more exact than it was."""
+    return min(now / then, 1.0)
+
+
 @njit_part
-def _errors(w, k, step, x, views, mean, m, off):
-    """How far off (E, M) all experts were, had each member been missing for the k-th age."""
+def _errors(w, k, step, x, views, mean, wider, m, off, share):
+    """How far off (E, M) all experts were, had each member been missing for the k-th age. share:
+    scratch (M,)."""
     F = views.shape[0]
     kk = min(k, BEYOND - 1)
     row = w.ring[RING[kk], _slot(kk, step)]
+    for i in range(m):
+        share[i] = carried(wider[i], row[F + 3, i])
     for e in range(F):
-        old, view = row[e], views[e] if e != mean else row[F + 2]
+        old, view, to = row[e], views[e] if e != mean else row[F + 2], off[e]
         for i in range(m):
-            r = x[i] - view[i]
-            if k < BEYOND:
-                r -= left(w, k, e, i) * old[i]
-            off[e, i] = r
+            to[i] = x[i] - view[i]
+        if k < BEYOND:
+            for i in range(m):
+                to[i] -= left(w, k, e, i) * old[i] * (share[i] if e < mean else 1.0)
     for i in range(m):
         r = x[i] - row[F, i]
         off[F, i] = r
@@ -112,51 +147,69 @@ def _errors(w, k, step, x, views, mean, m, off):
 
 
 @njit_part
-def _score(w, c, k, first, off, heard, m, a):
-    """Take errors in; experts that said nothing are charged what the mixture erred.
+def _weigh(w, c, k, off, wide, network, m, sums, least):
+    """What is to be known of the errors of each group: sums (3, SUMS, M). wide (M,): how many times
+    the square errors of the first `network` experts are to be. least (2, M): scratch."""
+    sums[:] = 0.0
+    least[:] = np.inf
+    for e in range(off.shape[0]):
+        known, err, low = w.known[e], w.error[c, k, e], least[NETWORKED if e < network else OWN]
+        for i in range(m):
+            v = err[i] * wide[i] if e < network else err[i]
+            v = v if known[i] > 0 and off[e, i] == off[e, i] else np.inf
+            low[i] = min(low[i], v)
+    for e in range(off.shape[0]):
+        group = NETWORKED if e < network else OWN
+        known, err, low, to = w.known[e], w.error[c, k, e], least[group], sums[group]
+        for i in range(m):
+            v = err[i] * wide[i] if e < network else err[i]
+            there = off[e, i] == off[e, i]
+            r = off[e, i] if there else 0.0
+            q = ((low[i] + TINY) / (v + TINY)) ** POWER if known[i] > 0 and there else 0.0
+            to[WEIGHT, i] += q
+            to[LOSS, i] += q * (r * r)
+            to[EXPECTED, i] += q * v
+            to[MIXED, i] += q * r
+            to[PLAIN, i] += r * r
+            to[NUMBER, i] += 1.0 if there else 0.0
+    for i in range(m):
+        both = min(least[0, i], least[1, i])
+        for g in range(2):
+            q = ((both + TINY) / (least[g, i] + TINY)) ** POWER if least[g, i] < np.inf else 0.0
+            for v in range(SUMS):
+                sums[ALL, v, i] += sums[g, v, i] * (q if v < PLAIN else 1.0)
 
-    a: scratch (5, M)."""
-    E = off.shape[0]
-    error, scored = w.error[c, k], w.scored[c, k]
-    least, weight, loss, plain, number = a[0], a[1], a[2], a[3], a[4]
+
+@njit_part
+def _score(w, c, k, off, wide, network, heard, m, of, gain):
+    """Take errors in; experts that said nothing are charged what the mixture erred, by the sums
+    `of` those that are judged. wide: as in `_weigh`. gain: scratch (M,)."""
+    error, scored, loss = w.error[c, k], w.scored[c, k], of[LOSS]
+    least = (1 if k < QUICK and c == 0 else TWICE) / SCORED
     for i in range(m):
-        least[i], weight[i], loss[i], plain[i], number[i] = np.inf, 0.0, 0.0, 0.0, 0.0
-    for e in range(first, E):
-        known, err = w.known[e], error[e]
-        for i in range(m):
-            v = err[i] if known[i] > 0 else np.inf
-            least[i] = min(least[i], v)
-    for e in range(first, E):
-        known, err = w.known[e], error[e]
-        for i in range(m):
-            e2 = off[e, i] * off[e, i]
-            there = e2 == e2
-            q = (least[i] + TINY) / (err[i] + TINY)
-            v = q**POWER if known[i] > 0 and there else 0.0
-            weight[i] += v
-            loss[i] += v * e2 if there else 0.0
-            plain[i] += e2 if there else 0.0
-            number[i] += 1.0 if there else 0.0
-    gain = (1 if k < QUICK and c == 0 else TWICE) / SCORED
-    for i in range(m):
-        if number[i] > 0 and heard[i]:
+        gain[i] = 0.0
+        if of[NUMBER, i] > 0 and heard[i]:
             scored[i] += 1
-            loss[i] = loss[i] / weight[i] if weight[i] > 0 else plain[i] / number[i]
-            weight[i] = max(gain, 1 / scored[i])
-        else:
-            weight[i] = 0.0
-    for e in range(E):
+            by, n = of[WEIGHT, i], of[NUMBER, i]
+            loss[i] = loss[i] / by if by > 0 else of[PLAIN, i] / n
+            gain[i] = max(least, 1 / scored[i])
+    for e in range(off.shape[0]):
         err = error[e]
         for i in range(m):
             e2 = off[e, i] * off[e, i]
             v = e2 if e2 == e2 else loss[i]
-            err[i] += weight[i] * (v - err[i])
-    if k > 0 or c > 0:
-        return
+            if e < network:
+                v /= wide[i]
+            err[i] += gain[i] * (v - err[i])
+
+
+@njit_part
+def _wake(w, off, gain, m):
+    """Count the experts that have spoken of members that are learnt from, gain > 0."""
     for i in range(m):
         woken = False
-        for e in range(E):
-            if weight[i] > 0 and off[e, i] == off[e, i]:
+        for e in range(off.shape[0]):
+            if gain[i] > 0 and off[e, i] == off[e, i]:
                 w.known[e, i] += 1
                 woken |= w.known[e, i] == 1
         if woken:
@@ -166,47 +219,35 @@ def _score(w, c, k, first, off, heard, m, a):
 
 
 @njit_part
-def _widen(w, table, first, k, off, heard, m, level, z, a):
-    """Let errors of what experts from `first` on say together tell how wide intervals are to be:
-    the quantile tracker of `gapcast.engine.shard.calibration`, in steps of the k-th age."""
-    least, weight, loss, mixed = a[0], a[1], a[2], a[3]
-    for i in range(m):
-        least[i], weight[i], loss[i], mixed[i] = np.inf, 0.0, 0.0, 0.0
-    for e in range(first, off.shape[0]):
-        known, err = w.known[e], w.error[0, k, e]
-        for i in range(m):
-            if known[i] > 0 and off[e, i] == off[e, i]:
-                least[i] = min(least[i], err[i])
-    for e in range(first, off.shape[0]):
-        known, err = w.known[e], w.error[0, k, e]
-        for i in range(m):
-            if known[i] > 0 and off[e, i] == off[e, i]:
-                v = ((least[i] + TINY) / (err[i] + TINY)) ** POWER
-                weight[i] += v
-                loss[i] += v * err[i]
-                mixed[i] += v * off[e, i]
+def _widen(w, table, k, of, heard, m, level, z):
+    """Let errors of what experts say together, by the sums `of` them, tell how wide intervals are
+    to be: the quantile tracker of `gapcast.engine.shard.calibration`, in steps of the k-th age."""
     enough = max(SETTLED, AGES[min(k, BEYOND - 1)])
     for i in range(m):
-        if heard[i] and loss[i] > 0 and w.scored[0, k, i] >= enough:
+        if heard[i] and of[EXPECTED, i] > 0 and w.scored[0, k, i] >= enough:
             gain = max(WIDEN[0], WIDEN[1] / (w.scored[0, k, i] + WIDEN[2]))
-            beyond = abs(mixed[i]) > w.width[table, k, i] * z * np.sqrt(loss[i] * weight[i])
-            w.width[table, k, i] *= 1 + gain * (level if beyond else level - 1)
+            width = w.width[table, k, i] * z * np.sqrt(of[EXPECTED, i] * of[WEIGHT, i])
+            w.width[table, k, i] *= 1 + gain * (level if abs(of[MIXED, i]) > width else level - 1)
 
 
 @njit_part
-def _persist(w, k, step, x, heard, views, mean, m):
-    """Learn how much of residuals and moves is left at the k-th age."""
+def _persist(w, k, step, x, heard, views, mean, wider, m, now, then):
+    """Learn how much of residuals and moves is left at the k-th age. now, then: scratch (M,)."""
     row = w.ring[RING[k], _slot(k, step)]
     gain = (1 if k < QUICK else TWICE) / SCORED
     F = views.shape[0]
+    for i in range(m):
+        now[i], then[i] = 1 / wider[i], 1 / row[F + 3, i]
     for e in range(F):
         old, view = row[e], views[e] if e != mean else row[F + 2]
         lagged, power = w.lagged[k, e], w.power[k, e]
         for i in range(m):
             r, o = x[i] - view[i], old[i]
-            if heard[i] and r == r and o == o:
-                lagged[i] += gain * (r * o - lagged[i])
-                power[i] += gain * (0.5 * (r * r + o * o) - power[i])
+            known = heard[i] and r == r and o == o
+            if e < mean:
+                r, o = r * now[i], o * then[i]
+            lagged[i] += gain * (r * o - lagged[i]) if known else 0.0
+            power[i] += gain * (0.5 * (r * r + o * o) - power[i]) if known else 0.0
     for i in range(m):
         move, then = row[F + 1, i], row[F, i]
         if heard[i] and move == move and then == then:
@@ -215,32 +256,40 @@ def _persist(w, k, step, x, heard, views, mean, m):
 
 
 @njit_part
-def learn_weights(w, step, x, heard, views, mean, twice, m, level, z, off, a):
+def learn_weights(w, step, x, heard, views, mean, wider, twice, m, level, z, s):
     """Score all experts by the values of a step. views (2, F, M): what they say of the step itself,
-    the second without the nearest neighbours, where `twice`. level, z: of intervals, and their half
-    width in standard deviations."""
+    the second without the nearest neighbours, where `twice`. mean: place of the first expert that
+    reads no other member; wider (2, M): how many times wider the others' errors are to be, with
+    those seen of a step instead of all. level, z: of intervals, and their half width in standard
+    deviations. s: `Errors`."""
     for k in range(BEYOND + 1):
         if k >= QUICK and not twice:
             continue
         for c in range(2 if twice else 1):
-            _errors(w, k, step, x, views[c], mean, m, off)
+            for i in range(m):
+                s.wide[i] = wider[c, i] * wider[c, i]
+            _errors(w, k, step, x, views[c], mean, wider[c], m, s.off, s.share)
+            _weigh(w, c, k, s.off, s.wide, mean, m, s.sums, s.least)
             if c == 0:
-                _widen(w, 0, 0, k, off, heard, m, level, z, a)
-                _widen(w, 1, mean, k, off, heard, m, level, z, a)
+                _widen(w, 0, k, s.sums[ALL], heard, m, level, z)
+                _widen(w, 1, k, s.sums[OWN], heard, m, level, z)
             # What experts err without a member's past is told by no other member's value.
-            _score(w, c, k, mean if k == BEYOND else 0, off, heard, m, a)
+            judged = s.sums[OWN if k == BEYOND else ALL]
+            _score(w, c, k, s.off, s.wide, mean, heard, m, judged, s.gain)
+            if k == 0 and c == 0:
+                _wake(w, s.off, s.gain, m)
         if k < BEYOND:
-            _persist(w, k, step, x, heard, views[0], mean, m)
+            _persist(w, k, step, x, heard, views[0], mean, wider[0], m, s.wide, s.share)
 
 
 @njit_part
-def remember(w, step, x, near, heard, views, mean, gain, m):
+def remember(w, step, x, near, heard, views, mean, wider, gain, m):
     """Note the values of a step and the residuals of all experts; `views` (F, M)."""
     F = views.shape[0]
     for i in range(m):
         if heard[i]:
             w.move[i] = x[i] - w.last[i] if w.age[i] == 0 else np.nan
-            w.last[i], w.age[i] = x[i], 0
+            w.last[i], w.age[i], w.wider[i] = x[i], 0, wider[i]
             for e in range(F):
                 r = x[i] - views[e, i]
                 if e == mean:
@@ -259,6 +308,7 @@ def remember(w, step, x, near, heard, views, mean, gain, m):
             row[F + 2, i] = near[i] - row[mean, i]
             row[F, i] = near[i] if heard[i] else np.nan
             row[F + 1, i] = w.move[i] if heard[i] else np.nan
+            row[F + 3, i] = wider[i]
 
 
 @inlined_part
@@ -280,16 +330,17 @@ def ahead_power(w, age, i):
 
 
 @inlined_part
-def _expected(w, k, e, i, q, young):
+def _expected(w, k, e, i, q, wider, young):
     """Mean square error of an expert at an age, no less than at any lower one; q: 0 with the
-    nearest neighbours, 1 without; young: looks in which the expert is doubted."""
+    nearest neighbours, 1 without, which is no better; wider: as in `combine`; young: looks in which
+    the expert is doubted."""
     if w.known[e, i] == 0:
         return np.inf
     worst = 0.0
     for j in range(k + 1):
-        error = w.error[0, j, e, i]
+        error = w.error[0, j, e, i] * wider * wider
         if q > 0 and w.scored[1, j, i] > 0:
-            far = w.error[1, j, e, i]
+            far = max(error, w.error[1, j, e, i])
             error = far if q == 1 else np.sqrt(error * far)
         worst = max(worst, error)
     return worst * _doubt(w, e, i, young)
@@ -333,13 +384,14 @@ def _weight(p, power):
 
 
 @njit_part
-def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
+def combine(w, i, age, q, views, mean, wider, young, power, say, said, expected, out):
     """What all experts together say of member i, `age` steps after its last value.
 
     views (F,): what those with residuals say of the step itself, NaN where they do not; young
     (E,): looks in which each is doubted. say, said, expected (E,): on return each one's weight,
     what it says, and the mean square error that it counts with. mean: place of the first expert
-    that reads no other member. out: mean, square error, the mean without anything that the
+    that reads no other member; wider: how many times wider the others' errors are to be, with those
+    seen instead of all. out: mean, square error, the mean without anything that the
     member's own past says, NaN where there is none; and how much wider than of that error an
     interval is to be.
     """
@@ -349,12 +401,17 @@ def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
     least, base = np.inf, np.inf
     for e in range(E):
         if e < F:
-            said[e] = views[e] + left(w, k, e, i) * w.residual[e, i]
+            share = carried(wider, w.wider[i]) if e < mean else 1.0
+            said[e] = views[e] + left(w, k, e, i) * w.residual[e, i] * share
         elif e == F:
             said[e] = w.last[i]
         else:
             said[e] = w.last[i] + (drift(w, k, i) * w.move[i] if w.move[i] == w.move[i] else 0.0)
-        expected[e] = _expected(w, k, e, i, q, young[e]) if said[e] == said[e] else np.inf
+        expected[e] = (
+            _expected(w, k, e, i, q, wider if e < mean else 1.0, young[e])
+            if said[e] == said[e]
+            else np.inf
+        )
         least = min(least, expected[e])
         if e < F:
             base = min(base, expected[e])
@@ -375,7 +432,8 @@ def combine(w, i, age, q, views, mean, young, power, say, said, expected, out):
         if there:
             total += v
             centre += v * said[e]
-            error += v * w.error[c, k, e, i]
+            wide = wider * wider if c == 0 and e < mean else 1.0
+            error += v * w.error[c, k, e, i] * wide
             if e < F:
                 p = (base + TINY) / (expected[e] + TINY)
                 p = _weight(p, power)

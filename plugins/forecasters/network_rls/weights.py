@@ -177,7 +177,7 @@ def _on_all(s, m, targets, weights):
     for i in range(m):
         for j in range(m):
             a[i, j] = s.prior[i, j]
-    invert(a, m)
+    invert(a, m, s.square)
     own = 0
     for i in range(m):
         share = 4 if targets[i] >= 0 else 1
