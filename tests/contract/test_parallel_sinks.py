@@ -41,7 +41,8 @@ class Hasty(FilesSink):
                 pq.write_table(rows, f"{part.job.run_dir}/out/{epoch}-{part.number}.parquet")
                 super().write(epoch, rows)
 
-        return Seen(self.place(part.job) / staging.STAGED, part.number, 100)
+        final, _ = self.place(part.job)
+        return Seen(final / staging.STAGED, part.number, 100)
 
 
 class Litters(FilesSink):
