@@ -11,6 +11,8 @@ from services.jvm import QUICK
 from services.shared import NAMES
 from xdist.scheduler import LoadScopeScheduling
 
+from gapcast.engine import redaction
+
 SERVICES = re.compile(
     r"tests/integration/test_(end_to_end|far_checkpoints|grafana|hdfs|kafka|opentsdb|services)"
 )
@@ -24,6 +26,12 @@ for variable in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS"):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has what it starts in the background ignore Ctrl-C, and so all that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test(monkeypatch):
+    """What a test gives as a secret is searched for in that test only, not in the next ones."""
+    monkeypatch.setattr(redaction, "_known", dict(redaction._known))
 
 
 class Scheduler(LoadScopeScheduling):

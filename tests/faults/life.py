@@ -107,11 +107,13 @@ def left_behind(folder: Path) -> dict[str, object]:
     """Everything a finished run has left that must not depend on how it got there."""
     forecasts = pq.read_table(folder / "forecasts", partitioning=None)
     order = [(name, "ascending") for name in KEY]
+    early = folder / "ahead"
+    ahead = pq.read_table(early, partitioning=None) if early.exists() else forecasts.slice(0, 0)
     windows = pq.read_table(folder / "scores_by_window")
     letters = pq.read_table(folder / "dead_letters")
     return {
         "forecasts": forecasts.sort_by(order).to_pylist(),
-        "ahead": pq.read_table(folder / "ahead", partitioning=None).sort_by(order).to_pylist(),
+        "ahead": ahead.sort_by(order).to_pylist(),
         "scores": (folder / "scores.csv").read_text(),
         "gaps": (folder / "scores_by_gap.csv").read_text(),
         "windows": sorted(map(str, windows.to_pylist())),

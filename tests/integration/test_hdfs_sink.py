@@ -80,13 +80,14 @@ def script():
 
 @pytest.fixture
 def straight(script, tmp_path):
-    """The forecasts of the same run into local files, without a failure."""
+    """The rows of both stages of the same run into local files, without a failure."""
     run(hdfs_life.config({"type": "files"}, {}), tmp_path / "straight", bounds=hdfs_life.OFTEN)
-    return ordered(pq.read_table(tmp_path / "straight" / "forecasts", partitioning=None))
+    stages = [tmp_path / "straight" / name for name in ("forecasts", "ahead")]
+    return ordered(pa.concat_tables([pq.read_table(of, partitioning=None) for of in stages]))
 
 
 def ordered(table):
-    return table.sort_by([(key, "ascending") for key in KEY])
+    return table.sort_by([(key, "ascending") for key in (*KEY, "status")])
 
 
 class Eventful(list):
