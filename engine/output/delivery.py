@@ -56,14 +56,16 @@ class SinkWriter:
         self.dead_letters.flush()
         for name, sink in self.sinks.items():
             assert isinstance(sink, ParallelSink)
-            of = [part.committables[name] for part in parts if part.rows]
+            of = [part.committables[name] for part in parts if name in part.committables]
+            if not of:
+                continue
             outcome = attempts.again(
                 name, self.epoch, partial(sink.commit, self.epoch, of), self._stopping
             )
             if isinstance(outcome, Rejected):
                 raise SinkError(f"sink {name!r} rejected rows that it had prepared")
         self.epoch += 1
-        self.rows += sum(part.rows for part in parts)
+        self.rows += sum(part.final for part in parts)
 
     def close(self) -> None:
         """Flush the dead letters and let the sinks go."""

@@ -10,14 +10,16 @@ from typing import Any
 from gapcast.engine.description import Description, created, describe
 from gapcast.engine.grid.calendar import Calendar
 from gapcast.engine.grid.spec import GridSpec
-from gapcast.engine.sink import JobInfo, ParallelSink, Part, Receives, Sink, SinkPart
+from gapcast.engine.sink import JobInfo, ParallelSink, Part, Receives, Sink, SinkPart, Stages
 
 
 @dataclass(frozen=True)
 class Writing:
-    """Sinks, the grid and the job as JSON values. reach: the least of the sinks'."""
+    """Sinks, the grid and the job as JSON values. stages: which rows each sink takes. reach: the
+    least of the sinks'."""
 
     sinks: dict[str, Description]
+    stages: dict[str, dict[str, bool]]
     grid: dict[str, Any]
     job: dict[str, Any]
     generation: str
@@ -28,6 +30,10 @@ class Writing:
         job = self.job | {"run_dir": Path(self.job["run_dir"])}
         part = Part(number, JobInfo(**job), self.generation)
         return {name: created(about).writer(part) for name, about in self.sinks.items()}
+
+    def taken(self) -> dict[str, Stages]:
+        """Which rows each sink takes."""
+        return {name: Stages(**of) for name, of in self.stages.items()}
 
     def spec(self) -> GridSpec:
         """As far as rows depend on it."""
@@ -40,14 +46,12 @@ class Writing:
 
 
 def writing(
-    sinks: Mapping[str, Sink], grid: GridSpec, job: JobInfo, generation: str, ahead: bool
+    sinks: Mapping[str, Sink], grid: GridSpec, job: JobInfo, generation: str
 ) -> Writing | None:
-    """How shards write to these sinks; None unless all that receive forecasts are parallel and get
-    final rows, and no rows ahead. ahead: whether the models make these."""
+    """How shards write to these sinks; None unless all that receive forecasts are parallel."""
     to = {name: sink for name, sink in sinks.items() if sink.receives is Receives.FORECASTS}
     parallel = {name: sink for name, sink in to.items() if isinstance(sink, ParallelSink)}
-    final = all(of.stages.final and not (ahead and of.stages.ahead) for of in to.values())
-    if not to or len(parallel) < len(to) or not final:
+    if not to or len(parallel) < len(to):
         return None
     kept = ("interval", "offset", "nearest", "max_gap")
     calendar = grid.calendar and asdict(grid.calendar)
@@ -56,6 +60,7 @@ def writing(
     }
     return Writing(
         {name: describe(sink) for name, sink in parallel.items()},
+        {name: asdict(sink.stages) for name, sink in parallel.items()},
         {name: getattr(grid, name) for name in kept} | {"calendar": calendar},
         about | {"run_dir": str(job.run_dir.absolute()), "periods": dict(job.periods)},
         generation,
@@ -65,9 +70,11 @@ def writing(
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a shard says of its part of an epoch: rows in it; of each sink what is to be committed,
-    where there are rows; reasons of those that ask to be tried again."""
+    """What a shard says of its part of an epoch: rows in it, of both stages, and how many of them
+    are final; of each sink that takes some what is to be committed; reasons of those that ask to be
+    tried again."""
 
     rows: int
+    final: int
     committables: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, str] = field(default_factory=dict)

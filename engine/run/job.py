@@ -73,7 +73,6 @@ class Job:
 
     def work(self) -> Work:
         """What workers are given, afresh or as the checkpoint has it."""
-        ahead = any(horizon.lead for model in self.models for horizon in model.horizons)
         return Work(
             self.name,
             self.generation,
@@ -81,7 +80,7 @@ class Job:
             self.plan,
             self.resume.shards if self.resume else {},
             self.withheld(),
-            writing(self.sinks, self.grid, self.info(), self.generation, ahead),
+            writing(self.sinks, self.grid, self.info(), self.generation),
         )
 
     def info(self) -> JobInfo:

@@ -26,7 +26,7 @@ from gapcast.engine.sink import (
     SinkPart,
 )
 from gapcast.engine.testing.kit import suite
-from gapcast.engine.testing.sink import DAY, Case, countdown, epoch
+from gapcast.engine.testing.sink import DAY, Case, countdown, epoch, staged
 
 
 def _opened(case: Case, folder: Path) -> ParallelSink:
@@ -46,9 +46,11 @@ def _writers(case: Case, folder: Path, count: int) -> list[SinkPart]:
     return found
 
 
-def _prepared(writers: Sequence[SinkPart], e: int) -> list[Committable]:
+def _prepared(
+    writers: Sequence[SinkPart], e: int, of: Callable[[int], pa.Table] = epoch
+) -> list[Committable]:
     """What the parts have to commit of an epoch that is dealt out to them."""
-    rows, found = epoch(e), []
+    rows, found = of(e), []
     for number, writer in enumerate(writers):
         mine = rows.filter(pa.array(np.arange(len(rows)) % len(writers) == number))
         writer.write(e, mine)
@@ -71,6 +73,15 @@ def parts_are_stored(case: Case, tmp_path: Path) -> None:
     assert isinstance(sink.write(2, epoch(2)), Committed)
     assert isinstance(sink.commit(3, _prepared(writers, 3)), Committed)
     case.holds(tmp_path, epochs=4)
+
+
+def both_stages_are_stored(case: Case, tmp_path: Path) -> None:
+    """Of a key that comes ahead and then as a final row both stay, or the final row stands in the
+    place of the one ahead, in one epoch or in two."""
+    sink, writers = _opened(case, tmp_path), _writers(case, tmp_path, 2)
+    for e in range(3):
+        assert isinstance(sink.commit(e, _prepared(writers, e, staged)), Committed)
+        case.holds(tmp_path, epochs=e + 1, of=staged)
 
 
 def what_is_prepared_is_not_seen(case: Case, tmp_path: Path) -> None:
@@ -142,6 +153,7 @@ def _files(folder: Path) -> set[Path]:
 
 CHECKS = [
     parts_are_stored,
+    both_stages_are_stored,
     what_is_prepared_is_not_seen,
     open_removes_what_nobody_committed,
     a_repeated_epoch_changes_nothing,
@@ -154,7 +166,9 @@ def parallel_sink(
     read_back: Callable[[Path], pa.Table],
     *,
     lacks: Collection[str] = (),
+    stages: bool = False,
     skip: Mapping[str, str] | None = None,
 ) -> type:
     """A pytest class that checks the two halves of a `ParallelSink`. Parameters as for `sink`."""
-    return suite("TestParallelSink", CHECKS, Case(make, read_back, frozenset(lacks)), skip or {})
+    case = Case(make, read_back, frozenset(lacks), stages)
+    return suite("TestParallelSink", CHECKS, case, skip or {})

@@ -48,7 +48,11 @@ class FilesSink(ParquetSink):
     @property
     def reach(self) -> Reach:
         """A URL is the same place anywhere, but for what a process has in its memory."""
-        protocol, remote, _ = (self.params.path or "").partition("://")
+        path, ahead = self.params.path or "", self.params.ahead
+        return min(self._reach(path), self._reach(ahead or path))
+
+    def _reach(self, path: str) -> Reach:
+        protocol, remote, _ = path.partition("://")
         if protocol == "memory":
             return Reach.PROCESS
         if remote and protocol not in ("file", "local"):

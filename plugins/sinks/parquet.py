@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, ClassVar
 from uuid import uuid4
 
 import numpy as np
@@ -36,7 +36,7 @@ from gapcast.engine.storage import Folder
 from gapcast.plugins.sinks import staging
 from gapcast.plugins.sinks.parts import DAYS, due, parts, superseded
 from gapcast.plugins.sinks.parts import Part as File
-from gapcast.plugins.sinks.staging import STAGED
+from gapcast.plugins.sinks.staging import STAGED, Day
 
 log = logging.getLogger("gapcast.sinks")
 
@@ -48,13 +48,6 @@ NAMES = [
 """Columns that are stored with a dictionary."""
 FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors that another try cannot help."""
-
-
-class Day(NamedTuple):
-    """One day's folder, of the rows ahead if `early`, else of final ones."""
-
-    early: bool
-    name: str
 
 
 class ParquetParams(plugin.Params):
@@ -73,7 +66,7 @@ class ParquetSink(ParallelSink):
     """Writes ``day=2004-03-01/part-00000012-00000012-000400000.parquet``, epochs 12 to 12.
 
     Final rows go to one folder, which so holds one row a key, and rows ahead to another one, each
-    to the day of its time. Shards put final rows into ``_staged/`` first, under names that no
+    to the day of its time. Shards put theirs into ``_staged/`` of both first, under names that no
     reader takes for Parquet; a commit moves those of an epoch into their places.
 
     An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next, has
@@ -102,14 +95,15 @@ class ParquetSink(ParallelSink):
         """Remove what a crash left; reject a folder that holds another run's forecasts."""
         self.folder, self.ahead = self.place(job)
         self._notes = self.folder / "_epochs"
-        self._staged = self.folder / STAGED
+        self._staged = [of / STAGED for of in (self.folder, self.ahead)]
         self._generation = generation
         self._noted: list[str] = []
         self._days: dict[Day, list[File]] = {}
         self._doubtful: set[Day] = set()
         self._rest = 0
         try:
-            self._staged.drop()
+            for staged in self._staged:
+                staged.drop()
             days = [
                 Day(early, name)
                 for early, folder in enumerate((self.folder, self.ahead))
@@ -144,28 +138,30 @@ class ParquetSink(ParallelSink):
         return self._taken(put)
 
     def writer(self, part: Part) -> SinkPart:
-        """Puts files of final rows aside."""
-        final, _ = self.place(part.job)
-        return StagedPart(final / STAGED, part.number, self.params.rows)
+        """Puts files aside."""
+        return StagedPart(*self.place(part.job), part.number, self.params.rows)
 
     def commit(self, epoch: int, committables: Sequence[Committable]) -> Outcome:
         """Move the files of an epoch into their places, then note it. Errors as in `write`."""
         try:
             if epoch < self._next:
-                self._staged.remove(*(name for staged in committables for _, name, _ in staged))
+                for staged in committables:
+                    for early, _, name, _ in staged:
+                        self._staged[early].remove(name)
                 return AlreadyCommitted()
             moves = staging.moves(epoch, committables)
-            staging.move(self.folder, moves)
+            staging.move(self.folder, self.ahead, moves)
             self._note(epoch + 1)
         except OSError as error:
             return _retry(self.folder, error)
-        return self._taken([(Day(False, day), parts([name])[0]) for day, _, name in moves])
+        return self._taken([(day, parts([name])[0]) for day, _, name in moves])
 
     def close(self) -> None:
         """Merge the small files that are left, as far as that can be done now."""
         self._compact(self._next + self.quiet + 1)
         with suppress(OSError):
-            self._staged.drop()
+            for staged in self._staged:
+                staged.drop()
 
     def _taken(self, put: Sequence[tuple[Day, File]]) -> Committed:
         """Keep count of the files of an epoch that has been noted, and merge what is due."""
@@ -247,14 +243,15 @@ class ParquetSink(ParallelSink):
 
 
 class StagedPart(SinkPart):
-    """One shard's rows of an epoch, as files in `folder`, of at most so many rows each.
+    """One shard's rows of an epoch, as files beside the folders of final rows and of rows ahead, of
+    at most so many rows each.
 
     Their names differ from those of every other writer that there has ever been: one of a run that
     was killed may still be at work.
     """
 
-    def __init__(self, folder: Folder, number: int, most: int) -> None:
-        self._folder, self._most = folder, most
+    def __init__(self, final: Folder, ahead: Folder, number: int, most: int) -> None:
+        self._staged, self._most = [of / STAGED for of in (final, ahead)], most
         self._writer = f"{number}-{uuid4().hex}"
         self._epoch = -1
         self._rows: list[pa.Table] = []
@@ -265,16 +262,16 @@ class StagedPart(SinkPart):
         self._epoch = epoch
 
     def prepare(self, epoch: int) -> Committable | Retry:
-        """A list of [day, name, rows], one a file. Retry as `ParquetSink.write`."""
+        """A list of [early, day, name, rows], one a file. Retry as `ParquetSink.write`."""
         staged: list[list[Any]] = []
         try:
-            for day, rows in _runs(pa.concat_tables(self._rows)):
+            for day, rows in _by_day(pa.concat_tables(self._rows)):
                 for _, table in _pieces(epoch, rows, self._most):
                     name = f"{epoch:08d}-{self._writer}-{len(staged)}.staged"
-                    self._folder.put(name, partial(_parquet, table))
-                    staged.append([day, name, len(table)])
+                    self._staged[day.early].put(name, partial(_parquet, table))
+                    staged.append([*day, name, len(table)])
         except OSError as error:
-            return _retry(self._folder, error)
+            return _retry(self._staged[0], error)
         self._rows = []
         return staged
 

@@ -52,7 +52,8 @@ def test_rows_and_scores_are_those_of_the_coordinator(where, central, tmp_path):
     assert life.left_behind(tmp_path / "run") == central
     pieces = list((tmp_path / "run/forecasts").glob("day=*/part-*-1.parquet"))
     assert bool(pieces) == (where in ("local-2", "local-5", "dask-2x2"))
-    assert not (tmp_path / "run/forecasts/_staged").exists()
+    for stage in ("forecasts", "ahead"):
+        assert not (tmp_path / "run" / stage / "_staged").exists()
 
 
 def test_a_folder_that_not_all_workers_reach_is_written_by_the_coordinator():
@@ -64,4 +65,6 @@ def test_a_folder_that_not_all_workers_reach_is_written_by_the_coordinator():
 
     assert reach() == reach(path="out") == reach(path="file:///out") == Reach.MACHINE
     assert reach(path="memory://out") == Reach.PROCESS
+    assert reach(path="s3://b/out") == Reach.ANYWHERE
+    assert reach(path="s3://b/out", ahead="out") == Reach.MACHINE
     assert reach(path="out", shared=True) == reach(path="hdfs://name:9000/out") == Reach.ANYWHERE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,18 +21,24 @@ def files(folder, sink=FilesSink):
 
 
 def read_back(folder):
-    return pq.read_table(folder / "out", partitioning=None)
+    stages = [path for path in (folder / "out", folder / "out-ahead") if [*path.rglob("*.parquet")]]
+    return pa.concat_tables([pq.read_table(path, partitioning=None) for path in stages])
 
 
-TestFiles = parallel_sink(files, read_back)
+TestFiles = parallel_sink(files, read_back, stages=True)
 TestFilesInPieces = parallel_sink(
-    lambda folder: FilesSink(FilesSink.Params(path=folder / "out", rows=3)), read_back
+    lambda folder: FilesSink(FilesSink.Params(path=folder / "out", rows=3)), read_back, stages=True
 )
 
 
 class LosesAPart(FilesSink):
     def commit(self, epoch, committables):
         return super().commit(epoch, committables[:1])
+
+
+class LosesWhatIsAhead(FilesSink):
+    def commit(self, epoch, committables):
+        return super().commit(epoch, [[of for of in part if not of[0]] for part in committables])
 
 
 class Hasty(FilesSink):
@@ -41,8 +48,7 @@ class Hasty(FilesSink):
                 pq.write_table(rows, f"{part.job.run_dir}/out/{epoch}-{part.number}.parquet")
                 super().write(epoch, rows)
 
-        final, _ = self.place(part.job)
-        return Seen(final / staging.STAGED, part.number, 100)
+        return Seen(*self.place(part.job), part.number, 100)
 
 
 class Litters(FilesSink):
@@ -64,12 +70,13 @@ class NotesFirst(FilesSink):
         if epoch < self._next:
             return super().commit(epoch, committables)
         self._note(epoch + 1)
-        staging.move(self.folder, staging.moves(epoch, committables))
+        staging.move(self.folder, self.ahead, staging.moves(epoch, committables))
         return Committed()
 
 
 BROKEN = {
     "parts_are_stored": (LosesAPart, "were written"),
+    "both_stages_are_stored": (LosesWhatIsAhead, "were written"),
     "what_is_prepared_is_not_seen": (Hasty, "read back"),
     "open_removes_what_nobody_committed": (Litters, "left behind"),
     "a_repeated_epoch_changes_nothing": (Forgets, "the answer is Committed"),
@@ -80,7 +87,7 @@ BROKEN = {
 @pytest.mark.parametrize("check", BROKEN)
 def test_parallel_sink_check_catches(check, tmp_path):
     bad, says = BROKEN[check]
-    of = parallel_sink(lambda folder: files(folder, bad), read_back)
+    of = parallel_sink(lambda folder: files(folder, bad), read_back, stages=True)
     with pytest.raises(AssertionError, match=says):
         getattr(of(), f"test_{check}")(tmp_path)
 
@@ -93,5 +100,6 @@ def test_a_staged_file_that_is_gone_is_an_error(tmp_path):
     from gapcast.engine.errors import SinkError
     from gapcast.engine.storage import open_folder
 
+    folder, day = open_folder(tmp_path), staging.Day(False, "day=2004-03-01")
     with pytest.raises(SinkError, match="_staged/x is gone"):
-        staging.move(open_folder(tmp_path), [("day=2004-03-01", "x", "part-1.parquet")])
+        staging.move(folder, folder, [(day, "x", "part-1.parquet")])
