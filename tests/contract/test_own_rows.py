@@ -65,6 +65,5 @@ def test_a_folder_that_not_all_workers_reach_is_written_by_the_coordinator():
 
     assert reach() == reach(path="out") == reach(path="file:///out") == Reach.MACHINE
     assert reach(path="memory://out") == Reach.PROCESS
-    assert reach(path="s3://b/out") == Reach.ANYWHERE
-    assert reach(path="s3://b/out", ahead="out") == Reach.MACHINE
+    assert reach(path="hdfs://name:9000/out", ahead="out") == Reach.MACHINE
     assert reach(path="out", shared=True) == reach(path="hdfs://name:9000/out") == Reach.ANYWHERE
