@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from gapcast.backends.dask_worker import Step, begin, forget, tell
+from gapcast.backends.dask_worker import Step, begin, forget, prepare, tell
 from gapcast.engine.backend import Backend
 from gapcast.engine.errors import RunError, ShardsLost
 from gapcast.engine.extras import extra
@@ -30,7 +30,9 @@ from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.parallel import wire
 from gapcast.engine.parallel.remote import Remote, RemoteParams
 from gapcast.engine.parallel.workers import Work, Workers
-from gapcast.engine.shard.results import StepResult
+from gapcast.engine.parallel.writing import Prepared
+from gapcast.engine.shard.results import Stepped, StepResult
+from gapcast.engine.sink import Reach
 from gapcast.engine.state import Parcel
 
 if TYPE_CHECKING:
@@ -151,6 +153,9 @@ class Cluster(Remote):
         self.client = client
         self.run = f"{work.generation}:{uuid4().hex}"
         self.expected = expected
+        self.writes = work.writing is not None and work.writing.reach >= (
+            Reach.ANYWHERE if client.cluster is None else Reach.MACHINE
+        )
         self.lost: set[str] = set()
         self._stepped: list[Sequence[Future]] = []
         self._last: Sequence[Future] = ()
@@ -162,7 +167,7 @@ class Cluster(Remote):
         self.posts = [self._post(a, homes) for a in dict.fromkeys(homes)]
         self._begin()
 
-    def step(self, frame: GridFrame) -> Callable[[], StepResult]:
+    def step(self, frame: GridFrame) -> Callable[[], StepResult | Stepped]:
         """Send each worker its columns of the frame and have its shards step it."""
         for post in self.posts:
             parcel = wire.of_frame(frame.narrow(post.columns))
@@ -171,15 +176,27 @@ class Cluster(Remote):
         self._last = futures
         return lambda: self.joined(frame, self._wait(futures))
 
+    def prepare(self, epoch: int, until: int, silence: dict[str, Any]) -> list[Prepared]:
+        """Have each shard store its part of an epoch on its worker."""
+        places = self._places()
+        futures = [
+            self._submit(places[i], prepare, self.run, i, epoch, until, silence)
+            for i in range(len(places))
+        ]
+        return [Prepared(**about) for about, _ in self._wait(futures)]
+
     def ask(self, what: Literal["snapshot", "finish"]) -> list[Parcel]:
         """What each shard answers, after its last step."""
-        places = {i: post.address for post in self.posts for i in post.shards}
+        places = self._places()
         return self._wait(
             [
                 self._submit(places[i], tell, self.run, i, what, after)
                 for i, after in enumerate(self._last)
             ]
         )
+
+    def _places(self) -> dict[int, str]:
+        return {i: post.address for post in self.posts for i in post.shards}
 
     def alive(self) -> tuple[int, int, int]:
         """Shards, workers that hold some of them, workers there should be."""
@@ -204,8 +221,8 @@ class Cluster(Remote):
             self.client.run(forget, self.run, workers=there, on_error="ignore")
 
     def _ship(self) -> None:
-        """Give the workers the modules of forecasters that no package has installed there."""
-        for path in self.work.plan.loose_modules():
+        """Give the workers the modules of plugins that no package has installed there."""
+        for path in self.work.loose_modules():
             self.client.upload_file(str(path))
 
     def _post(self, address: str, homes: Sequence[str]) -> Post:
@@ -218,12 +235,13 @@ class Cluster(Remote):
     def _begin(self) -> None:
         """Start or restore every shard on its worker, and lay the streams of futures."""
         homes, begun = {}, {}
+        writing = self.work.writing.json() if self.writes and self.work.writing else None
         for post in self.posts:
             homes |= dict.fromkeys(post.shards, post)
             for i in post.shards:
                 parcels = self.beginning(i, post.columns)
                 sent = [self._send(post.address, parcel) for parcel in parcels]
-                begun[i] = self._submit(post.address, begin, self.run, i, *sent)
+                begun[i] = self._submit(post.address, begin, self.run, i, writing, *sent)
         self._last = [begun[i] for i in range(len(self.shares))]
         self._wait(self._last)
         branches = [

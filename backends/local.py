@@ -14,8 +14,10 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.backend import Backend
 from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.output.shard_rows import ShardRows
 from gapcast.engine.parallel.workers import Work, Workers
-from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.parallel.writing import Prepared
+from gapcast.engine.shard.results import Ending, Stepped, StepResult
 
 
 class LocalBackend(Backend):
@@ -52,11 +54,29 @@ class Threads(Workers):
         self.shares = work.shares(count)
         self.shards = work.begin(self.shares)
         self.pool = pool
+        self.rows: list[ShardRows] = []
+        if work.writing is not None:
+            plans = (work.plan.for_targets(targets) for targets in self.shares.targets)
+            self.rows = [ShardRows(work.writing, plan, i) for i, plan in enumerate(plans)]
+        self.writes = bool(self.rows)
 
-    def step(self, frame: GridFrame) -> Callable[[], StepResult]:
+    def step(self, frame: GridFrame) -> Callable[[], StepResult | Stepped]:
         """Step the frame on every thread."""
         running = [self.pool.submit(shard.step, frame) for shard in self.shards]
-        return lambda: self.shares.join([step.result() for step in running])
+        if not self.rows:
+            return lambda: self.shares.join([step.result() for step in running])
+
+        def done() -> Stepped:
+            results = [step.result() for step in running]
+            for rows, result in zip(self.rows, results, strict=True):
+                rows.add(result)
+            return self.shares.join_stepped([Stepped.of(result) for result in results])
+
+        return done
+
+    def prepare(self, epoch: int, until: int, silence: dict[str, Any]) -> list[Prepared]:
+        """Store the part of every shard, each on a thread."""
+        return list(self.pool.map(lambda rows: rows.prepare(epoch, until, silence), self.rows))
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copy the state of all shards, each on its thread."""

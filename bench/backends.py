@@ -1,9 +1,11 @@
 """One job on the three backends, beside the naive ways; checkpoints; memory over many batches.
 
     python bench/backends.py [--readings 6000000] [--sensors 1000] [--repeats 3] [--only PART]
+                             [--before FOLDER]
 
-PART is one of speed, curve, naive, checkpoint, memory. Rates are from the first read to the last
-write: the start of a cluster is not in them.
+PART is one of speed, curve, naive, checkpoint, memory, share. FOLDER holds another commit's
+``gapcast/``, as ``build/ns`` does after ``make lint``; share runs it beside this one. Rates are
+from the first read to the last write: the start of a cluster is not in them.
 """
 
 from __future__ import annotations
@@ -77,6 +79,31 @@ def speed(folder: Path, readings: int, sensors: int, repeats: int) -> list[dict[
             "x local": median(of) / local,
         }
         for name, of in rates.items()
+    ]
+
+
+def share(
+    folder: Path, readings: int, sensors: int, repeats: int, before: str
+) -> list[dict[str, object]]:
+    """What of the CPU time of a job on Dask, two workers of one thread, the driver spends."""
+    path = folder / "shared.parquet"
+    jobs.write_readings(path, sensors, max(4, readings // sensors))
+    script = Path(__file__).with_name("share.py")
+    found: dict[str, list[dict[str, float]]] = {}
+    for repeat in range(repeats):
+        for name, where in {"before": before, "this": ""}.items():
+            if name == "before" and not before:
+                continue
+            done = subprocess.run(
+                [sys.executable, str(script), str(path), str(folder / f"{name}-{repeat}")],
+                capture_output=True, text=True, check=True,
+                env=os.environ | ({"PYTHONPATH": where} if where else {}),
+            )  # fmt: skip
+            found.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
+    path.unlink()
+    return [
+        {"commit": name} | {key: median(one[key] for one in of) for key in of[0]}
+        for name, of in found.items()
     ]
 
 
@@ -161,6 +188,7 @@ def main() -> None:
     parser.add_argument("--sensors", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--before", default="")
     options = parser.parse_args()
     facts = machine.describe("distributed", "streamz", "pyspark")
     began = time.perf_counter()
@@ -174,6 +202,9 @@ def main() -> None:
             ],
             "checkpoint": lambda: checkpoints(folder),
             "memory": lambda: memory(folder),
+            "share": lambda: share(
+                folder, options.readings, options.sensors, options.repeats, options.before
+            ),
         }
         for part, measure in parts.items():
             if options.only in ("", part):

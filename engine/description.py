@@ -6,8 +6,11 @@ made of travels with it.
 
 from __future__ import annotations
 
+import sys
 from functools import reduce
 from importlib import import_module
+from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any
 
 from gapcast.engine.errors import BrokenPlugin
@@ -37,6 +40,15 @@ def created(description: Description) -> Any:
         ) from None
     cls: Any = reduce(getattr, description["class"].split("."), module)
     return cls(cls.Params.model_validate(description["params"]))
+
+
+def loose_modules(described: Any) -> list[Path]:
+    """Files of the modules of these plugins that no installed package provides: a worker elsewhere
+    does not have them."""
+    installed = packages_distributions()
+    names = modules(described)
+    loose = sorted(n for n in names if "." not in n and n != "__main__" and n not in installed)
+    return [Path(file) for n in loose if (file := sys.modules[n].__file__)]
 
 
 def modules(described: Any) -> set[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -237,3 +237,67 @@ class Sink(Plugin):
 
     def close(self) -> None:
         """Let go of files and connections. Default: nothing to let go of."""
+
+
+class Reach(enum.IntEnum):
+    """From how far away the parameters of a sink name the same place."""
+
+    PROCESS = 0
+    MACHINE = 1
+    ANYWHERE = 2
+
+
+Committable = Any
+"""What a part says of rows that are durable and not to be seen yet: a JSON value."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A shard whose rows a writer stores: its number, and what `Sink.open` was told of the job."""
+
+    number: int
+    job: JobInfo
+    generation: str
+
+
+class SinkPart(ABC):
+    """Stores one shard's rows of every epoch, beside the shard. Calls come one at a time."""
+
+    @abstractmethod
+    def write(self, epoch: int, rows: pa.Table) -> None:
+        """Take rows of the epoch in progress, schema `FORECASTS`: hold or store them."""
+
+    @abstractmethod
+    def prepare(self, epoch: int) -> Committable | Retry:
+        """Make all rows taken of the epoch durable, without anyone seeing them.
+
+        After `Retry` it is called again. The next epoch may come although this one has never been
+        committed: the run then is about to end. Raising anything stops the run.
+        """
+
+
+class ParallelSink(Sink):
+    """A sink in two halves: writers beside the shards, and a commit at the coordinator.
+
+    An epoch is prepared by every part that has rows of it, its end is noted in the epoch log,
+    then it is committed. A crash before the note makes other epochs of the same steps; one after
+    it has the same epoch prepared again, by perhaps other shards, and committed again. What was
+    prepared and never committed is removed by `open`. Where shards cannot write, `write` is called
+    with all rows.
+    """
+
+    @property
+    @abstractmethod
+    def reach(self) -> Reach:
+        """Where else the same parameters name the same place: shards there write their own rows.
+        Elsewhere this object is made again from its parameters as JSON: a secret would be lost."""
+
+    @abstractmethod
+    def writer(self, part: Part) -> SinkPart:
+        """The writer of a shard. This object is not open: it may be in another process."""
+
+    @abstractmethod
+    def commit(self, epoch: int, committables: Sequence[Committable]) -> Outcome:
+        """Make what the parts have prepared of an epoch durable and seen, as one; in the order of
+        parts. An epoch that was committed before answers `AlreadyCommitted`, and what was prepared
+        of it anew is dropped. Nothing can be rejected here."""

@@ -82,6 +82,12 @@ class Folder(ABC):
         """Remove files for good; those that are not there are none."""
 
     @abstractmethod
+    def move(self, name: str, folder: Folder, to: str) -> None:
+        """Make a file of this folder one of `folder`, of the same filesystem, called `to`, in the
+        place of any that is there; durable. In one step as far as `put` is. Raises
+        FileNotFoundError."""
+
+    @abstractmethod
     def drop(self) -> None:
         """Remove this folder with all that is in it, in no order."""
 
@@ -200,6 +206,12 @@ class _Local(Folder):
                 (self.path / name).unlink(missing_ok=True)
             _sync(self.path)
 
+    def move(self, name: str, folder: Folder, to: str) -> None:
+        assert isinstance(folder, _Local)
+        _make(folder.path)
+        (self.path / name).replace(folder.path / to)
+        _sync(folder.path)
+
     def drop(self) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path)
@@ -233,6 +245,8 @@ class _Remote(Folder):
         if hasattr(self._fs, "replace"):
             self._fs.replace(aside, there)
             return
+        if not self._fs.exists(aside):
+            raise FileNotFoundError(errno.ENOENT, "there is no such file", aside)
         if self._fs.exists(there):
             self._fs.rm_file(there)
         self._fs.mv(aside, there)
@@ -265,6 +279,14 @@ class _Remote(Folder):
         for name in names:
             with self._told(name), suppress(FileNotFoundError):
                 self._fs.rm_file(self._at(name))
+
+    def move(self, name: str, folder: Folder, to: str) -> None:
+        assert isinstance(folder, _Remote)
+        with self._told(name):
+            if not folder._made:
+                self._fs.makedirs(folder._root, exist_ok=True)
+                folder._made = True
+            self._move(self._at(name), folder._at(to))
 
     def drop(self) -> None:
         with self._told(""), suppress(FileNotFoundError):

@@ -45,7 +45,7 @@ class Silence:
 
     def snapshot(self) -> dict[str, Any]:
         """All that changes, as JSON values."""
-        return {"last": self._last, "spans": self._spans}
+        return {"last": self._last, "spans": list(self._spans)}
 
     def restore(self, silence: dict[str, Any]) -> None:
         """Go on from a `snapshot`."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 from tenacity import (
@@ -26,6 +29,12 @@ def write(name: str, sink: Sink, epoch: int, table: pa.Table, stopping: threadin
 
     Raises SinkError when the run is `stopping` and the sink still asks to be tried again.
     """
+    outcome: Outcome = again(name, epoch, partial(sink.write, epoch, table), stopping)
+    return outcome
+
+
+def again(name: str, epoch: int, call: Callable[[], Retry | Any], stopping: threading.Event) -> Any:
+    """What `call` returns at last, as `write` does, for the sink of that name."""
 
     def tell(state: RetryCallState) -> None:
         assert state.outcome is not None
@@ -40,7 +49,7 @@ def write(name: str, sink: Sink, epoch: int, table: pa.Table, stopping: threadin
         before_sleep=tell,
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
-    outcome: Outcome = retrying(sink.write, epoch, table)
+    outcome = retrying(call)
     if isinstance(outcome, Retry):
         raise SinkError(
             f"sink {name!r} had not taken epoch {epoch} when the run stopped: {outcome.reason}"

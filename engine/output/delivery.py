@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pyarrow as pa
 from gapcast.engine.errors import SinkError
 from gapcast.engine.output import attempts
 from gapcast.engine.output.dead_letters import DeadLetters
+from gapcast.engine.parallel.writing import Prepared
 from gapcast.engine.readings import dead_letters
-from gapcast.engine.sink import Receives, Rejected, Sink, is_ahead
+from gapcast.engine.sink import ParallelSink, Receives, Rejected, Sink, is_ahead
 
 log = logging.getLogger("gapcast.delivery")
 
@@ -47,6 +49,23 @@ class SinkWriter:
                 self._deliver(name, sink, taken)
         self.epoch += 1
         self.rows += len(forecasts) - int(np.count_nonzero(is_ahead(forecasts)))
+
+    def commit(self, parts: Sequence[Prepared]) -> None:
+        """Commit the next epoch, which shards have prepared, in every sink, all `ParallelSink`.
+        Raises `SinkError` when one cannot."""
+        self.dead_letters.flush()
+        for name, sink in self.sinks.items():
+            assert isinstance(sink, ParallelSink)
+            of = [part.committables[name] for part in parts if name in part.committables]
+            if not of:
+                continue
+            outcome = attempts.again(
+                name, self.epoch, partial(sink.commit, self.epoch, of), self._stopping
+            )
+            if isinstance(outcome, Rejected):
+                raise SinkError(f"sink {name!r} rejected rows that it had prepared")
+        self.epoch += 1
+        self.rows += sum(part.final for part in parts)
 
     def close(self) -> None:
         """Flush the dead letters and let the sinks go."""

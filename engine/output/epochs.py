@@ -1,4 +1,4 @@
-"""Epochs: results of frames gathered, made rows and delivered, a bounded number on their way."""
+"""Epochs: results of frames gathered and delivered, a bounded number on their way."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import queue
 import threading
 import time
 from collections import deque
-
-import numpy as np
+from typing import Generic
 
 from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.output.epoch_log import EpochLog
-from gapcast.engine.output.rows import Rows
-from gapcast.engine.shard.results import StepResult
+from gapcast.engine.output.outlets import Outlet, Result
 
 
-class Epochs:
+class Epochs(Generic[Result]):
     """Gathers results into epochs and hands them to a writer thread, at most two epochs ahead.
 
     Rows are made of a whole epoch, so that they do not depend on how it was cut into frames. The
@@ -27,25 +25,30 @@ class Epochs:
     """
 
     def __init__(
-        self, delivery: SinkWriter, rows: Rows, log: EpochLog, most: int, seconds: float
+        self,
+        delivery: SinkWriter,
+        outlet: Outlet[Result],
+        log: EpochLog,
+        most: int,
+        seconds: float,
     ) -> None:
         self._delivery = delivery
-        self._rows = rows
+        self._outlet: Outlet[Result] = outlet
         self._log = log
         self._most = most
         self._seconds = seconds
         self._fixed = deque(log.since(delivery.epoch))
         self._logged = max((epoch for epoch, _ in self._fixed), default=-1)
-        self._gathered: list[StepResult] = []
+        self._gathered: list[Result] = []
         self._count = 0
         self._since = time.monotonic()
-        self._queue: queue.Queue[list[StepResult] | None] = queue.Queue(maxsize=2)
+        self._queue: queue.Queue[list[Result] | None] = queue.Queue(maxsize=2)
         self._failure: BaseException | None = None
         self._closed = False
         self._writer = threading.Thread(target=self._write, name="gapcast-write", daemon=True)
         self._writer.start()
 
-    def add(self, result: StepResult) -> None:
+    def add(self, result: Result) -> None:
         """Take the joined result of one frame. Raises what a sink raised."""
         while self._fixed and self._fixed[0][1] <= result.first + len(result):
             _, until = self._fixed.popleft()
@@ -97,9 +100,9 @@ class Epochs:
         if deliver and self._failure is not None:
             raise self._failure
 
-    def _gather(self, result: StepResult) -> None:
+    def _gather(self, result: Result) -> None:
         self._gathered.append(result)
-        self._count += sum(rows.mean.size for rows in result.rows)
+        self._count += result.forecasts
 
     def _end(self) -> None:
         if self._count:
@@ -107,7 +110,7 @@ class Epochs:
         self._gathered, self._count = [], 0
         self._since = time.monotonic()
 
-    def _hand_over(self, epoch: list[StepResult] | None) -> None:
+    def _hand_over(self, epoch: list[Result] | None) -> None:
         self._queue.put(epoch)
         if epoch is not None and self._failure is not None:
             raise self._failure
@@ -116,16 +119,16 @@ class Epochs:
         while (epoch := self._queue.get()) is not None:
             try:
                 if self._failure is None:
-                    self._deliver(StepResult.joined(epoch, np.concatenate))
+                    self._deliver(epoch)
             except BaseException as error:
                 self._failure = error
             finally:
                 self._queue.task_done()
 
-    def _deliver(self, epoch: StepResult) -> None:
-        table = self._rows.table(epoch)
-        if not len(table):
+    def _deliver(self, results: list[Result]) -> None:
+        epoch = self._delivery.epoch
+        if not self._outlet.prepare(epoch, results):
             return
-        if self._delivery.epoch > self._logged:
-            self._log.append(self._delivery.epoch, epoch.first + len(epoch))
-        self._delivery.write(table)
+        if epoch > self._logged:
+            self._log.append(epoch, results[-1].first + len(results[-1]))
+        self._outlet.commit()

@@ -16,7 +16,7 @@ from gapcast.engine.forecaster import Floats, Model, Series
 from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.output.parts import Parts
 from gapcast.engine.shard import scoring
-from gapcast.engine.shard.results import StepResult
+from gapcast.engine.shard.results import Stepped, StepResult
 from gapcast.engine.storage import replace
 
 
@@ -48,7 +48,7 @@ class ScoreFiles:
         self._most = most
         self._ended: list[pa.Table] = []
 
-    def add(self, result: StepResult) -> None:
+    def add(self, result: StepResult | Stepped) -> None:
         """Note the steps of a result and write the windows that ended with it."""
         last = result.first + len(result)
         self._span = (self._span[0] if self._span else result.first, last)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from gapcast.engine.parallel import wire
 from gapcast.engine.parallel.workers import Work, Workers
 from gapcast.engine.shard import plan
 from gapcast.engine.shard.evaluation import Evaluation
-from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.results import Ending, Stepped, StepResult
 from gapcast.engine.shard.shard import Shard
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.state import Parcel
@@ -60,8 +60,10 @@ class Remote(Workers):
         frames = self.work.withheld.narrow(columns).snapshot()
         return self.plans[shard].narrow(columns).parcel(), ({}, state), ({}, frames)
 
-    def joined(self, frame: GridFrame, parcels: Sequence[Parcel]) -> StepResult:
+    def joined(self, frame: GridFrame, parcels: Sequence[Parcel]) -> StepResult | Stepped:
         """One result from those that the shards have sent for `frame`."""
+        if self.writes:
+            return self.shares.join_stepped([wire.to_stepped(parcel) for parcel in parcels])
         return self.shares.join(
             [
                 wire.to_result(parcel, frame, plan.layouts[0].targets)
@@ -74,8 +76,12 @@ class RemoteShard:
     """A shard made from a plan's parcel, fresh or as its snapshot has it with the withheld
     frames of a span in progress (no arrays: none)."""
 
+    own: Callable[[StepResult], None] | None = None
+    """Takes the results, if their rows are made here."""
+
     def __init__(self, run_plan: Parcel, state: Parcel, frames: Parcel) -> None:
-        self.shard = Shard(plan.of_parcel(run_plan))
+        self.plan = plan.of_parcel(run_plan)
+        self.shard = Shard(self.plan)
         if state[1]:
             withheld = Withheld(Evaluation())
             withheld.restore(_own(frames))
@@ -90,7 +96,10 @@ class RemoteShard:
             raise ShardsLost(f"a shard expects step {self.next}, not {frame.first}")
         result = self.shard.step(frame)
         self.next = frame.first + len(frame.values)
-        return wire.of_result(result)
+        if self.own is None:
+            return wire.of_result(result)
+        self.own(result)
+        return wire.of_stepped(Stepped.of(result))
 
     def snapshot(self) -> Parcel:
         """The shard's snapshot."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints, Layout
-from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.results import Ending, Stepped, StepResult
 from gapcast.engine.shard.shard import units_of
 from gapcast.engine.state import Arrays
 
@@ -43,6 +43,12 @@ class Shares:
         result = StepResult.joined(parts, side)
         result.windows = self._windows([p.windows for p in parts])
         return result
+
+    def join_stepped(self, parts: Sequence[Stepped]) -> Stepped:
+        """What the shards say of one frame."""
+        each = sum(p.each for p in parts)
+        windows = self._windows([p.windows for p in parts])
+        return Stepped(parts[0].first, parts[0].steps, each, windows)
 
     def join_endings(self, parts: Sequence[Ending]) -> Ending:
         """One ending of the run from those of the shards."""

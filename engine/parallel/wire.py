@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid.frames import GridFrame
-from gapcast.engine.shard.results import Ending, ModelRows, StepResult, Steps
+from gapcast.engine.shard.results import Ending, ModelRows, Stepped, StepResult, Steps
 from gapcast.engine.state import Parcel, below, within
 
 Window = tuple[int, int, Floats]
@@ -106,6 +106,20 @@ def to_result(parcel: Parcel, frame: GridFrame, targets: Ints) -> StepResult:
         [Steps(**below(arrays, f"lagged/{i}")) for i in range(meta["lags"])],
         [ModelRows(**below(arrays, f"ahead/{m}")) for m in range(meta["ahead"])],
     )
+
+
+def of_stepped(done: Stepped) -> Parcel:
+    """What a shard says of a frame whose rows it makes itself."""
+    arrays: dict[str, NDArray[Any]] = {}
+    meta = {"first": done.first, "steps": done.steps, "each": done.each}
+    return meta | {"windows": _put_windows(done.windows, arrays)}, arrays
+
+
+def to_stepped(parcel: Parcel) -> Stepped:
+    """What is in such a parcel."""
+    meta, arrays = parcel
+    windows = _take_windows(meta["windows"], arrays)
+    return Stepped(meta["first"], meta["steps"], meta["each"], windows)
 
 
 def of_ending(ending: Ending) -> Parcel:

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from gapcast.engine.description import loose_modules
 from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.parallel.shares import Shares
+from gapcast.engine.parallel.writing import Prepared, Writing
 from gapcast.engine.shard.plan import Plan
-from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.results import Ending, Stepped, StepResult
 from gapcast.engine.shard.shard import Shard
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.state import Arrays
@@ -25,7 +27,8 @@ class Work:
 
     name, generation: of the run, to tell its shards from others'. run_dir: its folder, for logs of
     the workers' own. plan: of all targets. shards: the joined snapshots to go on from; none: begin
-    afresh. withheld: the frames of a span in progress.
+    afresh. withheld: the frames of a span in progress. writing: how shards write their own rows;
+    None: they cannot.
     """
 
     name: str
@@ -34,10 +37,16 @@ class Work:
     plan: Plan
     shards: Arrays
     withheld: Withheld
+    writing: Writing | None = None
 
     def shares(self, count: int) -> Shares:
         """The targets divided among `count` shards, or fewer where a model's units are too few."""
         return Shares(self.plan.layouts, count)
+
+    def loose_modules(self) -> list[Path]:
+        """Files of modules that workers elsewhere do not have."""
+        sinks = list(self.writing.sinks.values()) if self.writing else []
+        return [*dict.fromkeys([*self.plan.loose_modules(), *loose_modules(sinks)])]
 
     def begin(self, shares: Shares) -> list[Shard]:
         """A shard for each share, in this process, as fresh or as the checkpoint has it."""
@@ -58,9 +67,19 @@ class Workers(ABC):
     ahead: ClassVar[int] = 1
     """Frames that may be on their way before the result of the first one is waited for."""
 
+    writes: bool = False
+    """Whether shards make and store their own rows, as `Work.writing` says: then a step gives
+    `Stepped`, and `prepare` is called."""
+
     @abstractmethod
-    def step(self, frame: GridFrame) -> Callable[[], StepResult]:
+    def step(self, frame: GridFrame) -> Callable[[], StepResult | Stepped]:
         """Send the next frame to every shard; what is returned waits for the joined result."""
+
+    def prepare(self, epoch: int, until: int, silence: dict[str, Any]) -> list[Prepared]:
+        """Have every shard store its rows of the steps before `until` that no epoch had; what each
+        says, in order. Called from another thread than the rest, once the results of these steps
+        were given. silence: the `Silence.snapshot` of them."""
+        raise NotImplementedError
 
     @abstractmethod
     def snapshot(self) -> dict[str, NDArray[Any]]:

@@ -17,12 +17,13 @@ from gapcast.engine.grid.screening import ScreeningSpec
 from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.workers import Work
+from gapcast.engine.parallel.writing import writing
 from gapcast.engine.progress import Progress
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.shard.evaluation import Evaluation
 from gapcast.engine.shard.plan import Plan
 from gapcast.engine.shard.withheld import Withheld
-from gapcast.engine.sink import Sink
+from gapcast.engine.sink import JobInfo, Sink
 from gapcast.engine.source import Source
 
 
@@ -72,8 +73,28 @@ class Job:
 
     def work(self) -> Work:
         """What workers are given, afresh or as the checkpoint has it."""
-        shards = self.resume.shards if self.resume else {}
-        return Work(self.name, self.generation, self.run_dir, self.plan, shards, self.withheld())
+        return Work(
+            self.name,
+            self.generation,
+            self.run_dir,
+            self.plan,
+            self.resume.shards if self.resume else {},
+            self.withheld(),
+            writing(self.sinks, self.grid, self.info(), self.generation),
+        )
+
+    def info(self) -> JobInfo:
+        """What sinks may know of it."""
+        return JobInfo(
+            self.name,
+            self.run_dir,
+            self.grid.interval,
+            tuple(m.name for m in self.models),
+            len(self.targets),
+            (self.evaluation.scored,),
+            lambda: self.latest,
+            self.grid.periods,
+        )
 
     def withheld(self) -> Withheld:
         """Frames of the span in progress: none, or those that the checkpoint has."""

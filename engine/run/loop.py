@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -30,15 +30,15 @@ from gapcast.engine.output.dead_letters import DeadLetters
 from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.output.epoch_log import EpochLog
 from gapcast.engine.output.epochs import Epochs
+from gapcast.engine.output.outlets import Outlet, RowsHere, RowsThere
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.output.score_files import ScoreFiles
 from gapcast.engine.output.unused import Kind
 from gapcast.engine.parallel.workers import Workers
 from gapcast.engine.progress import Meter, Progress
 from gapcast.engine.run.job import Job
-from gapcast.engine.shard.results import Ending, StepResult
+from gapcast.engine.shard.results import Ending, Stepped, StepResult
 from gapcast.engine.shard.withheld import Withheld
-from gapcast.engine.sink import JobInfo
 from gapcast.engine.source import Change
 
 log = logging.getLogger("gapcast.run")
@@ -88,7 +88,7 @@ def carry(job: Job, backend: Backend) -> RunResult:
     checkpoint left. Raises `GapcastError`; ShardsLost when workers are gone.
     """
     # Workers first: a process is not started safely beside the threads of sources and sinks.
-    with backend.workers(job.work()) as workers, _opened(job, backend) as stages:
+    with backend.workers(job.work()) as workers, _opened(job, backend, workers) as stages:
         began = time.monotonic()
         complete = _follow(job, stages, workers)
         changed = _changed(job, stages.intake) if complete else []
@@ -115,13 +115,13 @@ class _Stages:
     withheld: Withheld
     silence: Silence
     scores: ScoreFiles
-    epochs: Epochs
+    epochs: Epochs[Any]
     delivery: SinkWriter
     dead_letters: DeadLetters
     checkpoints: Checkpoints
-    on_their_way: deque[Callable[[], StepResult]] = field(default_factory=deque)
+    on_their_way: deque[Callable[[], StepResult | Stepped]] = field(default_factory=deque)
 
-    def add(self, result: StepResult) -> None:
+    def add(self, result: StepResult | Stepped) -> None:
         """Take the joined result of the shards for one frame; waits when the sinks are slow."""
         self.scores.add(result)
         self.epochs.add(result)
@@ -226,13 +226,13 @@ def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
 
 
 @contextmanager
-def _opened(job: Job, backend: Backend) -> Iterator[_Stages]:
+def _opened(job: Job, backend: Backend, workers: Workers) -> Iterator[_Stages]:
     """The stages of a job, its sinks open, from the beginning or from where its checkpoint stands.
 
     Leaving it closes files, sinks and threads; what is gathered is delivered unless it is left by
     an error.
     """
-    stages = _stages(job, backend)
+    stages = _stages(job, backend, workers)
     delivered = False
     try:
         yield stages
@@ -248,21 +248,11 @@ def _opened(job: Job, backend: Backend) -> Iterator[_Stages]:
             job.source.close()
 
 
-def _stages(job: Job, backend: Backend) -> _Stages:
+def _stages(job: Job, backend: Backend, workers: Workers) -> _Stages:
     resume, bounds = job.resume, job.bounds
-    info = JobInfo(
-        job.name,
-        job.run_dir,
-        job.grid.interval,
-        tuple(m.name for m in job.models),
-        len(job.targets),
-        (job.evaluation.scored,),
-        lambda: job.latest,
-        job.grid.periods,
-    )
     taken = intake(job, backend.batch, backend.linger)
     for sink in job.sinks.values():
-        sink.open(info, job.generation)
+        sink.open(job.info(), job.generation)
     dead_letters = DeadLetters(
         job.run_dir / "dead_letters",
         job.sinks,
@@ -289,10 +279,14 @@ def _stages(job: Job, backend: Backend) -> _Stages:
     silence = Silence(job.grid.max_gap)
     if resume:
         silence.restore(resume.silence)
-    ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
-    rows = Rows(job.targets, job.models, job.grid, silence, ahead)
     seconds = job.latency if bounds.epoch_seconds is None else bounds.epoch_seconds
-    epochs = Epochs(delivery, rows, log, bounds.epoch_rows, seconds)
+    outlet: Outlet[Any]
+    if workers.writes:
+        outlet = RowsThere(workers.prepare, silence, delivery, job.stopping)
+    else:
+        ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
+        outlet = RowsHere(Rows(job.targets, job.models, job.grid, silence, ahead), delivery)
+    epochs = Epochs[Any](delivery, outlet, log, bounds.epoch_rows, seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints
     )

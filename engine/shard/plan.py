@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gapcast.engine.description import created, describe, modules
+from gapcast.engine.description import created, describe, loose_modules
 from gapcast.engine.errors import BrokenPlugin
 from gapcast.engine.forecaster import Ints, Layout, Model, Series
 from gapcast.engine.horizon import Horizons
@@ -57,10 +55,7 @@ class Plan:
     def loose_modules(self) -> list[Path]:
         """Files of forecasters' modules that no installed package provides: a worker elsewhere
         does not have them."""
-        installed = packages_distributions()
-        names = modules([describe(model.forecaster) for model in self.models])
-        loose = sorted(n for n in names if "." not in n and n != "__main__" and n not in installed)
-        return [Path(file) for n in loose if (file := sys.modules[n].__file__)]
+        return loose_modules([describe(model.forecaster) for model in self.models])
 
     def parcel(self) -> Parcel:
         """The plan for another process: names, JSON values and arrays, no code."""

@@ -94,6 +94,11 @@ class StepResult:
         """Number of steps."""
         return len(self.steps.truth)
 
+    @property
+    def forecasts(self) -> int:
+        """How many there are, those of NaN too."""
+        return sum(rows.mean.size for rows in self.rows)
+
     @classmethod
     def joined(cls, parts: Sequence[StepResult], join: Join) -> StepResult:
         """One of several, each array joined by `join`; windows are left out."""
@@ -120,6 +125,36 @@ class StepResult:
             )
         )  # fmt: skip
         return head, tail
+
+
+@dataclass
+class Stepped:
+    """What comes back of a frame whose rows the shards make themselves: `steps` steps, with so many
+    forecasts each, and the windows of `StepResult`."""
+
+    first: int
+    steps: int
+    each: int
+    windows: list[tuple[int, int, Floats]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return self.steps
+
+    @property
+    def forecasts(self) -> int:
+        """How many there are, those of NaN too."""
+        return self.steps * self.each
+
+    @classmethod
+    def of(cls, result: StepResult) -> Stepped:
+        """What is left of a result without its forecasts."""
+        return cls(result.first, len(result), result.forecasts // len(result), result.windows)
+
+    def cut(self, at: int) -> tuple[Stepped, Stepped]:
+        """The first `at` steps and the rest; windows go with the rest."""
+        head = Stepped(self.first, at, self.each)
+        return head, Stepped(self.first + at, self.steps - at, self.each, self.windows)
 
 
 @dataclass

@@ -3,6 +3,7 @@
     TestMine = conformance.forecaster(MyForecaster, MyForecaster.Params(lags=4))
     TestMySource = conformance.source(make_source, make_spoiled)
     TestMySink = conformance.sink(make_sink, read_back)
+    TestMyParallelSink = conformance.parallel_sink(make_sink, read_back)
     TestMyDerivation = conformance.derivation(MyDerivation)
     TestMyBackend = conformance.backend({"type": "mine", "workers": 2}, kill=kill_one)
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 from gapcast.engine.testing.backend import backend
 from gapcast.engine.testing.derivation import derivation
 from gapcast.engine.testing.forecaster import forecaster
+from gapcast.engine.testing.parallel_sink import parallel_sink
 from gapcast.engine.testing.sink import sink
 from gapcast.engine.testing.source import source
 
-__all__ = ["backend", "derivation", "forecaster", "sink", "source"]
+__all__ = ["backend", "derivation", "forecaster", "parallel_sink", "sink", "source"]

@@ -185,7 +185,7 @@ def a_crash_while_writing_leaves_all_or_nothing(case: Case, tmp_path: Path) -> N
         folder.mkdir()
         case.open(folder).write(0, epoch(0))
         dying = case.open(folder)
-        died = _countdown().die(folder, moment, partial(dying.write, 1, epoch(1)))
+        died = countdown().die(folder, moment, partial(dying.write, 1, epoch(1)))
         after = case.open(folder)
         transactional = after.delivery is Delivery.TRANSACTIONAL
         held = case.held(folder, most=2) if transactional else 0
@@ -204,7 +204,7 @@ class Crash(BaseException):
     """Stands for the end of the process."""
 
 
-class _Countdown:
+class Countdown:
     """Raises `Crash` at the n-th operation on files below a folder, while it is armed."""
 
     def __init__(self) -> None:
@@ -233,8 +233,9 @@ class _Countdown:
 
 
 @cache
-def _countdown() -> _Countdown:
-    return _Countdown()
+def countdown() -> Countdown:
+    """The one of this process."""
+    return Countdown()
 
 
 def what_was_said_ahead_is_followed_by_its_truth(case: Case, tmp_path: Path) -> None:

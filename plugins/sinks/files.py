@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gapcast.engine.sink import JobInfo
+from gapcast.engine.sink import JobInfo, Reach
 from gapcast.engine.storage import Folder, check_url, open_folder
 from gapcast.plugins.sinks.parquet import ParquetParams, ParquetSink
 
@@ -37,7 +37,27 @@ class FilesSink(ParquetSink):
             "-ahead behind it.",
         )
 
+        shared: bool = Field(
+            default=False,
+            description="Whether workers on other machines find the same folder at this local "
+            "path, as on a network's disk.",
+        )
+
     params: Params
+
+    @property
+    def reach(self) -> Reach:
+        """A URL is the same place anywhere, but for what a process has in its memory."""
+        path, ahead = self.params.path or "", self.params.ahead
+        return min(self._reach(path), self._reach(ahead or path))
+
+    def _reach(self, path: str) -> Reach:
+        protocol, remote, _ = path.partition("://")
+        if protocol == "memory":
+            return Reach.PROCESS
+        if remote and protocol not in ("file", "local"):
+            return Reach.ANYWHERE
+        return Reach.ANYWHERE if self.params.shared else Reach.MACHINE
 
     def place(self, job: JobInfo) -> tuple[Folder, Folder]:
         """As the config says."""

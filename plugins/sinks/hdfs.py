@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from gapcast.engine.redaction import secrets_hidden
-from gapcast.engine.sink import JobInfo
+from gapcast.engine.sink import JobInfo, Reach
 from gapcast.engine.storage import Folder, check_url, open_folder
 from gapcast.engine.units import expecting
 from gapcast.plugins.sinks.parquet import ParquetParams, ParquetSink
@@ -62,6 +62,11 @@ class HdfsSink(ParquetSink):
         )
 
     params: Params
+
+    @property
+    def reach(self) -> Reach:
+        """Wherever the cluster is known."""
+        return Reach.ANYWHERE
 
     def place(self, job: JobInfo) -> tuple[Folder, Folder]:
         """As the config says."""

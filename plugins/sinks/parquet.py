@@ -6,9 +6,11 @@ import errno
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from typing import BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, ClassVar
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -19,16 +21,22 @@ from gapcast.engine import plugin
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import (
     AlreadyCommitted,
+    Committable,
     Committed,
     Delivery,
     JobInfo,
     Outcome,
+    ParallelSink,
+    Part,
     Retry,
-    Sink,
+    SinkPart,
     is_ahead,
 )
 from gapcast.engine.storage import Folder
-from gapcast.plugins.sinks.parts import DAYS, Part, due, parts, superseded
+from gapcast.plugins.sinks import staging
+from gapcast.plugins.sinks.parts import DAYS, due, parts, superseded
+from gapcast.plugins.sinks.parts import Part as File
+from gapcast.plugins.sinks.staging import STAGED, Day
 
 log = logging.getLogger("gapcast.sinks")
 
@@ -40,13 +48,6 @@ NAMES = [
 """Columns that are stored with a dictionary."""
 FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors that another try cannot help."""
-
-
-class Day(NamedTuple):
-    """One day's folder, of the rows ahead if `early`, else of final ones."""
-
-    early: bool
-    name: str
 
 
 class ParquetParams(plugin.Params):
@@ -61,15 +62,18 @@ class ParquetParams(plugin.Params):
     )
 
 
-class ParquetSink(Sink):
+class ParquetSink(ParallelSink):
     """Writes ``day=2004-03-01/part-00000012-00000012-000400000.parquet``, epochs 12 to 12.
 
     Final rows go to one folder, which so holds one row a key, and rows ahead to another one, each
-    to the day of its time. An epoch counts once the note ``_epochs/GENERATION-00000013``, of the
-    epoch that comes next, has taken the place of the one before, beside the final rows; the files
-    of the epoch are whole by then, in both folders. What a crash left of an epoch without a note is
-    removed when the sink opens, and the same epoch puts the same files under the same names, so
-    that a folder read as one dataset holds every row once.
+    to the day of its time. Shards put theirs into ``_staged/`` of both first, under names that no
+    reader takes for Parquet; a commit moves those of an epoch into their places.
+
+    An epoch counts once the note ``_epochs/GENERATION-00000013``, of the epoch that comes next, has
+    taken the place of the one before, beside the final rows; the files of the epoch are whole by
+    then, in both folders. What a crash left of an epoch without a note is removed when the sink
+    opens, and the same epoch puts the same files under the same names, so that a folder read as one
+    dataset holds every row once.
 
     Compaction (see `parts`) puts the merged file first and removes those it supersedes next. In
     that moment, and in no other, both are there. A crash in it loses and repeats nothing: what is
@@ -91,12 +95,15 @@ class ParquetSink(Sink):
         """Remove what a crash left; reject a folder that holds another run's forecasts."""
         self.folder, self.ahead = self.place(job)
         self._notes = self.folder / "_epochs"
+        self._staged = [of / STAGED for of in (self.folder, self.ahead)]
         self._generation = generation
         self._noted: list[str] = []
-        self._days: dict[Day, list[Part]] = {}
+        self._days: dict[Day, list[File]] = {}
         self._doubtful: set[Day] = set()
         self._rest = 0
         try:
+            for staged in self._staged:
+                staged.drop()
             days = [
                 Day(early, name)
                 for early, folder in enumerate((self.folder, self.ahead))
@@ -127,18 +134,42 @@ class ParquetSink(Sink):
             ]
             self._note(epoch + 1)
         except OSError as error:
-            if error.errno in FINAL:
-                raise SinkError(f"{self.folder.url} cannot be written: {_reason(error)}") from error
-            return Retry(f"{self.folder.url}: {_reason(error)}")
+            return _retry(self.folder, error)
+        return self._taken(put)
+
+    def writer(self, part: Part) -> SinkPart:
+        """Puts files aside."""
+        return StagedPart(*self.place(part.job), part.number, self.params.rows)
+
+    def commit(self, epoch: int, committables: Sequence[Committable]) -> Outcome:
+        """Move the files of an epoch into their places, then note it. Errors as in `write`."""
+        try:
+            if epoch < self._next:
+                for staged in committables:
+                    for early, _, name, _ in staged:
+                        self._staged[early].remove(name)
+                return AlreadyCommitted()
+            moves = staging.moves(epoch, committables)
+            staging.move(self.folder, self.ahead, moves)
+            self._note(epoch + 1)
+        except OSError as error:
+            return _retry(self.folder, error)
+        return self._taken([(day, parts([name])[0]) for day, _, name in moves])
+
+    def close(self) -> None:
+        """Merge the small files that are left, as far as that can be done now."""
+        self._compact(self._next + self.quiet + 1)
+        with suppress(OSError):
+            for staged in self._staged:
+                staged.drop()
+
+    def _taken(self, put: Sequence[tuple[Day, File]]) -> Committed:
+        """Keep count of the files of an epoch that has been noted, and merge what is due."""
         for day, part in put:
             self._days.setdefault(day, []).append(part)
         if self._next >= self._rest:
             self._compact(self._next)
         return Committed()
-
-    def close(self) -> None:
-        """Merge the small files that are left, as far as that can be done now."""
-        self._compact(self._next + self.quiet + 1)
 
     def _at(self, day: Day) -> Folder:
         return (self.ahead if day.early else self.folder) / day.name
@@ -181,7 +212,7 @@ class ParquetSink(Sink):
         self._days[day] = [part for part in there if part not in gone]
         self._doubtful.discard(day)
 
-    def _put(self, day: Day, part: Part, rows: pa.Table) -> Part:
+    def _put(self, day: Day, part: File, rows: pa.Table) -> File:
         self._at(day).put(part.name, partial(_parquet, rows))
         return part
 
@@ -199,19 +230,60 @@ class ParquetSink(Sink):
                 log.warning("%s was not compacted: %s", self._at(day).url, _reason(error))
                 return
 
-    def _due(self, day: Day, following: int) -> Iterator[list[Part]]:
+    def _due(self, day: Day, following: int) -> Iterator[list[File]]:
         return due(self._days[day], following, self.params.rows, self.many, self.quiet)
 
-    def _merge(self, day: Day, group: Sequence[Part]) -> None:
+    def _merge(self, day: Day, group: Sequence[File]) -> None:
         folder = self._at(day)
         rows = pa.concat_tables([_read(folder, part) for part in group])
-        whole = Part(group[0].first, group[-1].last, len(rows))
+        whole = File(group[0].first, group[-1].last, len(rows))
         self._put(day, whole, rows)
         folder.remove(*(part.name for part in group))
         self._days[day] = [p for p in self._days[day] if p not in group] + [whole]
 
 
-def _read(folder: Folder, part: Part) -> pa.Table:
+class StagedPart(SinkPart):
+    """One shard's rows of an epoch, as files beside the folders of final rows and of rows ahead, of
+    at most so many rows each.
+
+    Their names differ from those of every other writer that there has ever been: one of a run that
+    was killed may still be at work.
+    """
+
+    def __init__(self, final: Folder, ahead: Folder, number: int, most: int) -> None:
+        self._staged, self._most = [of / STAGED for of in (final, ahead)], most
+        self._writer = f"{number}-{uuid4().hex}"
+        self._epoch = -1
+        self._rows: list[pa.Table] = []
+
+    def write(self, epoch: int, rows: pa.Table) -> None:
+        """Hold the rows; those of an epoch that never came to its end go."""
+        self._rows = [*(self._rows if epoch == self._epoch else ()), rows]
+        self._epoch = epoch
+
+    def prepare(self, epoch: int) -> Committable | Retry:
+        """A list of [early, day, name, rows], one a file. Retry as `ParquetSink.write`."""
+        staged: list[list[Any]] = []
+        try:
+            for day, rows in _by_day(pa.concat_tables(self._rows)):
+                for _, table in _pieces(epoch, rows, self._most):
+                    name = f"{epoch:08d}-{self._writer}-{len(staged)}.staged"
+                    self._staged[day.early].put(name, partial(_parquet, table))
+                    staged.append([*day, name, len(table)])
+        except OSError as error:
+            return _retry(self._staged[0], error)
+        self._rows = []
+        return staged
+
+
+def _retry(folder: Folder, error: OSError) -> Retry:
+    """Try again later. Raises SinkError where that cannot help."""
+    if error.errno in FINAL:
+        raise SinkError(f"{folder.url} cannot be written: {_reason(error)}") from error
+    return Retry(f"{folder.url}: {_reason(error)}")
+
+
+def _read(folder: Folder, part: File) -> pa.Table:
     """Its rows. Raises OSError or ArrowException unless every byte and their number are right:
     fsspec's WebHDFS takes an error of a data node for what the file holds."""
     rows = pq.read_table(
@@ -228,11 +300,11 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _pieces(epoch: int, rows: pa.Table, most: int) -> Iterator[tuple[Part, pa.Table]]:
+def _pieces(epoch: int, rows: pa.Table, most: int) -> Iterator[tuple[File, pa.Table]]:
     """The rows of an epoch as files of at most `most`, of about the same size."""
     number = -(-len(rows) // most)
     for piece, (a, b) in enumerate(pairwise(len(rows) * k // number for k in range(number + 1))):
-        yield Part(epoch, epoch, b - a, piece if number > 1 else None), rows.slice(a, b - a)
+        yield File(epoch, epoch, b - a, piece if number > 1 else None), rows.slice(a, b - a)
 
 
 def _by_day(forecasts: pa.Table) -> Iterator[tuple[Day, pa.Table]]:

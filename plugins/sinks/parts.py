@@ -33,7 +33,7 @@ _NAME = re.compile(r"part-(\d{8,})-(\d{8,})-(\d{9,})(?:-(\d+))?\.parquet")
 class Part:
     """A file with `rows` rows of the epochs `first` to `last`.
 
-    piece: its number, if the rows of one epoch fill several files.
+    piece: its number, if the rows of one epoch are in several files.
     """
 
     first: int
@@ -89,12 +89,19 @@ def due(
     and all its small files are merged. Neighbours only are merged, so that epochs stay apart or
     nested; every row is copied a logarithmic number of times.
     """
-    ordered = sorted(of, key=_order)
-    runs = [
-        list(run)
-        for small, run in groupby(ordered, lambda p: p.piece is None and p.rows * SMALL < most)
-        if small
-    ]
+    files: dict[tuple[int, int], list[Part]] = {}
+    for part in sorted(of, key=_order):
+        files.setdefault((part.first, part.last), []).append(part)
+    ordered = [Part(*epochs, sum(p.rows for p in group)) for epochs, group in files.items()]
+    for group in _groups(ordered, following, most, many, quiet):
+        yield [part for whole in group for part in files[whole.first, whole.last]]
+
+
+def _groups(
+    ordered: list[Part], following: int, most: int, many: int, quiet: int
+) -> Iterator[list[Part]]:
+    """The same of parts of which each has its epochs for itself."""
+    runs = [list(run) for small, run in groupby(ordered, lambda p: p.rows * SMALL < most) if small]
     if ordered and ordered[-1].last + quiet < following:
         groups = (group for run in runs for group in _packed(run, most))
         yield from (group for group in groups if len(group) > 1)

@@ -46,8 +46,12 @@ def script() -> list[tuple[float, str, str, float]]:
     return rows
 
 
-def config(backend: dict[str, object]) -> dict[str, object]:
-    """Blackouts, several models and horizons, checkpoints as often as can be."""
+def config(backend: dict[str, object], joint: bool = True) -> dict[str, object]:
+    """Blackouts, several models and horizons, checkpoints as often as can be.
+
+    joint: with a model that keeps all targets in one shard.
+    """
+    together = {"joint": {"type": "gapcast.engine.testing.reference:Joint"}} if joint else {}
     return {
         "name": "faults",
         "source": {"type": "doubles:Played", "script": "faults", "at_once": 9},
@@ -61,9 +65,9 @@ def config(backend: dict[str, object]) -> dict[str, object]:
             "ema": {"type": "ema"},
             "rls": {"type": "rls"},
             "spatial": {"type": "spatial-rls"},
-            "joint": {"type": "gapcast.engine.testing.reference:Joint"},
-        },
-        "sinks": {"files": {"type": "files"}},
+        }
+        | together,
+        "sinks": {"files": {"type": "files", "shared": True}},
         "checkpoint": {"interval": "1us"},
         "backend": backend,
     }

@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -35,15 +36,15 @@ SPARK_EVERY = 15
 """One round of so many has a life on Spark, which takes longer to start than all others to run."""
 
 
-def live(folder: Path, backend: dict[str, object], moment: int, act: Callable[[], None]) -> int:
-    """One life of the run in a child that does `act` at its n-th file operation; the status."""
+def live(folder: Path, written: dict[str, object], moment: int, act: Callable[[], None]) -> int:
+    """One life of a run in a child that does `act` at its n-th file operation; the status."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     at_operation(folder, moment, act)
     try:
         resume = (folder / "manifest.json").exists()
-        run(read_config(config(backend)), folder, resume=resume, bounds=OFTEN)
+        run(read_config(written), folder, resume=resume, bounds=OFTEN)
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         os._exit(1)
@@ -63,8 +64,10 @@ def workers(cluster: clusters.Dask) -> list[int]:
 class Round:
     """One run, from its first life to its end."""
 
-    def __init__(self, folder: Path, chance: random.Random, cluster: clusters.Dask) -> None:
-        self.folder, self.chance, self.cluster = folder, chance, cluster
+    def __init__(
+        self, folder: Path, chance: random.Random, cluster: clusters.Dask, joint: bool
+    ) -> None:
+        self.folder, self.chance, self.cluster, self.joint = folder, chance, cluster, joint
         self.kills = self.lost = 0
         self.ran: list[str] = []
         self.failed = 0
@@ -89,16 +92,21 @@ class Round:
             if backend["type"] == "dask" and victims and self.chance.random() < 0.4:
                 self.lost += 1
                 victim = self.chance.choice(victims)
-                status = live(self.folder, backend, moment, lambda pid=victim: _kill(pid))
+                act = partial(_kill, victim)
+                status = live(self.folder, config(backend, self.joint), moment, act)
             else:
-                status = live(self.folder, backend, moment, die)
+                status = live(self.folder, config(backend, self.joint), moment, die)
                 self.kills += status == -signal.SIGKILL
             if status != -signal.SIGKILL:
                 self.failed += status != 0
                 break
         manifest = self.folder / "manifest.json"
         done = manifest.exists() and json.loads(manifest.read_text())["state"] == "complete"
-        return 0 if done else live(self.folder, self.backend(False), -1, die)
+        return 0 if done else self.last()
+
+    def last(self) -> int:
+        """A life that nothing ends before its time."""
+        return live(self.folder, config(self.backend(False), self.joint), -1, die)
 
 
 def _kill(pid: int) -> None:
@@ -110,16 +118,21 @@ def main() -> None:
     """Run the rounds."""
     base, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     set_stage()
-    run(read_config(config({"type": "local", "threads": 1})), base / "straight", bounds=OFTEN)
-    expected = left_behind(base / "straight")
+    wanted = []
+    for joint in (False, True):
+        straight = base / f"straight-{joint}"
+        one = {"type": "local", "threads": 1}
+        run(read_config(config(one, joint)), straight, bounds=OFTEN)
+        wanted.append(left_behind(straight))
     chance = random.Random(seed)
     java = bool(shutil.which("java") or os.environ.get("JAVA_HOME"))
     with clusters.dask(base / "cluster", workers=2, threads=2, nanny=True) as cluster:
         for number in range(rounds):
-            this = Round(base / f"round-{number}", chance, cluster)
+            joint = number % 2 == 1
+            this = Round(base / f"round-{number}", chance, cluster, joint)
             status = this.go(java and number % SPARK_EVERY == SPARK_EVERY // 2)
             found = left_behind(this.folder) if status == 0 else {}
-            differs = [key for key in expected if found.get(key) != expected[key]]
+            differs = [key for key, of in wanted[joint].items() if found.get(key) != of]
             about = {"kills": this.kills, "lost": this.lost, "ran": this.ran, "failed": this.failed}
             print(json.dumps(about | {"status": status, "differs": differs}), flush=True)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gapcast import run
-from gapcast.engine.testing import sink
+from gapcast.engine.testing import parallel_sink, sink
 from gapcast.engine.testing.sink import KEY
 from gapcast.plugins.sinks.hdfs import HdfsSink
 
@@ -66,6 +66,12 @@ TestHdfs = sink(
 TestWebHdfs = sink(
     lambda folder: HdfsSink(HdfsSink.Params(url=f"{Cluster.web}{folder}/out")),
     lambda folder: natively(f"{folder}/out"),
+    stages=True,
+)
+
+TestHdfsInParts = parallel_sink(
+    lambda folder: HdfsSink(HdfsSink.Params(url=f"{Cluster.native}{folder}/out")),
+    lambda folder: through_web(f"{folder}/out"),
     stages=True,
 )
 

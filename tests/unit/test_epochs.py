@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from gapcast.engine.output.epoch_log import EpochLog
 from gapcast.engine.output.epochs import Epochs
+from gapcast.engine.output.outlets import Outlet
 from gapcast.engine.shard.results import ModelRows, StepResult, Steps
 from gapcast.engine.storage import open_folder
 
@@ -21,18 +21,25 @@ class Slow:
         self.epoch, self.written = 0, []
         self.go, self.began = threading.Event(), threading.Event()
 
-    def write(self, table):
+    def write(self, steps):
         self.began.set()
         assert self.go.wait(60)
-        self.written.append(table["step"].to_pylist())
+        self.written.append(steps)
         self.epoch += 1
 
 
-class StepsOnly:
+class StepsOnly(Outlet):
     """A row a step."""
 
-    def table(self, result):
-        return pa.table({"step": list(range(result.first, result.first + len(result)))})
+    def __init__(self, slow):
+        self.slow, self.steps = slow, []
+
+    def prepare(self, epoch, results):
+        self.steps = [at for of in results for at in range(of.first, of.first + len(of))]
+        return len(self.steps)
+
+    def commit(self):
+        self.slow.write(self.steps)
 
 
 def step(at):
@@ -49,7 +56,7 @@ def slow():
 @pytest.fixture
 def epochs(slow, tmp_path):
     def make(most=1000, seconds=1e9):
-        return Epochs(slow, StepsOnly(), EpochLog(open_folder(tmp_path)), most, seconds)
+        return Epochs(slow, StepsOnly(slow), EpochLog(open_folder(tmp_path)), most, seconds)
 
     return make
 
