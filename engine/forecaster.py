@@ -282,6 +282,31 @@ class Forecaster(Plugin):
         """
         return None
 
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """The state of a network that other series have joined: what was learnt goes on, newcomers
+        have learnt nothing yet.
+
+        `after` has the series, targets and units of `before` first, in the same order; where a
+        target's regressors or a unit's members had a place (-1), newcomers may stand in it, or
+        behind the others in wider arrays. Forecasts of the old targets must be those that there
+        would be without newcomers until these have told something, and where nothing was learnt the
+        state is that of `start`. The arrays of `state` may be used.
+
+        Default: rows of newcomers behind the old ones. Raises ValueError where that cannot be, for
+        the layout has become wider: the model then learns anew, and the log says so. Where every
+        axis that becomes wider has newcomers at its end, return
+        `gapcast.engine.widening.widened(state, self.start(after))`.
+        """
+        fresh = self.start(after)
+        for name, old in state.items():
+            if old.shape[1:] != fresh[name].shape[1:]:
+                raise ValueError(
+                    f"{type(self).__name__} cannot go on with more members or neighbours: "
+                    f"{name} is {old.shape[1:]} for each, and would be {fresh[name].shape[1:]}"
+                )
+            fresh[name][: len(old)] = old
+        return fresh
+
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
         """Turn a state of an older `version` into one of ``state_version``.
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Forecast, Forecaster, Frame, State
+from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, State
 
 T = TypeVar("T")
 
@@ -35,3 +35,11 @@ def step_nested(forecaster: Forecaster, state: State, part: str, frame: Frame) -
     forecast = forecaster.step(own, frame)
     state.update(within(part, own))
     return forecast
+
+
+def extend_nested(
+    forecaster: Forecaster, state: State, part: str, before: Layout, after: Layout
+) -> State:
+    """The arrays of a forecaster that are one part of another's `state`, extended (see
+    `Forecaster.extend`), as that part of the other's."""
+    return within(part, forecaster.extend(below(state, part), before, after))

@@ -89,6 +89,18 @@ class Played(Source):
         return Read(readings(rows), empty(DEAD_LETTERS), {"at": at}, ended)
 
 
+class Unannounced(Played):
+    """Plays a script of which it knows beforehand but the sensors `known`."""
+
+    resumable = frozenset({"known"})
+
+    class Params(Played.Params):
+        known: tuple[str, ...]
+
+    def discover(self):
+        return {s for s in super().discover() if s.sensor in self.params.known}
+
+
 class Keeps(Sink):
     """Keeps what it gets in `Keeps.epochs`; answers the first calls from `Keeps.answers`."""
 

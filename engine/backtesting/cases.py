@@ -10,6 +10,7 @@ from typing import Any
 from gapcast.engine.backtesting.patterns import Ground, defaults, length_of, withheld
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError
+from gapcast.engine.grid.frames import Joined
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import intake
 from gapcast.engine.units import write_duration
@@ -106,7 +107,10 @@ def _extent(job: Job) -> tuple[int, int]:
     """First step of the source and the one after its last."""
     first = last = None
     for turn in intake(job, 262_144).turns():
-        for frame, _ in turn.closed:
+        for closed in turn.closed:
+            if isinstance(closed, Joined):
+                continue
+            frame = closed.frame
             first = frame.first if first is None else first
             last = frame.first + len(frame.values)
     if first is None or last is None:

@@ -16,9 +16,10 @@ class Contents:
 
     job: what it must agree with (see `describe`). positions: where each of the grid's partitions
     has been read to. grid: its snapshot. shards: the joined snapshots of all shards. withheld: the
-    frames of a span in progress. epoch, rows: how many were delivered. scores: what the score
-    files go on from. dead_letters: how many files of them there are; unused: what is in them.
-    silence: when there was nothing.
+    frames of a span in progress. series: names of the network's (see `names`). layouts: of each
+    model, arrays of `Layout`, where the network has grown. epoch, rows: how many were delivered.
+    scores: what the score files go on from. dead_letters: how many files of them there are; unused:
+    what is in them. silence: when there was nothing.
     """
 
     job: dict[str, Any]
@@ -26,6 +27,8 @@ class Contents:
     grid: Parcel
     shards: Arrays
     withheld: Arrays
+    series: Arrays
+    layouts: Arrays
     epoch: int
     rows: int
     scores: dict[str, Any]
@@ -48,8 +51,10 @@ class Contents:
         """The same as JSON values and arrays, to be written."""
         grid, grid_arrays = self.grid
         meta = {name: getattr(self, name) for name in _PLAIN} | {"grid": grid}
-        arrays = within("grid", grid_arrays) | within("shards", self.shards)
-        return Snapshot(meta, arrays | within("withheld", self.withheld))
+        arrays = within("grid", grid_arrays)
+        for name in _ARRAYS:
+            arrays |= within(name, getattr(self, name))
+        return Snapshot(meta, arrays)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Contents:
@@ -57,10 +62,10 @@ class Contents:
         meta = snapshot.meta
         return cls(
             grid=(meta["grid"], snapshot.below("grid")),
-            shards=snapshot.below("shards"),
-            withheld=snapshot.below("withheld"),
+            **{name: snapshot.below(name) for name in _ARRAYS},  # type: ignore[arg-type]
             **{name: meta[name] for name in _PLAIN},
         )
 
 
+_ARRAYS = ("shards", "withheld", "series", "layouts")
 _PLAIN = ("job", "positions", "epoch", "rows", "scores", "dead_letters", "unused", "silence")

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gapcast.engine.checkpoint.format import Snapshot, newest
+from gapcast.engine.errors import RunError
 from gapcast.engine.explanation import Explanation
 from gapcast.engine.forecaster import Floats, Layout, Series
-from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.frames import GridFrame, Joined
 from gapcast.engine.grid.silence import Silence
 from gapcast.engine.horizon import Horizon
 from gapcast.engine.output.rows import Rows
@@ -116,7 +117,14 @@ def play(job: Job, asked: Asked, progress: Callable[[int], None]) -> Played:
     spoken = time.monotonic()
     with closing(job.source):
         for turn in intake(job, BATCH).turns():
-            for frame, _ in turn.closed:
+            for closed in turn.closed:
+                if isinstance(closed, Joined):
+                    raise RunError(
+                        f"{', '.join(s.sensor for s in closed.series)} joined the network between "
+                        "the checkpoint that this begins with and the row; ask for a later row, or "
+                        "keep more checkpoints (checkpoint.keep)"
+                    )
+                frame = closed.frame
                 spoken = time.monotonic()
                 stage.add(frame)
                 progress(frame.first + len(frame.values) - 1)

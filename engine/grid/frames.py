@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats
+from gapcast.engine.forecaster import Floats, Series
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,16 @@ class GridFrame:
             return np.zeros((len(self.values), len(columns)), np.uint8)
         return self.flags[:, columns]
 
+    def wider(self, series: int) -> GridFrame:
+        """The same steps with so many more series, of which there is nothing."""
+        more = ((0, 0), (0, series))
+        values = np.pad(self.values, more, constant_values=np.nan)
+        flags = None if self.flags is None else np.pad(self.flags, more)
+        if 0 in self.rejected.strides:
+            return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape), flags)
+        rejected = np.pad(self.rejected, more, constant_values=np.nan)
+        return GridFrame(self.first, values, rejected, flags)
+
     def narrow(self, columns: NDArray[np.int64]) -> GridFrame:
         """The same steps of some of the series."""
         values = np.take(self.values, columns, axis=1)  # in C order, as kernels are compiled for
@@ -47,6 +57,13 @@ class GridFrame:
         if 0 in self.rejected.strides:
             return GridFrame(self.first, values, np.broadcast_to(np.nan, values.shape), flags)
         return GridFrame(self.first, values, np.take(self.rejected, columns, axis=1), flags)
+
+
+class Joined(NamedTuple):
+    """From `step` on, the next one, `series` belong to the network, behind all others."""
+
+    step: int
+    series: tuple[Series, ...]
 
 
 class Closed(NamedTuple):

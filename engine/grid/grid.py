@@ -5,6 +5,9 @@ that neither batch boundaries nor the interleaving of partitions can change a ve
 open steps wait in `OpenSteps`; a step closes when every partition that it waits for has passed it
 (`Watermarks`), and only then are its readings sorted, freed of duplicates and aggregated. A reading
 of an input that is known ahead counts as one of the time at which it is there.
+
+A series that an open network does not have joins it at the first step that closes with a reading of
+it: that is told between the frames, those after it have a column for it.
 """
 
 from __future__ import annotations
@@ -17,19 +20,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gapcast.engine.forecaster import Ints
 from gapcast.engine.grid import letters
-from gapcast.engine.grid.columns import Columns
 from gapcast.engine.grid.counts import Counts
-from gapcast.engine.grid.frames import Closed, GridFrame
+from gapcast.engine.grid.frames import Closed, GridFrame, Joined
 from gapcast.engine.grid.held import Held
 from gapcast.engine.grid.kernels import cells
 from gapcast.engine.grid.kernels import judging as kernel
 from gapcast.engine.grid.leads import Leads
 from gapcast.engine.grid.open_steps import OpenSteps, Waiting
+from gapcast.engine.grid.roster import Roster
 from gapcast.engine.grid.screening import Findings, Screener
-from gapcast.engine.grid.spec import AHEAD, DUPLICATES, GridSpec, aggregates
+from gapcast.engine.grid.spec import AHEAD, DUPLICATES, GridSpec
 from gapcast.engine.grid.watermarks import Watermarks
-from gapcast.engine.network.series import Network, sensor_numbers
+from gapcast.engine.network.series import Network
 from gapcast.engine.readings import READINGS, empty
 from gapcast.engine.state import below, within
 
@@ -60,21 +64,15 @@ class Grid:
         self.screen = screen
         self.counts = Counts()
         self.watermarks = Watermarks(partitions)
-        self._columns = Columns(network)
         self._held = Held()
-        self._sensor = np.array(sensor_numbers(network), np.int64)
-        self._series = len(network.series)
-        self._lowest, self._highest = np.tile([[-np.inf], [np.inf]], self._series)
-        for quantity, bounds in limits.items():
-            these = (s.quantity == quantity for s in network.series)
-            here = np.fromiter(these, bool, self._series)
-            self._lowest[here], self._highest[here] = bounds
-        ahead = [network.inputs.get(s, 0) for s in network.series]
-        self._ahead = spec.interval * np.array([*ahead, 0], np.int64)  # the last: unknown series
+        self._roster = Roster(network, limits, spec)
         self._leads = Leads(network)
-        self._how, self._period = aggregates(spec.aggregate, network)
         self._open = OpenSteps()
         self._future = AHEAD * spec.interval if spec.future is None else spec.future
+
+    @property
+    def _series(self) -> int:
+        return len(self._roster.network.series)
 
     @property
     def partitions(self) -> list[str]:
@@ -109,15 +107,16 @@ class Grid:
         n, spec, marks = len(batch), self.spec, self.watermarks.marks[partition]
         time = batch["time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
         value = batch["value"].to_numpy(zero_copy_only=False).astype(float, copy=False)
-        series = self._columns.of(batch["sensor"], batch["quantity"])
+        roster = self._roster
+        series = roster.of(batch["sensor"], batch["quantity"])
         offset = batch["offset"].to_numpy()
         step, verdict = np.empty(n, np.int64), np.empty(n, np.uint8)
         counts = np.zeros(kernel.HELD + 1, np.int64)
-        shown = spec.even(time) - self._ahead[series]
+        shown = spec.even(time) - roster.ahead[series]
         earliest, latest = spec.even(np.array([spec.earliest, now + CLOCK_SKEW])).tolist()
         kernel.judge(
-            shown, value, series, offset, self._sensor, self._lowest, self._highest, spec.interval,
-            spec.shift, spec.lateness, earliest, latest, self._future,
+            shown, value, series, offset, roster.sensor, roster.lowest, roster.highest,
+            spec.interval, spec.shift, spec.lateness, earliest, latest, self._future,
             kernel.UNSET if self._open.next is None else self._open.next, held, ended, marks,
             counts, step, verdict,
         )  # fmt: skip
@@ -143,18 +142,20 @@ class Grid:
         self.counts.read += records
         self.counts.invalid += records
 
-    def closed(self) -> Iterator[Closed]:
-        """The steps closed since the last call, as frames of bounded size, without holes."""
+    def closed(self) -> Iterator[Closed | Joined]:
+        """The steps closed since the last call, as frames of bounded size, without holes, and who
+        joined between them."""
         until, mark = None, self.watermarks.lowest
         if not self.watermarks.ended:
             until = kernel.UNSET
             if mark is not None:
                 spec = self.spec
                 until = (mark - spec.shift - spec.lateness) // spec.interval
-        closed = self._open.close(until)
-        if closed is not None:
-            first, until, readings = closed
-            yield from self._frames(readings, first, until)
+        while (joining := self._joining(until)) is not None:
+            step, numbers = joining
+            yield from self._close(step)
+            yield self._join(step, numbers)
+        yield from self._close(until)
 
     def settled(self) -> Counts:
         """The counts without the readings that still wait in open steps: these add up."""
@@ -167,6 +168,7 @@ class Grid:
             "partitions": list(self.partitions),
             "counts": asdict(self.counts),
             "held": self._held.snapshot(),
+            "newcomers": self._roster.newcomers,
         }
         screen = self.screen.snapshot() if self.screen is not None else {}
         arrays = self.watermarks.snapshot() | within("waiting", waiting)
@@ -181,6 +183,7 @@ class Grid:
         self.watermarks.restore(meta["partitions"], arrays)
         self.counts = Counts(**meta["counts"])
         self._held.restore(meta["held"])
+        self._roster.restore(meta.get("newcomers", ()))
         self._open.restore(meta, below(arrays, "waiting"))
         screen = below(arrays, "screen")
         if self.screen is not None and screen:
@@ -190,6 +193,35 @@ class Grid:
     def compile(self) -> None:
         """Compile the kernels that the first frame would otherwise wait for."""
         list(self._frames(Waiting.none(), 0, 1))
+
+    def _joining(self, until: int | None) -> tuple[int, Ints] | None:
+        """The first step before `until` in which newcomers join, and their numbers."""
+        roster = self._roster
+        return self._open.first_of(self._series, until) if roster.newcomers else None
+
+    def _close(self, until: int | None) -> Iterator[Closed]:
+        """Close the steps before `until`, in which nobody joins."""
+        closed = self._open.close(until)
+        if closed is None:
+            return
+        first, until, readings = closed
+        if self._roster.newcomers:
+            unknown = readings.series >= self._series
+            self.counts.rejected += int(np.count_nonzero(unknown & (readings.step < until)))
+            readings = readings.where(~unknown)
+        yield from self._frames(readings, first, until)
+
+    def _join(self, step: int, numbers: Ints) -> Joined:
+        """Have newcomers join from `step` on."""
+        before, sensors = self._series, self._roster.sensor
+        network, place = self._roster.join(numbers)
+        self._open.renumber(place)
+        sensor = np.empty(len(place), np.int64)
+        sensor[sensors] = self._roster.sensor[place]
+        self.watermarks.renumber(sensor)
+        if self.screen is not None:
+            self.screen.grow(network)
+        return Joined(step, network.series[before:])
 
     def _frames(self, ready: Waiting, first: int, until: int) -> Iterator[Closed]:
         most = max(1, self._most_cells // max(1, self._series))
@@ -208,8 +240,8 @@ class Grid:
             readings = (_read_only(a) for a in piece.arrays())
             fate = np.empty(len(piece), np.uint8)
             used, duplicates, rejected = cells.fill(
-                *readings, start, self._how, self._period, DUPLICATES.index(self.spec.duplicates),
-                values, rejected_values, fate,
+                *readings, start, self._roster.how, self._roster.period,
+                DUPLICATES.index(self.spec.duplicates), values, rejected_values, fate,
             )  # fmt: skip
             if rejected_values.size == 0:
                 rejected_values = np.broadcast_to(np.nan, values.shape)
@@ -255,7 +287,7 @@ class Grid:
     def _letters(
         self, readings: Waiting, reason: NDArray[Any], reasons: pa.Array
     ) -> pa.RecordBatch:
-        return letters.of_waiting(readings, reason, reasons, self._columns.series, self.partitions)
+        return letters.of_waiting(readings, reason, reasons, self._roster.series, self.partitions)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from gapcast.engine.grid.frames import Closed
+from gapcast.engine.grid.frames import Closed, Joined
 from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.reading_order import ReadingOrder
 from gapcast.engine.source import Position, Read, Source
@@ -22,13 +22,13 @@ log = logging.getLogger("gapcast.intake")
 class Turn(NamedTuple):
     """What a turn of the source brought.
 
-    dead_letters: of the readings that were not used. closed: the frames of the steps it closed, to
-    be taken before the next turn is asked for. paused: whether the source has nothing just now, so
-    that waiting work can be finished.
+    dead_letters: of the readings that were not used. closed: the frames of the steps it closed, and
+    who joined between them, to be taken before the next turn is asked for. paused: whether the
+    source has nothing just now, so that waiting work can be finished.
     """
 
     dead_letters: list[pa.RecordBatch]
-    closed: Iterator[Closed]
+    closed: Iterator[Closed | Joined]
     paused: bool
 
 

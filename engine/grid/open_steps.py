@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats
+from gapcast.engine.forecaster import Floats, Ints
 from gapcast.engine.grid.kernels.judging import UNSET
 from gapcast.engine.state import Arrays
 
@@ -83,6 +83,24 @@ class OpenSteps:
         self._waiting = [open_still] if len(open_still) else []
         self.next = until
         return first, until, joined
+
+    def first_of(self, number: int, until: int | None) -> tuple[int, Ints] | None:
+        """The first step before `until` (None: of all) with a reading within its limits of a series
+        from `number` on, and which series these are in that step; None where there is none."""
+        joined = self._joined()
+        self._waiting = [joined] if len(joined) else []
+        new = (joined.series >= number) & ~joined.rejected
+        if until is not None:
+            new &= joined.step < until
+        if not new.any():
+            return None
+        step = int(joined.step[new].min())
+        return step, np.unique(joined.series[new & (joined.step == step)])
+
+    def renumber(self, place: Ints) -> None:
+        """Have other numbers stand for series: `place`, by the old ones."""
+        joined = self._joined()
+        self._waiting = [replace(joined, series=place[joined.series])] if len(joined) else []
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All that changes, as JSON values and arrays."""

@@ -58,13 +58,12 @@ class Screener:
     def __init__(self, network: Network, interval: int, how: ScreeningSpec) -> None:
         self.network = network
         self.interval = interval
-        S = len(network.series)
+        self._spec = how
         self._neighbours, self._columns = _neighbours(network, how)
         self._how = constants(interval, how)
         self._reject = np.array([False, *(flag in how.reject for flag in FLAGS)])
-        self._rows, self._level = np.zeros((S, kernel.COLUMNS)), np.zeros(S)
-        self._at = np.full(S, -1, np.int64)
-        self._now = np.full(S, np.nan)
+        none = np.empty((0, kernel.COLUMNS)), np.empty(0), np.empty(0, np.int64)
+        self._begin(*none, len(network.series))
 
     def judge(self, first: int, values: Floats) -> Findings:
         """Judge the steps from `first` on, values (T, S): those to be rejected become NaN there.
@@ -82,14 +81,38 @@ class Screener:
         values[rejected.step, rejected.series] = np.nan
         return findings
 
+    def grow(self, network: Network) -> None:
+        """Go on with series that have joined behind the others: they are judged by what they show
+        from now on. Who had fewer neighbours than there may be, gains some of them."""
+        known, more = self._neighbours, len(network.series) - len(self.network.series)
+        self.network = network
+        found, self._columns = _neighbours(network, self._spec)
+        for row, old in zip(found, known, strict=False):
+            row[:] = _in_place(old, row)
+        self._neighbours = found
+        self._begin(self._rows, self._level, self._at, more)
+
+    def _begin(self, rows: Floats, level: Floats, at: Ints, more: int) -> None:
+        """What is known of series, and nothing of so many more."""
+        self._rows = np.concatenate([rows, np.zeros((more, kernel.COLUMNS))])
+        self._level = np.concatenate([level, np.zeros(more)])
+        self._at = np.concatenate([at, np.full(more, -1, np.int64)])
+        self._now = np.full(len(self._at), np.nan)
+
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """All that changes, copied."""
-        found = {"rows": self._rows, "level": self._level, "at": self._at}
+        found: dict[str, NDArray[Any]] = {
+            "rows": self._rows,
+            "level": self._level,
+            "at": self._at,
+            "neighbours": self._neighbours,
+        }
         return {name: a.copy() for name, a in found.items()}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot` of a screen of the same series."""
         self._rows, self._level, self._at = (arrays[name] for name in ("rows", "level", "at"))
+        self._neighbours = arrays.get("neighbours", self._neighbours)
 
     def _tell(self, found: Floats) -> None:
         lasting = (found[:, 2] != kernel.OUTLIER) & (found[:, 4] > 0)
@@ -171,6 +194,16 @@ def constants(interval: int, how: ScreeningSpec) -> Floats:
     found[kernel.OUTLIERS] = how.outliers
     lasting = {"stuck", "drift"} - {*how.reject}
     found[kernel.STRICT] = "outlier" in how.reject and bool(lasting)
+    return found
+
+
+def _in_place(old: NDArray[np.int32], new: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Neighbours that a series has, then those of `new` for which there is place."""
+    known = old[old >= 0]
+    more = new[(new >= 0) & ~np.isin(new, known)]
+    found = np.full_like(old, -1)
+    both = np.concatenate([known, more])[: len(found)]
+    found[: len(both)] = both
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from gapcast.engine.grid.calendar import Calendar
 from gapcast.engine.grid.kernels import cells
-from gapcast.engine.network.series import Network
 
 Ints = NDArray[np.int64]
 
@@ -92,17 +91,15 @@ class GridSpec:
 
 
 def aggregates(
-    given: str | Mapping[str, str | Circular], network: Network
+    given: str | Mapping[str, str | Circular], quantities: Sequence[str]
 ) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """How each series is aggregated, and its period (1 where it has none)."""
-    of = {s.quantity: given if isinstance(given, str) else given.get(s.quantity, "mean")
-          for s in network.series}  # fmt: skip
+    """How series of these quantities are aggregated, and their periods (1 where there is none)."""
+    of = {q: given if isinstance(given, str) else given.get(q, "mean") for q in {*quantities}}
     number = {
         quantity: cells.CIRCULAR if isinstance(how, Circular) else AGGREGATES.index(how)
         for quantity, how in of.items()
     }
     period = {q: how.period if isinstance(how, Circular) else 1.0 for q, how in of.items()}
-    quantities = [s.quantity for s in network.series]
     return (
         np.array([number[q] for q in quantities], np.int8),
         np.array([period[q] for q in quantities]),

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.errors import RunError
-from gapcast.engine.grid.kernels.judging import NOTHING, UNSET
+from gapcast.engine.forecaster import Ints
+from gapcast.engine.grid.kernels.judging import HELD_SENSOR, NOTHING, SENSOR, UNSET
 from gapcast.engine.state import Arrays
 
 
@@ -67,6 +68,12 @@ class Watermarks:
         candidates = np.flatnonzero(self._open)
         order = np.argsort(self.marks[candidates, 0], kind="stable")
         return [int(p) for p in candidates[order]]
+
+    def renumber(self, place: Ints) -> None:
+        """Have other numbers stand for sensors: `place`, by the old ones."""
+        for column in (SENSOR, HELD_SENSOR):
+            known = self.marks[:, column] >= 0
+            self.marks[known, column] = place[self.marks[known, column]]
 
     @property
     def ended(self) -> bool:

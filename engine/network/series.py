@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,17 +19,20 @@ def natural(name: str) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """All series of a job in natural order, and the sensors' positions in metres where known.
+    """All series of a job, in natural order those that it began with, behind them those that have
+    joined since; and the sensors' positions in metres where known.
 
     inputs: those that are read as inputs, which are neither targets nor anyone's neighbours; how
     many steps before its time each is known. leads: inputs whose values so many steps later frames
-    have in further columns, behind those of the series.
+    have in further columns, behind those of the series. open: whether series may join; then there
+    are no inputs.
     """
 
     series: tuple[Series, ...]
     positions: Mapping[str, tuple[float, float]]
     inputs: Mapping[Series, int] = field(default_factory=dict)
     leads: tuple[tuple[Series, int], ...] = ()
+    open: bool = False
 
     @classmethod
     def of(
@@ -48,6 +51,10 @@ class Network:
         ordered = sorted(distinct, key=lambda s: (place[s.sensor], s.quantity))
         return cls(tuple(ordered), positions or {}, given, known)
 
+    def grown(self, series: Iterable[Series]) -> Network:
+        """The network with further series behind its own."""
+        return replace(self, series=(*self.series, *series))
+
     @cached_property
     def column(self) -> dict[Series, int]:
         """Column of each series in the frames."""
@@ -64,10 +71,10 @@ class Network:
         return [s.sensor for s in self.series if s.quantity == quantity and s not in self.inputs]
 
 
-def sensor_numbers(network: Network) -> list[int]:
-    """The number of each series' sensor, among those of the network as they come."""
+def sensor_numbers(series: Iterable[Series]) -> list[int]:
+    """The number of each series' sensor, among those of all as they come."""
     known: dict[str, int] = {}
-    return [known.setdefault(series.sensor, len(known)) for series in network.series]
+    return [known.setdefault(one.sensor, len(known)) for one in series]
 
 
 def read_positions(path: Path) -> dict[str, tuple[float, float]]:

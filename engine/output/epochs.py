@@ -70,6 +70,18 @@ class Epochs(Generic[Result]):
         if not self._fixed and self._queue.unfinished_tasks < 2:
             self._end()
 
+    def end(self) -> None:
+        """Deliver everything added so far. Where a crash cut epochs short, one ended here before
+        it, too: nothing is cut otherwise."""
+        self._end()
+        self._queue.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def turn(self, outlet: Outlet[Result]) -> None:
+        """Go on with another outlet, once everything was delivered."""
+        self._outlet = outlet
+
     def settle(self) -> bool:
         """Deliver everything added so far.
 
@@ -77,10 +89,7 @@ class Epochs(Generic[Result]):
         """
         if self._fixed:
             return False
-        self._end()
-        self._queue.join()
-        if self._failure is not None:
-            raise self._failure
+        self.end()
         return True
 
     def close(self, deliver: bool) -> None:

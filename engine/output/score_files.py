@@ -48,6 +48,10 @@ class ScoreFiles:
         self._most = most
         self._ended: list[pa.Table] = []
 
+    def grow(self, targets: Sequence[Series]) -> None:
+        """Go on with further targets behind the others."""
+        self.targets = scoring.names(targets)
+
     def add(self, result: StepResult | Stepped) -> None:
         """Note the steps of a result and write the windows that ended with it."""
         last = result.first + len(result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from gapcast.engine.checkpoint.schedule import CheckpointSchedule
 from gapcast.engine.forecaster import Layout, Model, Series
 from gapcast.engine.grid.screening import ScreeningSpec
 from gapcast.engine.grid.spec import GridSpec
+from gapcast.engine.network.growing import grown
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.workers import Work
 from gapcast.engine.parallel.writing import writing
@@ -25,18 +26,20 @@ from gapcast.engine.shard.plan import Plan
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.sink import JobInfo, Sink
 from gapcast.engine.source import Source
+from gapcast.engine.state import Arrays
 
 
 @dataclass
 class Job:
     """Everything a run needs, resolved and checked; no reading has been read yet.
 
-    layouts: one a model, over all `targets`, its columns those of `network`. Durations in µs,
-    `idle` in seconds. checkpoint: where, how often. latency: seconds for which rows may wait.
+    targeted: which series are targets. layouts: one a model, over all `targets`, its columns those
+    of `network`. Durations in µs, `idle` in seconds. checkpoint: where, how often. latency: seconds
+    for which rows may wait.
     screen: what is looked for in closed steps. resume: what to go on from; reopened: partitions
     that it had read to their ends, and in which there is more since. stopping: set it to end the
     run early, with everything read so far delivered. progress: is told about every second how the
-    run is getting on; latest: what it was told last.
+    run is getting on; latest: what it was told last. grew: whether series have joined.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Job:
     idle: float
     network: Network
     targets: tuple[Series, ...]
+    targeted: Callable[[Series], bool]
     models: tuple[Model, ...]
     layouts: tuple[Layout, ...]
     evaluation: Evaluation
@@ -62,6 +66,7 @@ class Job:
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = lambda at: None
     latest: Progress = field(default_factory=Progress)
+    grew: bool = False
 
     @cached_property
     def plan(self) -> Plan:
@@ -71,15 +76,27 @@ class Job:
             self.grid.periods,
         )  # fmt: skip
 
-    def work(self) -> Work:
-        """What workers are given, afresh or as the checkpoint has it."""
+    def grow(self, series: Sequence[Series]) -> None:
+        """Have `series` join the network, behind all others."""
+        self.network = self.network.grown(series)
+        self.targets += tuple(filter(self.targeted, series))
+        self.layouts = tuple(
+            grown(layout, self.network, self.targets, model)
+            for layout, model in zip(self.layouts, self.models, strict=True)
+        )
+        vars(self).pop("plan", None)
+        self.grew = True
+
+    def work(self, shards: Arrays | None = None, withheld: Withheld | None = None) -> Work:
+        """What workers are given, afresh or as the checkpoint has it; or with what shards have
+        learnt and which frames of a span are held by now."""
         return Work(
             self.name,
             self.generation,
             self.run_dir,
             self.plan,
-            self.resume.shards if self.resume else {},
-            self.withheld(),
+            shards if shards is not None else self.resume.shards if self.resume else {},
+            withheld or self.withheld(),
             writing(self.sinks, self.grid, self.info(), self.generation),
         )
 

@@ -10,10 +10,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
@@ -21,11 +21,12 @@ from gapcast.engine.backend import Backend
 from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.schedule import Checkpoints
 from gapcast.engine.grid.counts import Counts
-from gapcast.engine.grid.frames import GridFrame
+from gapcast.engine.grid.frames import GridFrame, Joined
 from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.intake import Intake
 from gapcast.engine.grid.screening import Screener
 from gapcast.engine.grid.silence import Silence
+from gapcast.engine.network.names import packed
 from gapcast.engine.output.dead_letters import DeadLetters
 from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.output.epoch_log import EpochLog
@@ -34,9 +35,11 @@ from gapcast.engine.output.outlets import Outlet, RowsHere, RowsThere
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.output.score_files import ScoreFiles
 from gapcast.engine.output.unused import Kind
-from gapcast.engine.parallel.workers import Workers
+from gapcast.engine.parallel.workers import Work, Workers
 from gapcast.engine.progress import Meter, Progress
 from gapcast.engine.run.job import Job
+from gapcast.engine.shard.growing import extended
+from gapcast.engine.shard.plan import layouts_of
 from gapcast.engine.shard.results import Ending, Stepped, StepResult
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.source import Change
@@ -88,11 +91,11 @@ def carry(job: Job, backend: Backend) -> RunResult:
     checkpoint left. Raises `GapcastError`; ShardsLost when workers are gone.
     """
     # Workers first: a process is not started safely beside the threads of sources and sinks.
-    with backend.workers(job.work()) as workers, _opened(job, backend, workers) as stages:
+    with _Crew(backend, job.work()) as crew, _opened(job, backend, crew.workers) as stages:
         began = time.monotonic()
-        complete = _follow(job, stages, workers)
+        complete = _follow(job, stages, crew)
         changed = _changed(job, stages.intake) if complete else []
-        ending = workers.finish()
+        ending = crew.workers.finish()
         scores = _end(stages, ending)
         return RunResult(
             job.run_dir,
@@ -105,6 +108,26 @@ def carry(job: Job, backend: Backend) -> RunResult:
             stages.dead_letters.unused.kinds,
             changed,
         )
+
+
+class _Crew:
+    """The workers, and others in their place when the network has grown."""
+
+    def __init__(self, backend: Backend, work: Work) -> None:
+        self._backend = backend
+        self._held = ExitStack()
+        self.workers = self._held.enter_context(backend.workers(work))
+
+    def turn_over(self, work: Work) -> None:
+        """Let the workers go and have others go on with `work`."""
+        self._held.close()
+        self.workers = self._held.enter_context(self._backend.workers(work))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._held.__exit__(*error)
 
 
 @dataclass
@@ -132,19 +155,22 @@ class _Stages:
             self.add(self.on_their_way.popleft()())
 
 
-def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
+def _follow(job: Job, stages: _Stages, crew: _Crew) -> bool:
     """Turn after turn, until the source ends (True) or the job is stopping (False); then a
     checkpoint, from which the run goes on if there is more one day."""
     meter = Meter(stages.intake.grid.counts.read)
     for turn in stages.intake.turns():
         for letters in turn.dead_letters:
             stages.dead_letters.add(letters)
-        for frame, unused in turn.closed:
-            for letters in unused:
+        for closed in turn.closed:
+            if isinstance(closed, Joined):
+                _grow(job, stages, crew, closed)
+                continue
+            for letters in closed.dead_letters:
                 stages.dead_letters.add(letters)
-            _send(frame, stages, workers)
+            _send(closed.frame, stages, crew.workers)
         if meter.due():
-            job.latest = _progress(stages, meter, workers)
+            job.latest = _progress(stages, meter, crew.workers)
             job.progress(job.latest)
             counts = stages.intake.grid.settled()
             if warning := stages.dead_letters.unused.warning(counts.read, counts.used):
@@ -155,11 +181,35 @@ def _follow(job: Job, stages: _Stages, workers: Workers) -> bool:
         if act.end_epoch:
             stages.epochs.flush()
         if act.checkpoint:
-            _checkpoint(job, stages, workers)
+            _checkpoint(job, stages, crew.workers)
     stages.settle()
     complete = not job.stopping.is_set()
-    _checkpoint(job, stages, workers, wait=True)
+    _checkpoint(job, stages, crew.workers, wait=True)
     return complete
+
+
+def _grow(job: Job, stages: _Stages, crew: _Crew, joined: Joined) -> None:
+    """Have series join the network: workers go on with what they had learnt, in a larger plan."""
+    stages.settle()
+    before, learnt = job.plan, crew.workers.snapshot()
+    job.grow(joined.series)
+    _tell(job, joined)
+    stages.withheld.grow(len(joined.series))
+    stages.scores.grow(job.targets)
+    learnt = extended(learnt, before, job.plan, joined.step)
+    stages.epochs.end()
+    crew.turn_over(job.work(learnt, stages.withheld))
+    stages.epochs.turn(_outlet(job, crew.workers, stages.silence, stages.delivery))
+
+
+def _tell(job: Job, joined: Joined) -> None:
+    """Log who joined."""
+    names = [f"{s.sensor} ({s.quantity})" for s in joined.series[:_TOLD]]
+    more = f" and {len(joined.series) - _TOLD:,} more" if len(joined.series) > _TOLD else ""
+    log.info(
+        "%s%s joined: %s series, %s targets",
+        ", ".join(names), more, f"{len(job.network.series):,}", f"{len(job.targets):,}",
+    )  # fmt: skip
 
 
 def _changed(job: Job, taken: Intake) -> list[Change]:
@@ -200,6 +250,8 @@ def _checkpoint(job: Job, stages: _Stages, workers: Workers, wait: bool = False)
         grid=stages.intake.grid.snapshot(),
         shards=workers.snapshot(),
         withheld=stages.withheld.snapshot(),
+        series=packed(job.network.series),
+        layouts=layouts_of(job.plan) if job.grew else {},
         epoch=stages.delivery.epoch,
         rows=stages.delivery.rows,
         scores=stages.scores.settle(),
@@ -280,16 +332,19 @@ def _stages(job: Job, backend: Backend, workers: Workers) -> _Stages:
     if resume:
         silence.restore(resume.silence)
     seconds = job.latency if bounds.epoch_seconds is None else bounds.epoch_seconds
-    outlet: Outlet[Any]
-    if workers.writes:
-        outlet = RowsThere(workers.prepare, silence, delivery, job.stopping)
-    else:
-        ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
-        outlet = RowsHere(Rows(job.targets, job.models, job.grid, silence, ahead), delivery)
+    outlet = _outlet(job, workers, silence, delivery)
     epochs = Epochs[Any](delivery, outlet, log, bounds.epoch_rows, seconds)
     return _Stages(
         taken, job.withheld(), silence, scores, epochs, delivery, dead_letters, checkpoints
     )
+
+
+def _outlet(job: Job, workers: Workers, silence: Silence, delivery: SinkWriter) -> Outlet[Any]:
+    """Where rows are made."""
+    if workers.writes:
+        return RowsThere(workers.prepare, silence, delivery, job.stopping)
+    ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
+    return RowsHere(Rows(job.targets, job.models, job.grid, silence, ahead), delivery)
 
 
 def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:

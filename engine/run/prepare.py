@@ -15,12 +15,13 @@ from gapcast.engine.checkpoint.format import Snapshot, newest
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.model import Grid as GridSection
-from gapcast.engine.config.model import ScreenSection
+from gapcast.engine.config.model import ScreenSection, Targets
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid.screening import ScreeningSpec
 from gapcast.engine.grid.spec import Circular, GridSpec
 from gapcast.engine.network.layouts import lay_out
+from gapcast.engine.network.names import unpacked
 from gapcast.engine.network.series import Network, natural, read_positions
 from gapcast.engine.run import derivations as deriving
 from gapcast.engine.run import inputs as reading
@@ -29,6 +30,7 @@ from gapcast.engine.run.inputs import Input
 from gapcast.engine.run.job import Job
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
+from gapcast.engine.shard.plan import with_arrays
 from gapcast.engine.shard.shard import migrated
 from gapcast.engine.shard.vectors import ByVector
 from gapcast.engine.sink import FLAGS
@@ -66,15 +68,23 @@ def prepare(
     models = _models(config)
     inputs = reading.named(config, models)
     source = config.source.create()
-    network, links = _network(config, source, models, inputs)
+    own = generation or uuid4().hex
+    schedule = CheckpointSchedule(
+        folder_of(run_dir, config.checkpoint.path, config.name, own),
+        config.checkpoint.interval / MICROSECONDS["s"],
+        config.checkpoint.keep,
+    )
+    before = _chosen(schedule.folder, choose) if generation else None
+    known = unpacked(before[1].series) if before and before[1].series else ()
+    network, links = _network(config, source, models, inputs, known)
     models = tuple(deriving.through(model, links, config) for model in models)
-    targets = _targets(config, network)
+    targeted = partial(_targeted, config.targets)
+    targets = _targets(config.targets, network)
     reading.check_hidden(inputs, config, targets)
     grid = grid_of(config.grid)
     if {*grid.periods} & {*config.targets.quantities}:
         models = tuple(_by_vector(model, grid.periods) for model in models)
     log.info("%d series, %d targets, %d models", len(network.series), len(targets), len(models))
-    own = generation or uuid4().hex
     job = Job(
         name=config.name,
         run_dir=run_dir,
@@ -86,6 +96,7 @@ def prepare(
         idle=config.grid.idle / MICROSECONDS["s"],
         network=network,
         targets=targets,
+        targeted=targeted,
         models=models,
         layouts=tuple(lay_out(network, targets, model, grid.interval) for model in models),
         evaluation=Evaluation(
@@ -96,18 +107,17 @@ def prepare(
             _gaps(config),
         ),
         window=WINDOW,
-        checkpoint=CheckpointSchedule(
-            folder_of(run_dir, config.checkpoint.path, config.name, own),
-            config.checkpoint.interval / MICROSECONDS["s"],
-            config.checkpoint.keep,
-        ),
+        checkpoint=schedule,
         latency=_latency(config, source),
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
         bounds=bounds or Bounds(),
     )  # fmt: skip
-    if generation:
-        job.resume = _resume(job, choose)
+    if before:
+        job.resume = _resume(job, *before)
         job.reopened = _reopened(job)
+        if job.resume.layouts:
+            job.layouts = with_arrays(job.layouts, job.resume.layouts)
+            job.grew = True
     return job
 
 
@@ -208,9 +218,8 @@ def _screening(how: ScreenSection, network: Network, grid: GridSpec) -> Screenin
     )
 
 
-def _resume(job: Job, choose: Choose) -> Contents | None:
-    """What the chosen checkpoint holds, its states brought up to the models' versions."""
-    folder = job.checkpoint.folder
+def _chosen(folder: Folder, choose: Choose) -> tuple[int, Contents] | None:
+    """The chosen checkpoint in a folder, with its number."""
     found = choose(folder)
     if found is None:
         log.log(
@@ -219,12 +228,17 @@ def _resume(job: Job, choose: Choose) -> Contents | None:
             folder.url,
         )
         return None
-    number, contents = found[0], Contents.of(found[1])
+    return found[0], Contents.of(found[1])
+
+
+def _resume(job: Job, number: int, contents: Contents) -> Contents:
+    """What a checkpoint holds, its states brought up to the models' versions."""
     then, now = contents.job, job.description()
     for key in ("generation", "series", "targets"):
         if then[key] != now[key]:
             raise RunError(
-                f"checkpoint {number} of {folder.url} is of other {key} than the source has now"
+                f"checkpoint {number} of {job.checkpoint.folder.url} is of other {key} than the "
+                "source has now"
             )
     for m, model in enumerate(job.models):
         version = then["models"][model.name]
@@ -251,10 +265,15 @@ def _migrate(model: Model, state: State, version: int) -> State:
 
 
 def _network(
-    config: RunConfig, source: Source, models: Sequence[Model], inputs: Mapping[Series, Input]
+    config: RunConfig,
+    source: Source,
+    models: Sequence[Model],
+    inputs: Mapping[Series, Input],
+    known: Sequence[Series],
 ) -> tuple[Network, Mapping[str, Link]]:
     """The sensors the config names, else those with a position, else those in the source, which
-    is opened; and what is derived. Series of what is asked for and of what is derived."""
+    is opened; and what is derived. Series of what is asked for and of what is derived. known: the
+    series of a run that is gone on with, which stay in their order."""
     quantities = _asked(config, models, inputs)
     path = config.network.positions
     positions = read_positions(path) if path else {}
@@ -264,6 +283,10 @@ def _network(
     source.open(wanted)
     series = [Series(s, q) for s in sensors for q in wanted] if sensors else source.discover()
     series = [s for s in series if s.quantity in wanted]
+    if known:
+        links = deriving.found(config, links, {s.quantity for s in known})
+        network = reading.network(known, positions, inputs, models)
+        return replace(network, series=tuple(known), open=not sensors and not inputs), links
     if not any(s.quantity in config.targets.quantities for s in series):
         raise _other_quantities(config, source)
     if not sensors:
@@ -271,7 +294,8 @@ def _network(
     links = deriving.found(config, links, {s.quantity for s in series})
     wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
     series = [s for s in series if s.quantity in wanted]
-    return reading.network(series, positions, inputs, models), links
+    network = reading.network(series, positions, inputs, models)
+    return replace(network, open=not sensors and not inputs), links
 
 
 def _other_quantities(config: RunConfig, source: Source) -> RunError:
@@ -289,8 +313,13 @@ def _other_quantities(config: RunConfig, source: Source) -> RunError:
     )
 
 
-def _targets(config: RunConfig, network: Network) -> tuple[Series, ...]:
-    wanted = config.targets
+def _targeted(wanted: Targets, series: Series) -> bool:
+    """Whether a series of the network is a target."""
+    named = not wanted.sensors or series.sensor in wanted.sensors
+    return series.quantity in wanted.quantities and named
+
+
+def _targets(wanted: Targets, network: Network) -> tuple[Series, ...]:
     for quantity in wanted.quantities:
         there = network.sensors(quantity)
         if not there:
@@ -305,8 +334,4 @@ def _targets(config: RunConfig, network: Network) -> tuple[Series, ...]:
                 f"targets.sensors: no sensor {', '.join(unknown)} for {quantity}; there are "
                 f"{len(there)}, from {there[0]} to {there[-1]}"
             )
-    return tuple(
-        s
-        for s in network.series
-        if s.quantity in wanted.quantities and (not wanted.sensors or s.sensor in wanted.sensors)
-    )
+    return tuple(s for s in network.series if _targeted(wanted, s))

@@ -27,7 +27,7 @@ from gapcast.engine.forecaster import (
     State,
 )
 from gapcast.engine.horizon import NOWCAST
-from gapcast.engine.state import below, step_nested
+from gapcast.engine.state import below, extend_nested, step_nested
 
 PLAIN, DERIVED = "plain", "derived"
 REACH = 10.0
@@ -135,6 +135,13 @@ class Through(Forecaster):
             experts=[back(said) for said in found.experts],
             notes=(*found.notes, note),
             derived=f"{type(link.derivation).__name__} of {quantity} and {link.companion}",
+        )
+
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Both states, each by the forecaster."""
+        layouts = _inner(before), _inner(after)
+        return extend_nested(self.forecaster, state, PLAIN, *layouts) | extend_nested(
+            self.forecaster, state, DERIVED, *layouts
         )
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gapcast.engine.description import created, describe, loose_modules
 from gapcast.engine.errors import BrokenPlugin
@@ -15,7 +16,7 @@ from gapcast.engine.forecaster import Ints, Layout, Model, Series
 from gapcast.engine.horizon import Horizons
 from gapcast.engine.network.layouts import for_targets, halo, narrow
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, Span
-from gapcast.engine.state import Parcel, within
+from gapcast.engine.state import Arrays, Parcel, below, within
 
 _ARRAYS = ("targets", "regressors", "companions", "units", "members", "partners", "inputs", "leads")
 
@@ -71,8 +72,24 @@ class Plan:
         }
         arrays = {"job_targets": self.job_targets}
         for m, layout in enumerate(self.layouts):
-            arrays |= within(str(m), {n: getattr(layout, n) for n in (*_ARRAYS, "horizons")})
-        return meta, arrays
+            arrays[f"{m}/horizons"] = layout.horizons
+        return meta, arrays | layouts_of(self)
+
+
+def layouts_of(plan: Plan) -> dict[str, NDArray[Any]]:
+    """The arrays of all layouts, for checkpoints; `with_arrays` takes them back."""
+    found: dict[str, NDArray[Any]] = {}
+    for m, layout in enumerate(plan.layouts):
+        found |= within(str(m), {name: getattr(layout, name) for name in _ARRAYS})
+    return found
+
+
+def with_arrays(layouts: Sequence[Layout], arrays: Arrays) -> tuple[Layout, ...]:
+    """Layouts of the same models and series with other arrays."""
+    return tuple(
+        replace(layout, **{name: np.array(a) for name, a in below(arrays, str(m)).items()})  # type: ignore[arg-type]
+        for m, layout in enumerate(layouts)
+    )
 
 
 def of_parcel(parcel: Parcel) -> Plan:

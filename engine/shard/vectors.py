@@ -24,7 +24,7 @@ from gapcast.engine.forecaster import (
     State,
 )
 from gapcast.engine.kernels import arcs
-from gapcast.engine.state import below, step_nested
+from gapcast.engine.state import below, extend_nested, step_nested
 
 COSINE, SINE = "cosine", "sine"
 
@@ -91,6 +91,12 @@ class ByVector(Forecaster):
             return None
         cosines = _parts(frame, period, sine=False)
         return self.forecaster.explain(below(state, COSINE), cosines, target, horizon)
+
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Both states, each by the forecaster."""
+        return extend_nested(self.forecaster, state, COSINE, before, after) | extend_nested(
+            self.forecaster, state, SINE, before, after
+        )
 
     def migrate(self, state: Mapping[str, NDArray[np.generic]], version: int) -> State:
         """Both states, each by the forecaster."""

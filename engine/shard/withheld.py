@@ -37,6 +37,10 @@ class Withheld:
             if segment.withheld and not segment.closes:
                 self.frames.append(cut(frame, segment))
 
+    def grow(self, series: int) -> None:
+        """From now on frames have so many more series, of which those held have nothing."""
+        self.frames = [frame.wider(series) for frame in self.frames]
+
     def narrow(self, columns: NDArray[np.int64]) -> Withheld:
         """The same frames for a shard that sees only `columns`."""
         narrowed = Withheld(self.how)

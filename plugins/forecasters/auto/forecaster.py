@@ -22,7 +22,8 @@ from gapcast.engine.forecaster import (
     Needs,
     State,
 )
-from gapcast.engine.state import below, step_nested, within
+from gapcast.engine.state import below, extend_nested, step_nested, within
+from gapcast.engine.widening import widened
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
 from gapcast.plugins.forecasters.auto.explaining import explained, named
 from gapcast.plugins.forecasters.auto.inputs import INFORMED
@@ -48,6 +49,10 @@ REMEMBERED = 192
 """Steps that `network-rls` remembers."""
 FIRST = 10.0
 """Of the harmonics' P."""
+
+
+NETWORK = "network"
+"""The part of the state that is `NetworkRls`'s."""
 
 
 class Auto(Forecaster):
@@ -98,7 +103,7 @@ class Auto(Forecaster):
         found = Found(np.full((U, LENGTH, min(M, MEMBERS)), np.nan, np.float32), np.zeros((U, 3)))
         network = self._network(layout)
         return (
-            within("network", network.start(_alike(layout)))
+            within(NETWORK, network.start(_alike(layout)))
             | within("moments", moments._asdict())
             | within("season", season._asdict())
             | within("found", found._asdict())
@@ -108,6 +113,13 @@ class Auto(Forecaster):
     def _network(self, layout: Layout) -> NetworkRls:
         memory = REMEMBERED * layout.interval
         return NetworkRls(NetworkRls.Params.model_construct(memory=memory))
+
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Of newcomers nothing is known."""
+        layouts = _alike(before), _alike(after)
+        network = extend_nested(self._network(after), state, NETWORK, *layouts)
+        fresh = {k: a for k, a in self.start(after).items() if k not in network}
+        return widened(state, fresh) | network
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step, learn it, then forecast those ahead of it."""
@@ -150,7 +162,7 @@ class Auto(Forecaster):
             np.full((*shape[1:], 3, F + 2) if noted else (0, 0, 0, 0), np.nan),
         )  # fmt: skip
         nested = replace(frame, layout=_alike(layout))
-        others = step_nested(self._network(layout), state, "network", nested).reference
+        others = step_nested(self._network(layout), state, NETWORK, nested).reference
         step_all(
             frame.values, frame.own, others, frame.first, Moments(**below(state, "moments")),
             Season(**below(state, "season")), Found(**below(state, "found")),

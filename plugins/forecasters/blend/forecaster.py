@@ -14,7 +14,7 @@ from gapcast.engine import plugin
 from gapcast.engine.description import created
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
-from gapcast.engine.state import step_nested
+from gapcast.engine.state import extend_nested, step_nested
 from gapcast.engine.units import Duration
 from gapcast.plugins.forecasters.blend.experts import (
     Expert,
@@ -110,6 +110,14 @@ class Blend(Forecaster):
             made=np.full((N, depth, len(self._foreseeing) + 1, L), np.nan),
         )
         return state | {OWN + key: array for key, array in models._asdict().items()}
+
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Every expert by itself; of newcomers nothing is known."""
+        own = super().extend({k: a for k, a in state.items() if k.startswith(OWN)}, before, after)
+        for name, expert in self._experts.items():
+            layouts = self._layout(name, before), self._layout(name, after)
+            own |= extend_nested(expert, state, prefix(name, self._needs[name]), *layouts)
+        return own
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Every expert steps; then what they say is weighed, target by target."""

@@ -21,6 +21,7 @@ from gapcast.engine.forecaster import (
     State,
 )
 from gapcast.engine.units import Duration
+from gapcast.engine.widening import widened
 from gapcast.plugins.forecasters.diurnal.fit import REGRESSORS, TERMS
 from gapcast.plugins.forecasters.diurnal.kernel import (
     ORIGIN,
@@ -101,6 +102,10 @@ class Diurnal(Forecaster):
             variance=np.full((U, J, M), np.nan),
         )
         return models._asdict()
+
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Of newcomers nothing is known."""
+        return widened(state, self.start(after))
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Forecast each step and those ahead of it, then learn it."""

@@ -12,6 +12,7 @@ from gapcast.engine import plugin, spread
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
 from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.engine.neighbours import Neighbours
+from gapcast.engine.widening import widened
 from gapcast.plugins.forecasters.ema.kernel import choose, compare
 
 
@@ -55,6 +56,10 @@ class Ema(Forecaster):
             "strange": np.zeros(shape),
             **spread.start(layout),
         }
+
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Candidates that join have not been measured."""
+        return widened(state, self.start(after))
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Move every target's average by each step's neighbours."""

@@ -11,14 +11,19 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
 from gapcast.engine.units import Duration
+from gapcast.engine.widening import widened
 from gapcast.plugins.forecasters.network_rls.fill import new_gaps
 from gapcast.plugins.forecasters.network_rls.kernel import FACTS, Models, Settings, nowcast
-from gapcast.plugins.forecasters.network_rls.triangle import padded, triangle_size
+from gapcast.plugins.forecasters.network_rls.triangle import entries, padded, triangle_size
 from gapcast.plugins.forecasters.network_rls.weights import new_solver
 
 HALF_HOUR = 1_800_000_000
 LARGEST = 64
 """Most series a block may have: beyond, more neighbours cost more than they tell."""
+
+
+_TRIANGLES = ("changes", "levels")
+"""Fields of `Models` that are triangles."""
 
 
 class NetworkRls(Forecaster):
@@ -64,6 +69,20 @@ class NetworkRls(Forecaster):
             np.zeros((U, FACTS)),
         )
         return models._asdict()
+
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Of newcomers nothing is known: no regression has a weight for them, their own are the
+        average of the block."""
+        fresh = self.start(after)
+        U, M = before.u, padded(after.members.shape[1])
+        found = widened({n: a for n, a in state.items() if n not in _TRIANGLES}, fresh)
+        for name in _TRIANGLES:
+            found[name][:U, entries(padded(before.members.shape[1]), M)] = state[name]
+        there = np.zeros((after.u, M), bool)
+        there[:U, : before.members.shape[1]] = before.members >= 0
+        unknown = np.where(there[:, None, :], 0.0, fresh["weights"])
+        both = there[:, :, None] & there[:, None, :]
+        return found | {"weights": np.where(both, found["weights"], unknown)}
 
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step from the block's other sensors, then learn it."""

@@ -7,6 +7,9 @@ every row is updated without a remainder.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gapcast.engine.kernels.lanes import LANES, add, fill, fma, load, mul, store
 from gapcast.engine.kernels.uncounted import inlined_part
 
@@ -20,6 +23,18 @@ def triangle_size(M: int) -> int:
     """Entries kept of an (M, M) matrix."""
     vectors = M // LANES
     return LANES * LANES * vectors * (vectors + 1) // 2
+
+
+def entries(m: int, M: int) -> NDArray[np.int64]:
+    """Places, in the triangle of an (M, M) matrix, of all that is kept of its leading (m, m) one,
+    in the order of that one's own triangle. Both multiples of LANES."""
+    i, j = np.divmod(np.arange(m * m), m)
+    kept = j >= i // LANES * LANES
+    i, j = i[kept], j[kept]
+    above, within = np.divmod(i, LANES)
+    rows = above * M - LANES * (above * (above - 1) // 2)
+    found: NDArray[np.int64] = LANES * rows + within * (M - LANES * above) - LANES * above + j
+    return found
 
 
 @inlined_part

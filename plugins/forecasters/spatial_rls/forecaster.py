@@ -85,6 +85,22 @@ class SpatialRls(Forecaster):
         )
         return models._asdict()
 
+    def extend(self, state: State, before: Layout, after: Layout) -> State:
+        """Of neighbours that join nothing is known."""
+        fresh, place = self.start(after), _places(before, after)
+        N, K, wide = before.n, len(place), fresh["filled"].shape[1]
+        to = np.array([*place, wide, wide + 1])  # the last two: the constant and the truth
+        for name, old in state.items():
+            if old.ndim == 1 or old.shape[1:] == fresh[name].shape[1:]:
+                fresh[name][:N] = old
+            elif name == "moments":
+                i, j = (to[of] for of in np.triu_indices(K + 2))
+                m = wide + 2
+                fresh[name][:N, i * m - i * (i - 1) // 2 + j - i] = old
+            else:
+                fresh[name][:N, to[: old.shape[1]]] = old
+        return fresh
+
     def step(self, state: State, frame: Frame) -> Forecast:
         """Nowcast each step from its neighbours, then learn its truth."""
         layout = frame.layout
@@ -104,6 +120,19 @@ class SpatialRls(Forecaster):
             how=(steps, self.params.ridge, choose),
             z=NormalDist().inv_cdf((1 + layout.level) / 2),
         )
+
+
+def _places(before: Layout, after: Layout) -> list[int]:
+    """Where each regressor of `before` stands among those of `after`: the neighbours of a quantity
+    in their order, its companion behind all of them."""
+    _, Q, C = before.regressors.shape
+    wide = after.regressors.shape[2]
+    found: list[int] = []
+    for q in range(Q):
+        start = int(_groups(after)[q])
+        found += range(start, start + C)
+        found += [start + wide] if q else []
+    return found
 
 
 def _groups(layout: Layout) -> Ints:
