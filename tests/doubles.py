@@ -93,11 +93,14 @@ class Unannounced(Played):
     """Plays a script of which it knows beforehand but the sensors `known`."""
 
     resumable = frozenset({"known"})
+    live = True
 
     class Params(Played.Params):
         known: tuple[str, ...]
 
     def discover(self):
+        if not self.params.known:
+            raise SourceError("nobody knows what will come")
         return {s for s in super().discover() if s.sensor in self.params.known}
 
 

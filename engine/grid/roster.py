@@ -17,11 +17,10 @@ from gapcast.engine.network.series import Network, natural, sensor_numbers
 class Roster:
     """Numbers the series of readings, and knows how each is to be judged and aggregated.
 
-    Numbers of the network's series are their columns. Where the network is open, a series that it
-    does not have, of a quantity that it has, is a *newcomer* and gets the next number, until it
-    joins. By number: `sensor`, `lowest` and `highest` (its limits), `how` and `period` (see
-    `aggregates`), and `ahead`, how many µs before its time it is known; the last entry of that is
-    for series that are unknown.
+    Numbers of the network's series are their columns. A series that it does not have and that may
+    join it is a *newcomer* and gets the next number until it does. By number: `sensor`, `lowest`
+    and `highest` (its limits), `how` and `period` (see `aggregates`), and `ahead`, how many µs
+    before its time it is known; the last entry of that is for series that are unknown.
     """
 
     def __init__(
@@ -30,7 +29,6 @@ class Roster:
         self.network = network
         self.series: list[Series] = list(network.series)
         self._limits, self._spec = limits, spec
-        self._quantities = {s.quantity for s in network.series}
         self.sensor: Ints
         self.lowest: Floats
         self.highest: Floats
@@ -47,7 +45,7 @@ class Roster:
     def of(self, sensor: pa.DictionaryArray, quantity: pa.DictionaryArray) -> Ints:
         """The number of each reading's series, -1 where it is unknown."""
         found = self._columns.of(sensor, quantity)
-        if self.network.open and (found < 0).any() and self._meet(sensor, quantity, found < 0):
+        if self.network.joining and (found < 0).any() and self._meet(sensor, quantity, found < 0):
             found = self._columns.of(sensor, quantity)
         return found
 
@@ -85,7 +83,7 @@ class Roster:
             for names in names.group_by(["sensor", "quantity"], use_threads=False)
             .aggregate([])
             .to_pylist()
-            if names["quantity"] in self._quantities
+            if names["quantity"] in self.network.joining
         ]
         self.series += new
         if new:

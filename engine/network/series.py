@@ -24,15 +24,15 @@ class Network:
 
     inputs: those that are read as inputs, which are neither targets nor anyone's neighbours; how
     many steps before its time each is known. leads: inputs whose values so many steps later frames
-    have in further columns, behind those of the series. open: whether series may join; then there
-    are no inputs.
+    have in further columns, behind those of the series. joining: of which quantities
+    further series may join; then there are no inputs.
     """
 
     series: tuple[Series, ...]
     positions: Mapping[str, tuple[float, float]]
     inputs: Mapping[Series, int] = field(default_factory=dict)
     leads: tuple[tuple[Series, int], ...] = ()
-    open: bool = False
+    joining: frozenset[str] = frozenset()
 
     @classmethod
     def of(

@@ -22,7 +22,7 @@ class Shares:
 
     def __init__(self, layouts: Sequence[Layout], count: int) -> None:
         owner = _owners(layouts, count)
-        self.targets = [np.flatnonzero(owner == s) for s in range(owner.max(initial=-1) + 1)]
+        self.targets = [np.flatnonzero(owner == s) for s in range(owner.max(initial=0) + 1)]
         self.units = [[np.unique(lay.units[mine]) for mine in self.targets] for lay in layouts]
         """[model][shard]"""
         self._order = _order(self.targets)

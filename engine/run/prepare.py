@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig
 from gapcast.engine.config.model import Grid as GridSection
 from gapcast.engine.config.model import ScreenSection, Targets
-from gapcast.engine.errors import RunError
+from gapcast.engine.errors import RunError, SourceError
 from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid.screening import ScreeningSpec
 from gapcast.engine.grid.spec import Circular, GridSpec
@@ -281,13 +281,15 @@ def _network(
     links = deriving.candidates(config, asked=not sensors)
     wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
     source.open(wanted)
-    series = [Series(s, q) for s in sensors for q in wanted] if sensors else source.discover()
+    joining = frozenset[str]() if sensors or inputs else frozenset(wanted)
+    series = [Series(s, q) for s in sensors for q in wanted] if sensors else _found(source, joining)
     series = [s for s in series if s.quantity in wanted]
     if known:
         links = deriving.found(config, links, {s.quantity for s in known})
         network = reading.network(known, positions, inputs, models)
-        return replace(network, series=tuple(known), open=not sensors and not inputs), links
-    if not any(s.quantity in config.targets.quantities for s in series):
+        return replace(network, series=tuple(known), joining=joining), links
+    there = any(s.quantity in config.targets.quantities for s in series)
+    if not there and (series or not source.live):
         raise _other_quantities(config, source)
     if not sensors:
         reading.check_there(inputs, series, source)
@@ -295,7 +297,18 @@ def _network(
     wanted = quantities.union(*((link.value, link.companion) for link in links.values()))
     series = [s for s in series if s.quantity in wanted]
     network = reading.network(series, positions, inputs, models)
-    return replace(network, open=not sensors and not inputs), links
+    return replace(network, joining=joining), links
+
+
+def _found(source: Source, joining: Collection[str]) -> Iterable[Series]:
+    """The series in a source; none where it is live and cannot tell, for they may join."""
+    try:
+        return source.discover()
+    except SourceError as error:
+        if not (source.live and joining):
+            raise
+        log.info("no sensor is known yet, each joins with its first reading: %s", error)
+        return ()
 
 
 def _other_quantities(config: RunConfig, source: Source) -> RunError:
@@ -320,7 +333,7 @@ def _targeted(wanted: Targets, series: Series) -> bool:
 
 
 def _targets(wanted: Targets, network: Network) -> tuple[Series, ...]:
-    for quantity in wanted.quantities:
+    for quantity in wanted.quantities if network.series else ():
         there = network.sensors(quantity)
         if not there:
             there = sorted({s.quantity for s in network.series})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from gapcast.engine.forecaster import Series
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.shares import together
 from gapcast.engine.run.job import Job
@@ -56,6 +58,8 @@ class WarmUp:
         Also finds out whether a model breaks its contract before anything is written. Interrupting
         it is safe: nothing has been started.
         """
+        if not job.targets:
+            job = _imagined(job)
         plan = job.plan.for_targets(together(job.layouts, 0))
         self._plan = plan = plan.narrow(plan.columns())
         if self._second is not None:
@@ -76,3 +80,10 @@ class WarmUp:
             if self._plan is not None:
                 self._second.begin(self._plan)
         self._progress(f"compiling kernels, the first time only: {number} so far, for {self._at}")
+
+
+def _imagined(job: Job) -> Job:
+    """`job`, in which no sensor is known yet, with two that might join."""
+    imagined = replace(job, targeted=lambda series: True)
+    imagined.grow([Series(sensor, q) for sensor in "ab" for q in sorted(job.network.joining)])
+    return imagined

@@ -65,7 +65,7 @@ class Plan:
             "models": [_model(model) for model in self.models],
             "layouts": [{"choose": lay.choose, "level": lay.level} for lay in self.layouts],
             "interval": first.interval,
-            "series": [list(names) for names in zip(*first.series, strict=True)],
+            "series": [[s.sensor for s in first.series], [s.quantity for s in first.series]],
             "how": asdict(self.how),
             "window": self.window,
             "periods": dict(self.periods),

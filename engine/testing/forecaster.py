@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Model, Series, State
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.network.blocks import blocks
+from gapcast.engine.network.growing import grown
 from gapcast.engine.network.layouts import for_targets, joined, lay_out
 from gapcast.engine.network.series import Network
 from gapcast.engine.plugin import Params
@@ -23,6 +24,8 @@ SENSORS = 11
 BLOCK = 4
 """Joint forecasters are checked on units of so many series."""
 STEPS = 150
+OLD = 8
+"""So many sensors are there when others join."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,43 @@ def what_is_explained_adds_up(case: Case, tmp_path: Path) -> None:
         assert apart < 1e-9 or found.notes, f"the experts are {apart} from the forecast"
 
 
+def who_joins_changes_nothing_for_the_others(case: Case, tmp_path: Path) -> None:
+    """Extended to a larger network, a state in which nothing was learnt is that of `start`. As long
+    as newcomers tell nothing, forecasts of those who were there are what they were, bit for bit at
+    the next step, and close to it later. (Where a forecaster learns anew, for it cannot go on with
+    more neighbours, there is nothing to check.)"""
+    forecaster = case.make()
+    names = [str(i) for i in range(SENSORS)]
+    found = [Series(name, q) for name in names for q in ("humidity", "temperature")]
+    joining, model = 2 * OLD, Model("checked", forecaster, case.horizons)
+    old = Network.of(found[:joining], {name: (i % 4, i // 4) for i, name in enumerate(names)})
+    network = old.grown(found[joining:])
+    targets = [s for s in network.series if s.quantity == "temperature"]
+    before = lay_out(old, targets[:OLD], model, HALF_HOUR)
+    after = grown(before, network, targets, model)
+    try:
+        fresh = forecaster.extend(forecaster.start(before), before, after)
+    except ValueError:
+        return
+    _same_state(forecaster.start(after), fresh)
+    values = case.values()[:, : 2 * SENSORS]
+    values[:, joining:] = np.nan
+    learnt, half = forecaster.start(before), STEPS // 2
+    forecaster.step(learnt, view(before, 1000, values[:half, :joining]))
+    copy = {name: array.copy() for name, array in learnt.items()}
+    more = forecaster.extend(copy, before, after)
+    alone = forecaster.step(learnt, view(before, 1000 + half, values[half:, :joining]))
+    among = forecaster.step(more, view(after, 1000 + half, values[half:]))
+    what = f"{SENSORS - OLD} sensors have joined and told nothing"
+    one, other = (Forecast(*(getattr(f, c)[:1, :OLD] for c in _COLUMNS)) for f in (alone, among))
+    same(one, other, what)
+    apart = np.nanmean(np.abs(alone.mean - among.mean[:, :OLD]))
+    wrong = np.nanmean(np.abs(alone.mean[..., 0] - values[half:, before.targets]))
+    assert apart <= wrong / 3, (
+        f"{what}: forecasts change by {apart:.3g}, their errors are {wrong:.3g}"
+    )
+
+
 def _same_state(one: State, other: State) -> None:
     assert one.keys() == other.keys(), "the state's names changed"
     for name in one:
@@ -290,6 +330,7 @@ CHECKS = [
     nothing_at_all_is_survived,
     intervals_hold_the_forecast,
     what_is_explained_adds_up,
+    who_joins_changes_nothing_for_the_others,
 ]
 
 

@@ -166,6 +166,18 @@ class DoesNotAddUp(Explains):
         return Explanation([Said(name, "", value + 1, weight)], value)
 
 
+class Forgets(Good):
+    def extend(self, state, before, after):
+        return self.start(after)
+
+
+class Presumes(Good):
+    def extend(self, state, before, after):
+        more = super().extend(state, before, after)
+        more["last"][before.n :] = 20.0
+        return more
+
+
 FORECASTERS = {
     "state_has_one_entry_a_unit": {
         StateOfObjects: r"state\['model'\] holds Python objects",
@@ -189,6 +201,10 @@ FORECASTERS = {
         ExplainsAnother: "another forecast than step makes",
         WeighsTwice: "the weights add up to 2",
         DoesNotAddUp: "the experts are .* from the forecast",
+    },
+    "who_joins_changes_nothing_for_the_others": {
+        Forgets: "have joined and told nothing: mean differs",
+        Presumes: r"state\['last'\]",
     },
 }
 

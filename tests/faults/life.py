@@ -49,13 +49,14 @@ def script() -> list[tuple[float, str, str, float]]:
 def config(backend: dict[str, object], joint: bool = True) -> dict[str, object]:
     """Blackouts, several models and horizons, checkpoints as often as can be.
 
-    joint: with a model that keeps all targets in one shard.
+    joint: with a model that keeps all targets in one shard, in a network that grows from nobody.
     """
+    source = {"type": "doubles:Unannounced", "known": []} if joint else {"type": "doubles:Played"}
     together = {"joint": {"type": "gapcast.engine.testing.reference:Joint"}} if joint else {}
     return {
         "name": "faults",
-        "source": {"type": "doubles:Played", "script": "faults", "at_once": 9},
-        "network": {"sensors": [1, 2, 3, 4, 5]},
+        "source": source | {"script": "faults", "at_once": 9},
+        "network": {} if joint else {"sensors": [1, 2, 3, 4, 5]},
         "grid": {"interval": "30min"},
         "limits": {"temperature": {"max": 60}},
         "targets": {"sensors": "all", "quantities": ["temperature"]},

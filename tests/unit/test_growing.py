@@ -63,7 +63,9 @@ def config(models=ALONE | TOGETHER, known=("a", "b"), at_once=7, **more):
         {
             "name": "test",
             "source": {
-                "type": "doubles:Unannounced", "script": "test", "known": list(known),
+                "type": "doubles:Unannounced",
+                "script": "test",
+                "known": list(known),
                 "at_once": at_once,
             },
             "grid": {"interval": "30min"},
@@ -72,7 +74,7 @@ def config(models=ALONE | TOGETHER, known=("a", "b"), at_once=7, **more):
             "models": models,
             "sinks": {"files": {"type": "files"}},
             **more,
-        }  # fmt: skip
+        }
     )
 
 
@@ -187,3 +189,21 @@ def test_only_targets_that_are_named_are_forecast_and_others_are_read(tmp_path):
     assert {r["sensor"] for r in rows} == {"a"}
     read = [r["regressors"] for r in rows if r["model"] == "spatial"]
     assert max(read) > 3
+
+
+def test_a_network_may_begin_with_nobody(tmp_path):
+    run(config(known=()), tmp_path / "r")
+    rows = left(tmp_path / "r")[0]
+    for sensor, step in JOINS.items():
+        assert first(rows, sensor, "last") == step + 1
+
+
+def test_nobody_known_and_stopped_at_once(tmp_path):
+    rows = script()
+    SCRIPTS["test"] = {"p": Stopping(rows, 0, 1, 30)}
+    resume = False
+    while not run(config(known=()), tmp_path / "r", resume=resume).complete:
+        resume = True
+    SCRIPTS["test"] = {"p": rows}
+    run(config(known=()), tmp_path / "straight")
+    assert left(tmp_path / "r") == left(tmp_path / "straight")

@@ -79,7 +79,8 @@ class NetworkRls(Forecaster):
         for name in _TRIANGLES:
             found[name][:U, entries(padded(before.members.shape[1]), M)] = state[name]
         there = np.zeros((after.u, M), bool)
-        there[:U, : before.members.shape[1]] = before.members >= 0
+        learnt = (state["facts"] != 0).any(axis=1)
+        there[:U, : before.members.shape[1]] = (before.members >= 0) & learnt[:, None]
         unknown = np.where(there[:, None, :], 0.0, fresh["weights"])
         both = there[:, :, None] & there[:, None, :]
         return found | {"weights": np.where(both, found["weights"], unknown)}
