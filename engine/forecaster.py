@@ -295,7 +295,7 @@ class Forecaster(Plugin):
         Default: rows of newcomers behind the old ones. Raises ValueError where that cannot be, for
         the layout has become wider: the model then learns anew, and the log says so. Where every
         axis that becomes wider has newcomers at its end, return
-        `gapcast.engine.widening.widened(state, self.start(after))`.
+        `gapcast.engine.state.widened(state, self.start(after))`.
         """
         fresh = self.start(after)
         for name, old in state.items():

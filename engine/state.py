@@ -43,3 +43,19 @@ def extend_nested(
     """The arrays of a forecaster that are one part of another's `state`, extended (see
     `Forecaster.extend`), as that part of the other's."""
     return within(part, forecaster.extend(below(state, part), before, after))
+
+
+def widened(old: State, fresh: State) -> State:
+    """`fresh` with the entries of `old`, where it has an array of that name, at the beginning of
+    every axis.
+
+    What `Forecaster.extend` gives where every axis that grows with the layout, of units, targets,
+    members or neighbours, has newcomers at its end.
+    """
+    return {name: _put(old[name], new) if name in old else new for name, new in fresh.items()}
+
+
+def _put(old: NDArray[Any], fresh: NDArray[Any]) -> NDArray[Any]:
+    found = fresh.copy()
+    found[tuple(map(slice, old.shape))] = old
+    return found

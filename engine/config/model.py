@@ -192,7 +192,10 @@ class Sites(Section):
     """Which sensors there are and where they stand."""
 
     sensors: tuple[Sensor, ...] | None = Field(
-        default=None, min_length=1, description="All sensors of the network. Default: those found."
+        default=None,
+        min_length=1,
+        description="All sensors of the network; readings of others are dead letters. Default: "
+        "those found, and those that appear while it runs.",
     )
     positions: Path | None = Field(
         default=None,

@@ -69,11 +69,7 @@ def prepare(
     inputs = reading.named(config, models)
     source = config.source.create()
     own = generation or uuid4().hex
-    schedule = CheckpointSchedule(
-        folder_of(run_dir, config.checkpoint.path, config.name, own),
-        config.checkpoint.interval / MICROSECONDS["s"],
-        config.checkpoint.keep,
-    )
+    schedule = _schedule(config, run_dir, own)
     before = _chosen(schedule.folder, choose) if generation else None
     known = unpacked(before[1].series) if before and before[1].series else ()
     network, links = _network(config, source, models, inputs, known)
@@ -99,13 +95,7 @@ def prepare(
         targeted=targeted,
         models=models,
         layouts=tuple(lay_out(network, targets, model, grid.interval) for model in models),
-        evaluation=Evaluation(
-            config.evaluation.hide,
-            config.evaluation.release == "end",
-            spans_of([(s.start, s.end, s.sensors) for s in config.evaluation.spans], grid),
-            config.evaluation.sensors,
-            _gaps(config),
-        ),
+        evaluation=_evaluation(config, grid),
         window=WINDOW,
         checkpoint=schedule,
         latency=_latency(config, source),
@@ -181,6 +171,20 @@ def _latency(config: RunConfig, source: Source) -> float:
     if asked is None:
         return LIVE_LATENCY if source.live else LATENCY
     return asked / MICROSECONDS["s"]
+
+
+def _schedule(config: RunConfig, run_dir: Path, generation: str) -> CheckpointSchedule:
+    return CheckpointSchedule(
+        folder_of(run_dir, config.checkpoint.path, config.name, generation),
+        config.checkpoint.interval / MICROSECONDS["s"],
+        config.checkpoint.keep,
+    )
+
+
+def _evaluation(config: RunConfig, grid: GridSpec) -> Evaluation:
+    of = config.evaluation
+    spans = spans_of([(s.start, s.end, s.sensors) for s in of.spans], grid)
+    return Evaluation(of.hide, of.release == "end", spans, of.sensors, _gaps(config))
 
 
 def _gaps(config: RunConfig) -> Gaps | None:

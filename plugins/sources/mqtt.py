@@ -148,10 +148,7 @@ class MqttSource(Source):
 
     def discover(self) -> Iterable[Series]:
         """Raises SourceError: nobody knows what will be published."""
-        raise SourceError(
-            f"topic {self.params.topic!r}: a broker does not say what is published; name the "
-            "sensors in network.sensors, or give network.positions"
-        )
+        raise SourceError(f"topic {self.params.topic!r}: a broker does not say what is published")
 
     def read(self, partition: str, position: Position | None, limit: int) -> Read:
         """See `Source.read`."""

@@ -435,12 +435,14 @@ def test_an_older_state_is_migrated(stops, tmp_path, monkeypatch):
     assert "last" in seen[0][1]
 
 
-def test_a_changed_network_is_rejected(stops, tmp_path):
+def test_a_sensor_that_is_there_no_more_stays_in_the_network(stops, tmp_path):
     stops(300)
     run(config(), tmp_path / "r")
     SCRIPTS["test"] = {"a": [r for r in wave() if r[1] != "4"]}
-    with pytest.raises(RunError, match="is of other series than the source has now"):
-        run(config(), tmp_path / "r", resume=True)
+    assert run(config(), tmp_path / "r", resume=True).complete
+    rows = pq.read_table(tmp_path / "r/forecasts", partitioning=None).to_pylist()
+    late = max(r["time"] for r in rows)
+    assert {r["sensor"]: r["status"] for r in rows if r["time"] == late}["4"] == "missing"
 
 
 def test_manifest_of_an_interrupted_run_says_so(stops, tmp_path):

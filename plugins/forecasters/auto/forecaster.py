@@ -22,8 +22,7 @@ from gapcast.engine.forecaster import (
     Needs,
     State,
 )
-from gapcast.engine.state import below, extend_nested, step_nested, within
-from gapcast.engine.widening import widened
+from gapcast.engine.state import below, extend_nested, step_nested, widened, within
 from gapcast.plugins.forecasters.auto.cross import CROSS, new_cross
 from gapcast.plugins.forecasters.auto.explaining import explained, named
 from gapcast.plugins.forecasters.auto.inputs import INFORMED

@@ -20,8 +20,8 @@ from gapcast.engine.forecaster import (
     Needs,
     State,
 )
+from gapcast.engine.state import widened
 from gapcast.engine.units import Duration
-from gapcast.engine.widening import widened
 from gapcast.plugins.forecasters.diurnal.fit import REGRESSORS, TERMS
 from gapcast.plugins.forecasters.diurnal.kernel import (
     ORIGIN,

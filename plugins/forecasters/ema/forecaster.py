@@ -12,7 +12,7 @@ from gapcast.engine import plugin, spread
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
 from gapcast.engine.kernels.uncounted import njit_part
 from gapcast.engine.neighbours import Neighbours
-from gapcast.engine.widening import widened
+from gapcast.engine.state import widened
 from gapcast.plugins.forecasters.ema.kernel import choose, compare
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from gapcast.engine import plugin
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Layout, Needs, State
+from gapcast.engine.state import widened
 from gapcast.engine.units import Duration
-from gapcast.engine.widening import widened
 from gapcast.plugins.forecasters.network_rls.fill import new_gaps
 from gapcast.plugins.forecasters.network_rls.kernel import FACTS, Models, Settings, nowcast
 from gapcast.plugins.forecasters.network_rls.triangle import entries, padded, triangle_size
