@@ -110,9 +110,11 @@ class Screener:
         return {name: a.copy() for name, a in found.items()}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Go on from a `snapshot` of a screen of the same series."""
-        self._rows, self._level, self._at = (arrays[name] for name in ("rows", "level", "at"))
-        self._neighbours = arrays.get("neighbours", self._neighbours)
+        """Go on from a `snapshot` of a screen of the first of the series."""
+        rows, level, at = (arrays[name] for name in ("rows", "level", "at"))
+        self._begin(rows, level, at, len(self.network.series) - len(at))
+        for row, old in zip(self._neighbours, arrays.get("neighbours", ()), strict=False):
+            row[:] = _in_place(old, row)
 
     def _tell(self, found: Floats) -> None:
         lasting = (found[:, 2] != kernel.OUTLIER) & (found[:, 4] > 0)

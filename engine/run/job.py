@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,8 @@ class Job:
     that it had read to their ends, and in which there is more since. stopping: set it to end the
     run early, with everything read so far delivered. progress: is told about every second how the
     run is getting on; latest: what it was told last. grew: whether series have joined.
+    sections: of each model its section of the config; renewed: whether models are others than those
+    of the checkpoint, so that another one is due.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Job:
     progress: Callable[[Progress], None] = lambda at: None
     latest: Progress = field(default_factory=Progress)
     grew: bool = False
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    renewed: bool = False
 
     @cached_property
     def plan(self) -> Plan:
@@ -128,4 +132,6 @@ class Job:
             "series": zlib.crc32(series.encode()),
             "targets": len(self.targets),
             "models": {m.name: m.forecaster.state_version for m in self.models},
+            "order": [m.name for m in self.models],
+            "sections": self.sections,
         }

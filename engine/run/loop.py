@@ -159,6 +159,8 @@ def _follow(job: Job, stages: _Stages, crew: _Crew) -> bool:
     """Turn after turn, until the source ends (True) or the job is stopping (False); then a
     checkpoint, from which the run goes on if there is more one day."""
     meter = Meter(stages.intake.grid.counts.read)
+    if job.renewed:
+        _checkpoint(job, stages, crew.workers, wait=True)
     for turn in stages.intake.turns():
         for letters in turn.dead_letters:
             stages.dead_letters.add(letters)

@@ -13,7 +13,7 @@ from uuid import uuid4
 from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.format import Snapshot, newest
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
-from gapcast.engine.config import RunConfig
+from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.config.model import Grid as GridSection
 from gapcast.engine.config.model import ScreenSection, Targets
 from gapcast.engine.errors import RunError, SourceError
@@ -28,8 +28,10 @@ from gapcast.engine.run import inputs as reading
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.inputs import Input
 from gapcast.engine.run.job import Job
+from gapcast.engine.run.renewing import renewed
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
+from gapcast.engine.shard.growing import extended
 from gapcast.engine.shard.plan import with_arrays
 from gapcast.engine.shard.shard import migrated
 from gapcast.engine.shard.vectors import ByVector
@@ -101,13 +103,10 @@ def prepare(
         latency=_latency(config, source),
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
         bounds=bounds or Bounds(),
+        sections=redact(config)["models"],
     )  # fmt: skip
     if before:
-        job.resume = _resume(job, *before)
-        job.reopened = _reopened(job)
-        if job.resume.layouts:
-            job.layouts = with_arrays(job.layouts, job.resume.layouts)
-            job.grew = True
+        _go_on(job, config, *before)
     return job
 
 
@@ -235,6 +234,29 @@ def _chosen(folder: Folder, choose: Choose) -> tuple[int, Contents] | None:
     return found[0], Contents.of(found[1])
 
 
+def _go_on(job: Job, config: RunConfig, number: int, contents: Contents) -> None:
+    """Have `job` go on from a checkpoint."""
+    job.resume = _resume(job, number, contents)
+    job.renewed = job.resume.job["models"] != contents.job["models"]
+    job.reopened = _reopened(job)
+    if job.resume.layouts:
+        job.layouts = with_arrays(job.layouts, job.resume.layouts)
+        vars(job).pop("plan", None)
+        job.grew = True
+    known = {*job.network.series}
+    quantities = sorted({s.quantity for s in known})
+    more = [Series(s, q) for s in config.network.sensors or () for q in quantities]
+    more = [s for s in more if s not in known]
+    if more:
+        log.info("%d series join", len(more))
+        plan, withheld = job.plan, job.withheld()
+        job.grow(Network.of(more).series)
+        withheld.grow(len(more))
+        step = contents.grid[0]["next"] or 0
+        shards = extended(job.resume.shards, plan, job.plan, step)
+        job.resume = replace(job.resume, shards=shards, withheld=withheld.snapshot())
+
+
 def _resume(job: Job, number: int, contents: Contents) -> Contents:
     """What a checkpoint holds, its states brought up to the models' versions."""
     then, now = contents.job, job.description()
@@ -244,8 +266,9 @@ def _resume(job: Job, number: int, contents: Contents) -> Contents:
                 f"checkpoint {number} of {job.checkpoint.folder.url} is of other {key} than the "
                 "source has now"
             )
+    contents = renewed(job, contents, then.get("sections", {}))
     for m, model in enumerate(job.models):
-        version = then["models"][model.name]
+        version = contents.job["models"][model.name]
         if version != model.forecaster.state_version:
             migrate = partial(_migrate, model, version=version)
             contents = replace(contents, shards=migrated(contents.shards, m, migrate))

@@ -12,9 +12,11 @@ from gapcast.engine.errors import RunError
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.manifest import NAME
 
-_FIXED = ("name", "source", "grid", "network", "targets", "inputs", "evaluation", "models")
+_FIXED = ("name", "source", "grid", "network", "targets", "inputs", "evaluation", "derive")
 """Parts of a config that a run keeps from its beginning to its end, but for what its source says
-may change (`Source.resumable`)."""
+may change (`Source.resumable`), and for `_FREE`."""
+_FREE = ("lateness", "idle", "future", "earliest", "duplicates", "max_gap")
+"""Keys of `grid` that may change: what was learnt keeps its meaning."""
 
 _TOLD, _LENGTH = 5, 60
 """So many keys are named, with so many characters of each value."""
@@ -40,7 +42,7 @@ def begun(folder: Path, config: RunConfig, resume: bool) -> dict[str, Any] | Non
     changed = [
         f"{key} ({_written(then)}, now {_written(value)})"
         for key, then, value in different(manifest["config"], now)
-        if _fixed(key, config)
+        if _fixed(key, config) and not _more(key, then, value)
     ]
     if changed:
         more = f" and {len(changed) - _TOLD} other keys" if len(changed) > _TOLD else ""
@@ -73,7 +75,15 @@ def _fixed(key: str, config: RunConfig) -> bool:
     section, _, rest = key.partition(".")
     if section == "source":
         return rest.partition(".")[0] not in config.source.plugin.resumable
+    if section == "grid" and rest in _FREE:
+        return False
     return section in _FIXED or key == "checkpoint.path"
+
+
+def _more(key: str, then: Any, now: Any) -> bool:
+    """Whether sensors are added to a list of them."""
+    lists = isinstance(then, list) and isinstance(now, list)
+    return key == "network.sensors" and lists and {*map(str, then)} <= {*map(str, now)}
 
 
 def _written(value: Any) -> str:

@@ -22,6 +22,7 @@ from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import RunResult, carry
 from gapcast.engine.run.manifest import Manifest
 from gapcast.engine.run.prepare import prepare
+from gapcast.engine.run.renewing import check_epochs
 from gapcast.engine.run.resuming import begun, more_since
 from gapcast.engine.run.warm_up import WarmUp
 
@@ -49,6 +50,8 @@ def run(
     with WarmUp(progress) as warm_up:
         progress("looking at the source")
         job = prepare(config, folder, before["generation"] if before else None, bounds)
+        if before:
+            check_epochs(job, before["config"]["models"])
         if before and before["state"] == "complete" and not more_since(job):
             job.source.close()
             raise RunError(f"the run in {folder} is complete, there is nothing to resume")

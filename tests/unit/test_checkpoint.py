@@ -405,8 +405,6 @@ def test_what_cannot_be_resumed_says_why(stops, tmp_path):
         run(config(), tmp_path / "none", resume=True)
     stops(300)
     run(config(), tmp_path / "r")
-    with pytest.raises(RunError, match="started with another models"):
-        run(config(models={"last": {"type": "persistence"}}), tmp_path / "r", resume=True)
     elsewhere = {"checkpoint": {"path": str(tmp_path / "elsewhere")}}
     with pytest.raises(RunError, match=r"started with another checkpoint\.path"):
         run(config(**elsewhere), tmp_path / "r", resume=True)

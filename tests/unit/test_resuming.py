@@ -50,6 +50,8 @@ def grow(path):
         {"limits": {"temperature": {"max": 1000}}},
         {"backend": {"type": "local", "threads": 1}},
         {"checkpoint": {"interval": "1h"}},
+        {"grid": {"interval": "1h", "lateness": "3h", "max_gap": "9d"}},
+        {"models": {"last": {"type": "ema"}}},
     ],
 )
 def test_what_changes_no_position_may_change(path, tmp_path, changed):
@@ -71,10 +73,7 @@ def test_limits_count_from_then_on(path, tmp_path):
     [
         ({"source": {"skip": 1}}, r"r was started with another source\.skip \(0, now 1\): cannot"),
         ({"grid": {"interval": "30min"}}, r"another grid\.interval \(1h, now 30min\): cannot be"),
-        (
-            {"models": {"last": {"type": "ema"}}},
-            r"models\.last\.type \(persistence, now ema\), .*models\.last\.alpha \(not given, now",
-        ),
+        ({"targets": {"quantities": ["temperature"], "sensors": ["a"]}}, r"targets\.sensors \(all, now"),
         ({"source": {"timezone": "Europe/Paris"}}, r"timezone \(UTC, now Europe/Paris\): cannot"),
         ({"network": {"sensors": ["a", "b"]}}, r'network\.sensors \(not given, now \["a", "b"\]\)'),
     ],
