@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gapcast.engine.config import load_config
+from gapcast.engine.config import RunConfig, load_config
 from gapcast.engine.forecaster import Floats
 from gapcast.engine.metrics import METRICS, Metric
 from gapcast.engine.output.unused import many, summary
 from gapcast.engine.redaction import mask
 from gapcast.engine.run.loop import RunResult
+from gapcast.engine.run.resuming import carried
 from gapcast.engine.run.run import run as run_config
 
 INTERRUPTED = 130
@@ -40,6 +41,12 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --run-dir.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="With --resume: say what would go on, begin or be rejected, no more."
+        ),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. grid.interval=1h."),
@@ -52,6 +59,9 @@ def run(
     """Run a config and score its models."""
     overrides = [*(settings or ()), *([f"backend.type={backend}"] if backend else ())]
     checked = load_config(config, overrides)
+    if check:
+        _check(checked, run_dir, resume)
+        return
     notes = Console(stderr=True)
     console = any(sink.type_name == "console" for sink in checked.sinks.values())
     with notes.status("starting") as status:
@@ -79,6 +89,19 @@ def run(
     _tell_changed(out, config, result)
     if _warn(out, result) and strict:
         raise typer.Exit(UNUSED)
+
+
+def _check(config: RunConfig, run_dir: Path | None, resume: bool) -> None:
+    """Say what would become of the run that is resumed."""
+    if not resume or run_dir is None:
+        raise typer.BadParameter("is for --resume with --run-dir; gapcast check looks at a config")
+    fates = carried(run_dir, config)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for what, how in fates:
+        table.add_row(Text(what), Text(how))
+    Console().print(table)
+    if any(how.startswith("may not") for _, how in fates):
+        raise typer.Exit(1)
 
 
 def _warn(out: Console, result: RunResult) -> bool:

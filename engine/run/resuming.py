@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.errors import RunError
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.manifest import NAME
+from gapcast.engine.run.renewing import same
 
 _FIXED = ("name", "source", "grid", "network", "targets", "inputs", "evaluation", "derive")
 """Parts of a config that a run keeps from its beginning to its end, but for what its source says
@@ -38,12 +39,7 @@ def begun(folder: Path, config: RunConfig, resume: bool) -> dict[str, Any] | Non
             "or remove it"
         )
     manifest: dict[str, Any] = json.loads((folder / NAME).read_text())
-    now = json.loads(json.dumps(redact(config)))
-    changed = [
-        f"{key} ({_written(then)}, now {_written(value)})"
-        for key, then, value in different(manifest["config"], now)
-        if _fixed(key, config) and not _more(key, then, value)
-    ]
+    changed = [change.says for change in changes(manifest["config"], config) if change.fixed]
     if changed:
         more = f" and {len(changed) - _TOLD} other keys" if len(changed) > _TOLD else ""
         raise RunError(
@@ -51,6 +47,53 @@ def begun(folder: Path, config: RunConfig, resume: bool) -> dict[str, Any] | Non
             "resumed so; set it back, or begin a new run"
         )
     return manifest
+
+
+class Change(NamedTuple):
+    """A key of a config that is another than it was; fixed: whether it may not be."""
+
+    says: str
+    fixed: bool
+
+
+def changes(then: Mapping[str, Any], config: RunConfig) -> list[Change]:
+    """What of `config` is not as it was `then`, in the config of a manifest."""
+    now = json.loads(json.dumps(redact(config)))
+    return [
+        Change(
+            f"{key} ({_written(old)}, now {_written(new)})",
+            _fixed(key, config) and not _more(key, old, new),
+        )
+        for key, old, new in different(then, now)
+    ]
+
+
+def carried(folder: Path, config: RunConfig) -> list[tuple[str, str]]:
+    """What would become of a run in `folder` that goes on with `config`, as (what, how): each
+    model, each key that changed. Raises RunError as `begun`, but for what may not change: that is
+    told."""
+    if not (folder / NAME).exists():
+        raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
+    then = json.loads((folder / NAME).read_text())["config"]
+    now = json.loads(json.dumps(redact(config)))["models"]
+    found = []
+    for name, section in now.items():
+        old = then["models"].get(name)
+        how = "new: begins to learn"
+        if old is not None:
+            how = "goes on" if same(old, section) else _changed_model(old, section)
+        found.append((f"models.{name}", how))
+    found += [(f"models.{name}", "removed") for name in then["models"] if name not in now]
+    for change in changes(then, config):
+        key, _, how = change.says.partition(" ")
+        if not key.startswith("models."):
+            found.append((key, ("may not change: " if change.fixed else "changes: ") + how[1:-1]))
+    return found
+
+
+def _changed_model(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    keys = ", ".join(key for key, _, _ in different(dict(then), dict(now)))
+    return f"begins to learn anew: {keys} changed"
 
 
 def more_since(job: Job) -> bool:

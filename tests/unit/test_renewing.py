@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from doubles import SCRIPTS, Stopping
+from typer.testing import CliRunner
 
 from gapcast import read_config, run
+from gapcast.engine.cli import app
+from gapcast.engine.config import redact
 from gapcast.engine.errors import RunError
 from gapcast.engine.run.bounds import Bounds
 
@@ -126,3 +131,29 @@ def test_sensors_may_be_added_to_the_list(tmp_path):
     assert {r["sensor"] for r in rows(tmp_path / "r", "auto")} == {*"abc"}
     with pytest.raises(RunError, match=r"network\.sensors"):
         run(config(sensors=["a", "b"]), tmp_path / "r", resume=True)
+
+
+def test_what_would_go_on_is_told_before_anything_runs(tmp_path, monkeypatch):
+    stop_at_half()
+    run(config(), tmp_path / "r")
+    monkeypatch.chdir(tmp_path)
+    about = redact(config(OTHERS, lateness="1h"))
+    told = {}
+    for interval in ("30min", "1h"):
+        about["grid"]["interval"] = interval
+        (tmp_path / "c.json").write_text(json.dumps(about))
+        done = CliRunner().invoke(app, ["run", "c.json", "--run-dir", "r", "--resume", "--check"])
+        told[interval] = done.exit_code, " ".join(done.stdout.split())
+    status, text = told["30min"]
+    assert status == 0
+    for line in (
+        "models.blend new: begins to learn",
+        "models.auto goes on",
+        "models.rls begins to learn anew: lags changed",
+        "grid.lateness changes: ",
+    ):
+        assert line in text
+    status, text = told["1h"]
+    assert status == 1
+    assert "grid.interval may not change: 30min, now 1h" in text
+    assert not SCRIPTS["test"]["p"].moments

@@ -73,7 +73,10 @@ def test_limits_count_from_then_on(path, tmp_path):
     [
         ({"source": {"skip": 1}}, r"r was started with another source\.skip \(0, now 1\): cannot"),
         ({"grid": {"interval": "30min"}}, r"another grid\.interval \(1h, now 30min\): cannot be"),
-        ({"targets": {"quantities": ["temperature"], "sensors": ["a"]}}, r"targets\.sensors \(all, now"),
+        (
+            {"targets": {"quantities": ["temperature"], "sensors": ["a"]}},
+            r"targets\.sensors \(all, now",
+        ),
         ({"source": {"timezone": "Europe/Paris"}}, r"timezone \(UTC, now Europe/Paris\): cannot"),
         ({"network": {"sensors": ["a", "b"]}}, r'network\.sensors \(not given, now \["a", "b"\]\)'),
     ],
