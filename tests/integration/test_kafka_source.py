@@ -5,9 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
@@ -445,3 +449,52 @@ def test_arrow_streams_come_whole(kafka, closing):
     values, offsets, *_ = take(closing(topic.source(end="now", format="arrow")), 10**9)
     assert values == list(map(float, range(1000)))
     assert offsets == [0] * 700 + [1] * 300
+
+
+def test_a_live_run_begins_with_an_empty_topic_and_takes_in_who_appears(kafka, tmp_path):
+    topic = Topic(kafka)
+    about = {
+        "name": "live",
+        "source": {"type": "kafka", "brokers": kafka.address, "topic": topic.name},
+        "grid": {"interval": "10s"},
+        "targets": {"quantities": ["temperature"]},
+        "models": {"last": {"type": "persistence", "horizons": [0, 2]}, "auto": {"type": "auto"}},
+        "sinks": {"files": {"type": "files"}},
+        "checkpoint": {"interval": "100ms"},
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps(about))
+    command = [sys.executable, "-c", "from gapcast.engine.cli import main; main()", "run"]
+
+    def life(*more):
+        return subprocess.Popen([*command, "c.yaml", "--run-dir", "r", *more], cwd=tmp_path)
+
+    def there(stage, sensor):
+        if not [*(tmp_path / "r" / stage).glob("**/*.parquet")]:
+            return False
+        rows = pq.read_table(tmp_path / "r" / stage, partitioning=None)
+        return sensor in rows["sensor"].to_pylist()
+
+    running = life()
+    try:
+        topic.send(value(i, "a") for i in range(100))
+        until(lambda: there("forecasts", "a") and there("ahead", "a"))
+        topic.send(value(i, s) for i in range(100, 300) for s in "ba")
+        until(lambda: there("forecasts", "b") and there("ahead", "b"))
+        running.kill()
+        running.wait()
+        topic.send(value(i, s) for i in range(300, 400) for s in "bac")
+        running = life("--resume")
+        until(lambda: there("forecasts", "c"))
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.wait()
+    counts = json.loads((tmp_path / "r/manifest.json").read_text())["counts"]
+    assert (counts["invalid"], counts["late"]) == (0, 0)
+    rows = pq.read_table(tmp_path / "r/forecasts", partitioning=None).to_pylist()
+    keys = [(r["time"], r["sensor"], r["model"], r["horizon"]) for r in rows]
+    assert len(keys) == len({*keys})
+    nowcasts = [r for r in rows if r["horizon"] == 0]
+    first = {s: min(r["time"] for r in nowcasts if r["sensor"] == s).second // 10 for s in "ab"}
+    assert first == {"a": 1, "b": (100 + 10) // 10 % 6}

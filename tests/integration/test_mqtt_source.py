@@ -465,7 +465,6 @@ def config(topic, spool):
         "name": "mqtt",
         "source": topic.params
         | {"type": "mqtt", "spool": str(spool), "format": "json", "time": "ts", "time_format": "s"},
-        "network": {"sensors": ["a", "b"]},
         "grid": {"interval": "1min"},
         "targets": {"sensors": "all", "quantities": ["temperature"]},
         "models": {"last": {"type": "persistence"}, "ema": {"type": "ema"}},
