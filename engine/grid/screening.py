@@ -87,9 +87,7 @@ class Screener:
         known, more = self._neighbours, len(network.series) - len(self.network.series)
         self.network = network
         found, self._columns = _neighbours(network, self._spec)
-        for row, old in zip(found, known, strict=False):
-            row[:] = _in_place(old, row)
-        self._neighbours = found
+        self._neighbours = _behind(known, found)
         self._begin(self._rows, self._level, self._at, more)
 
     def _begin(self, rows: Floats, level: Floats, at: Ints, more: int) -> None:
@@ -113,8 +111,8 @@ class Screener:
         """Go on from a `snapshot` of a screen of the first of the series."""
         rows, level, at = (arrays[name] for name in ("rows", "level", "at"))
         self._begin(rows, level, at, len(self.network.series) - len(at))
-        for row, old in zip(self._neighbours, arrays.get("neighbours", ()), strict=False):
-            row[:] = _in_place(old, row)
+        if "neighbours" in arrays:
+            self._neighbours = _behind(arrays["neighbours"], self._neighbours)
 
     def _tell(self, found: Floats) -> None:
         lasting = (found[:, 2] != kernel.OUTLIER) & (found[:, 4] > 0)
@@ -199,13 +197,17 @@ def constants(interval: int, how: ScreeningSpec) -> Floats:
     return found
 
 
-def _in_place(old: NDArray[np.int32], new: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Neighbours that a series has, then those of `new` for which there is place."""
-    known = old[old >= 0]
-    more = new[(new >= 0) & ~np.isin(new, known)]
-    found = np.full_like(old, -1)
-    both = np.concatenate([known, more])[: len(found)]
-    found[: len(both)] = both
+def _behind(old: NDArray[np.int32], new: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(S, K) neighbours: the first series have their `old` ones, behind them those of `new` for
+    which there is place."""
+    found = new.copy()
+    found[: len(old)] = old
+    for s in np.flatnonzero((old < 0).any(axis=1)):
+        known = old[s][old[s] >= 0]
+        more = new[s][(new[s] >= 0) & ~np.isin(new[s], known)]
+        both = np.concatenate([known, more])[: found.shape[1]]
+        found[s] = -1
+        found[s, : len(both)] = both
     return found
 
 
