@@ -22,14 +22,20 @@ from gapcast.plugins.tables.layout import Layout
 from gapcast.plugins.tables.moments import NUMBERS
 
 
+UNZONED = "times do not say their zone: say here whose clock they are, such as Europe/Berlin"
+
+
 class Dated(NamedTuple):
     """(n,) each, of lines: times in microseconds since 1970, those that are local as if they were
-    UTC, which these are, and which lines have a time. fact: how they are written."""
+    UTC, which these are, and which lines have a time. fact: how they are written. form: the format;
+    others: formats in which they can be read as well."""
 
     times: Ints
     local: NDArray[np.bool_]
     fine: NDArray[np.bool_]
     fact: str
+    form: str
+    others: tuple[str, ...] = ()
 
 
 def dated(path: Path, split: Fields, lines: Ints, layout: Layout, asked: Asked) -> Dated:
@@ -69,7 +75,8 @@ def dated(path: Path, split: Fields, lines: Ints, layout: Layout, asked: Asked) 
     why = f", as {form}" + (" since they are even so" if len(equal) > 1 else "")
     times, kinds = found[form]
     names = " and ".join(repr(layout.names[j]) for j in slots)
-    return Dated(times, kinds == LOCAL, kinds != NONE, names + why)
+    others = tuple(other for other in equal if other != form)
+    return Dated(times, kinds == LOCAL, kinds != NONE, names + why, form, others)
 
 
 def _chosen(forms: Sequence[str], found: dict[str, Times], what: str) -> str:
