@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gapcast.engine.drafting.draft import NOTES, Draft, config_of
-from gapcast.engine.drafting.text import flow
+from gapcast.engine.drafting.text import Path, flow
 from gapcast.engine.errors import RunError
 from gapcast.engine.registry import Kind, Registry
 from gapcast.engine.units import MICROSECONDS, write_duration
@@ -28,7 +28,7 @@ def draft(address: str, seconds: float, interval: int | None = None) -> Draft:
     if not host or not topic:
         raise RunError(f"{address}: expected {scheme}://HOST:PORT/TOPIC")
     found = Registry.installed().load(Kind.SOURCE, scheme).propose(host, topic, seconds)
-    unsure = {("source", key): why for key, why in found.unsure.items()}
+    unsure: dict[Path, str] = {("source", key): why for key, why in found.unsure.items()}
     step = interval or found.interval
     if step is None:
         unsure["grid", "interval"] = "how often readings come was not seen"
@@ -45,7 +45,7 @@ def draft(address: str, seconds: float, interval: int | None = None) -> Draft:
         unsure["network", "sensors"] = "no sensor was seen: name them"
         sensors = ("sensor-1",)
     config = config_of(topic, found.source, grid, quantities, () if found.discovers else sensors)
-    notes = {
+    notes: dict[Path, str] = {
         **NOTES,
         ("grid", "lateness"): "Readings later than this after their step are not used.",
         ("network",): "All sensors there will be: a broker cannot say. Those seen:",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-
 
 from gapcast.engine.drafting import columns
 from gapcast.engine.drafting.draft import NOTES, Draft, config_of
 from gapcast.engine.drafting.steps import steps, usual
+from gapcast.engine.drafting.text import Path as Keys
 from gapcast.engine.errors import DataError, Undecided
 from gapcast.engine.filling import telling
 from gapcast.engine.filling.file import Asked, TableFile, ending, open_table
@@ -27,7 +28,7 @@ _FIELDS = {"--time": "time", "--sensor": "sensor"}
 def draft(path: Path, asked: Asked, interval: int | None = None) -> Draft:
     """The draft for a file, or for the files of one kind in a folder. interval: of a step, in
     microseconds, None: found. Raises DataError where no table is found."""
-    unsure: dict[tuple[str, ...], str] = {}
+    unsure: dict[Keys, str] = {}
     files, pattern = [path], str(path)
     if path.is_dir():
         files, pattern = _within(path)
@@ -47,7 +48,9 @@ def draft(path: Path, asked: Asked, interval: int | None = None) -> Draft:
     unsure |= {("grid", key): why for key, why in grid.unsure.items() if interval is None}
     lines = [str(path), *_told(of, known.quantities, len(files), pattern)]
     config = config_of(_stem(path), source, grid.grid, known.quantities)
-    notes = {("source", "wide", name): unit for name, unit in written.units.items()}
+    notes: dict[Keys, str] = {
+        ("source", "wide", name): unit for name, unit in written.units.items()
+    }
     return Draft(str(path), config, {**NOTES, **notes}, unsure, lines)
 
 
@@ -74,7 +77,7 @@ def _few(files: Sequence[Path]) -> list[Path]:
     return [files[k] for k in sorted({0, len(files) // 2, len(files) - 1})[:LOOKED]]
 
 
-def _open(path: Path, asked: Asked, unsure: dict[tuple[str, ...], str]) -> TableFile:
+def _open(path: Path, asked: Asked, unsure: dict[Keys, str]) -> TableFile:
     """The table in a file; of what it may be, the first choice, which is told."""
     while True:
         try:
@@ -110,12 +113,10 @@ def _check_alike(one: TableFile, other: TableFile) -> None:
 def _overlap(files: Sequence[TableFile]) -> bool:
     """Whether files are of the same times, so that each is of another sensor."""
     spans = sorted((int(f.rows.times.min()), int(f.rows.times.max())) for f in files)
-    return any(b[0] <= a[1] for a, b in zip(spans, spans[1:], strict=False))
+    return any(later[0] <= earlier[1] for earlier, later in pairwise(spans))
 
 
-def _record(
-    file: TableFile, interval: int | None, unsure: dict[tuple[str, ...], str]
-) -> tuple[Whole, int]:
+def _record(file: TableFile, interval: int | None, unsure: dict[Keys, str]) -> tuple[Whole, int]:
     """The record of a file, and the interval of a step."""
     rows = file.rows
     own = usual(rows.times, rows.sensors)

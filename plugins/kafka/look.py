@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from gapcast.engine.drafting.steps import usual
-from gapcast.engine.filling.keys import QUANTITY, SENSOR
 from gapcast.engine.filling.file import Asked
+from gapcast.engine.filling.keys import QUANTITY, SENSOR
 from gapcast.engine.network.series import natural
 from gapcast.plugins.kafka.records import Decoded
 from gapcast.plugins.tables.layout import layout_of

@@ -23,8 +23,8 @@ from gapcast.plugins.kafka.arrow_streams import ArrowStreams
 from gapcast.plugins.kafka.connection import Connection
 from gapcast.plugins.kafka.decoders import Beside, Columns, Decoder, Lines
 from gapcast.plugins.kafka.json_values import JsonObjects
-from gapcast.plugins.kafka.reader import Reader
 from gapcast.plugins.kafka.look import LOOKED, shape_of, tally
+from gapcast.plugins.kafka.reader import Reader
 from gapcast.plugins.kafka.records import NO_TIME, NOTHING, Records
 from gapcast.plugins.sources.files import File
 from gapcast.plugins.sources.formats import load

@@ -21,7 +21,6 @@ from gapcast.plugins.sources.text.times import LOCAL, NONE, Times
 from gapcast.plugins.tables.layout import Layout
 from gapcast.plugins.tables.moments import NUMBERS
 
-
 UNZONED = "times do not say their zone: say here whose clock they are, such as Europe/Berlin"
 
 

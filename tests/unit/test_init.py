@@ -64,7 +64,7 @@ TEXTS = {
     "zone": (lines("", "%Y-%m-%dT%H:%M:%S+02:00"), WIDE),
     "compact": (lines("", "%Y%m%d%H"), WIDE),
     "metadata": (lines("Logger: HOBO U12\nSerial: 12345\nHeight, 81\n\n"), WIDE),
-    "comments": (lines("# station 7\n#\n") .replace("\n2024-03-10 00", "\n# so\n2024-03-10 00"), WIDE),
+    "comments": (lines("# s 7\n#\n").replace("\n2024-03-10 00", "\n# so\n2024-03-10 00"), WIDE),
     "no names": (lines("", names=()), WIDE),
     "names twice": (lines("", names=("t", "t")), WIDE),
     "header behind #": ("#" + lines(""), WIDE),
@@ -74,7 +74,7 @@ TEXTS = {
     "words": (lines("", gap="bad"), WIDE),
     "stand-in": (lines("", gap="-6999"), WIDE),
     "end": (lines("").replace("\n", ",\n"), WIDE),
-    "backwards": ("\n".join([lines("").split("\n")[0], *lines("").split("\n")[:0:-1]]).strip() + "\n", WIDE),
+    "backwards": ("time,temp,rh" + "\n".join(lines("").split("\n")[:0:-1]) + "\n", WIDE),
     "offset": (lines("", "%Y-%m-%d %H:17"), WIDE),
     "secret": (lines("", names=("${HOME}", "b: #c")), WIDE),
     "long": (long(two(3)), 3 * HOURS),
@@ -280,8 +280,9 @@ SCALARS = (
 )
 KEYS = st.text(min_size=1, max_size=20)
 DATA_ = st.dictionaries(
-    KEYS, st.recursive(SCALARS, lambda s: st.lists(s, max_size=3) | st.dictionaries(KEYS, s, max_size=3))
-)  # fmt: skip
+    KEYS,
+    st.recursive(SCALARS, lambda s: st.lists(s, max_size=3) | st.dictionaries(KEYS, s, max_size=3)),
+)
 
 
 @given(
