@@ -13,7 +13,9 @@ from typing import Any
 from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule
 from gapcast.engine.forecaster import Layout, Model, Series
-from gapcast.engine.grid.screening import ScreeningSpec
+from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.screening import Screener, ScreeningSpec
+from gapcast.engine.grid.silence import Silence
 from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.workers import Work
@@ -81,6 +83,21 @@ class Job:
         if self.resume:
             frames.restore(self.resume.withheld)
         return frames
+
+    def gridded(self, partitions: list[str]) -> Grid:
+        """The grid of these partitions, afresh or as the checkpoint has it."""
+        screen = Screener(self.network, self.grid.interval, self.screen) if self.screen else None
+        grid = Grid(self.grid, partitions, self.network, self.limits, screen)
+        if self.resume:
+            grid.restore(*self.resume.grid)
+        return grid
+
+    def silence(self) -> Silence:
+        """Which steps are silent: none yet, or what the checkpoint has."""
+        silence = Silence(self.grid.max_gap)
+        if self.resume:
+            silence.restore(self.resume.silence)
+        return silence
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint must agree with: generation, series, models and state versions."""

@@ -22,9 +22,7 @@ from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.schedule import Checkpoints
 from gapcast.engine.grid.counts import Counts
 from gapcast.engine.grid.frames import GridFrame
-from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.intake import Intake
-from gapcast.engine.grid.screening import Screener
 from gapcast.engine.grid.silence import Silence
 from gapcast.engine.output.dead_letters import DeadLetters
 from gapcast.engine.output.delivery import SinkWriter
@@ -286,9 +284,7 @@ def _stages(job: Job, backend: Backend) -> _Stages:
         resume.scores if resume else None,
         bounds.scores,
     )
-    silence = Silence(job.grid.max_gap)
-    if resume:
-        silence.restore(resume.silence)
+    silence = job.silence()
     ahead = any(sink.stages.ahead for sink in delivery.sinks.values())
     rows = Rows(job.targets, job.models, job.grid, silence, ahead)
     seconds = job.latency if bounds.epoch_seconds is None else bounds.epoch_seconds
@@ -300,11 +296,9 @@ def _stages(job: Job, backend: Backend) -> _Stages:
 
 def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
     """What `job` reads, from the beginning or from where its checkpoint stands."""
-    screen = Screener(job.network, job.grid.interval, job.screen) if job.screen else None
-    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
+    grid = job.gridded(job.source.partitions())
     positions = None
     if job.resume:
-        grid.restore(*job.resume.grid)
         positions = job.resume.positions
         for name in job.reopened:
             log.info("%s is read on: there is more since", name)

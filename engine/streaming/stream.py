@@ -1,0 +1,262 @@
+"""``gapcast.Stream``: push readings, and get the rows that a run would deliver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from gapcast.engine.checkpoint.contents import Contents
+from gapcast.engine.checkpoint.format import Snapshot, packed, unpacked
+from gapcast.engine.config import RunConfig, read_config, redact
+from gapcast.engine.errors import DataError
+from gapcast.engine.forecaster import Series
+from gapcast.engine.grid.counts import Counts
+from gapcast.engine.output.rows import Rows
+from gapcast.engine.output.unused import Kind, Unused
+from gapcast.engine.readings import READINGS
+from gapcast.engine.run.job import Job
+from gapcast.engine.run.prepare import prepare
+from gapcast.engine.shard.results import StepResult
+from gapcast.engine.sink import FORECASTS
+from gapcast.engine.streaming import tables
+from gapcast.engine.streaming.pushed import PARTITION, TYPE
+
+_NOT = ("source", "sinks", "checkpoint", "delivery", "backtest", "backend")
+"""Sections of a config that say what is around a stream: it has none of them."""
+
+
+class Stream:
+    """The engine of a run without a source and sinks, for an event loop, a notebook or another
+    system of streams. Its rows have the very numbers of ``gapcast run`` with the same config and
+    the same readings in one partition, however they are cut into pushes.
+
+    interval: of a step, such as ``10s``. lateness: how long readings are waited for after a step.
+    models: as in a config, by name; default: ``auto``. quantities: to forecast; default: all.
+    sections: any others of a config but source, sinks, checkpoint, delivery and backend, such as
+    ``grid={"aggregate": "last"}``, ``limits``, ``screen``, ``inputs``, ``evaluation``.
+
+    The series are settled before the first step, as in a run: all pairs of `sensors` and
+    `quantities`, or the pairs ``(sensor, quantity)`` of `series`, or else those of the first push.
+    A later reading of any other series is a DataError, and nothing of that push is taken; one of a
+    quantity that is neither forecast nor read by a model is left out, as a run does. What is late,
+    doubled or not believed is counted (`counts`) and told (`unused`).
+
+    A stream is for one thread at a time, and works in the one that calls it. Raises ConfigError
+    where the config is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        interval: str,
+        lateness: str = "0s",
+        sensors: Sequence[str] | None = None,
+        quantities: Sequence[str] | str | None = None,
+        series: Sequence[tuple[str, str]] | None = None,
+        models: Mapping[str, Any] | None = None,
+        **sections: Any,
+    ) -> None:
+        wanted = [quantities] if isinstance(quantities, str) else quantities
+        config: dict[str, Any] = {"name": "stream", **sections}
+        config["grid"] = {"interval": interval, "lateness": lateness, **sections.get("grid", {})}
+        if models is not None:
+            config["models"] = dict(models)
+        if wanted is not None:
+            config["targets"] = {**sections.get("targets", {}), "quantities": list(wanted)}
+        known = series
+        if series is None and sensors is not None and "quantities" in config.get("targets", {}):
+            known = [(s, q) for s in sensors for q in config["targets"]["quantities"]]
+        self._sensors = None if sensors is None else [*map(str, sensors)]
+        self._set_up(config, known)
+
+    @classmethod
+    def from_config(
+        cls, config: RunConfig, series: Sequence[tuple[str, str]] | None = None
+    ) -> Self:
+        """The stream of a run's config, but for its source, sinks, checkpoints and backend.
+
+        series: there are; without them those of the first push. ``network`` counts as in a run.
+        """
+        made = cls.__new__(cls)
+        made._sensors = None
+        plain = {key: value for key, value in redact(config).items() if value is not None}
+        made._set_up(plain, series)
+        return made
+
+    @classmethod
+    def from_state(cls, data: bytes) -> Self:
+        """A stream that goes on where the one stood whose `state` this is, to the same numbers.
+
+        Secrets among its models' parameters come from the environment again. Raises
+        CheckpointError where the bytes are not whole, or of another version.
+        """
+        snapshot = unpacked(data)
+        made = cls.__new__(cls)
+        made._sensors = None
+        about = snapshot.meta.pop("stream")
+        made._set_up(about["config"], None)
+        made._closed = about["closed"]
+        if about["series"] is not None:
+            made._begin(about["series"], snapshot)
+        return made
+
+    def _set_up(self, config: dict[str, Any], series: Sequence[tuple[str, str]] | None) -> None:
+        self._config = {key: value for key, value in config.items() if key not in _NOT}
+        self._closed = False
+        self._job: Job | None = None
+        self._series: list[tuple[str, str]] | None = None
+        self._back: tables.Back = tables.arrow
+        targets = self._config.get("targets", {})
+        only = targets.get("quantities", ())
+        self._quantity = only[0] if len(only) == 1 else None
+        if series is None:
+            read_config(self._whole([("", self._quantity or "value")]))  # mistakes are told now
+        else:
+            self._begin([(str(s), str(q)) for s, q in series])
+
+    def _whole(self, series: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """The config of a run over these series."""
+        quantities = list(dict.fromkeys(q for _, q in series))
+        targets = {"quantities": quantities, **self._config.get("targets", {})}
+        source = {"type": TYPE, "series": [list(of) for of in series]}
+        return self._config | {"source": source, "targets": targets}
+
+    def _begin(self, series: Sequence[tuple[str, str]], then: Snapshot | None = None) -> None:
+        """Settle the series, and make all stages, as they stood `then`."""
+        config = read_config(self._whole(series))
+        generation = then.meta["job"]["generation"] if then else None
+        chosen = None if then is None else (0, then)
+        job = prepare(config, Path(), generation, choose=lambda _: chosen)
+        resume = job.resume
+        self._series = [(s, q) for s, q in series]
+        self._job = job
+        self._known = {*job.network.series}
+        self._used = {s.quantity for s in job.network.series}
+        self._grid = job.gridded([PARTITION])
+        self._withheld, self._silence = job.withheld(), job.silence()
+        work = job.work()
+        (self._shard,) = work.begin(work.shares(1))
+        self._rows = Rows(job.targets, job.models, job.grid, self._silence)
+        self._unused = Unused(resume.unused if resume else ())
+        self._next = int((resume.positions[0] or {}).get("offset", 0)) if resume else 0
+        self._delivered = resume.rows if resume else 0
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the readings so far; those of steps that are open are not in it."""
+        return self._grid.settled() if self._job else Counts()
+
+    @property
+    def unused(self) -> list[Kind]:
+        """Why readings were not used, how many, and the first of each kind."""
+        return self._unused.kinds if self._job else []
+
+    def push(self, readings: Any) -> Any:
+        """Take readings, in order of arrival; the rows that they bring.
+
+        readings: a table of Arrow, pandas or polars (others that Narwhals knows may do), or a list
+        of mappings, with ``time`` (without a zone: UTC), ``sensor``, ``quantity`` and ``value``
+        (null or NaN: missing); without ``quantity`` where the stream has one only. Comes back as
+        the same kind with the columns of forecasts (docs/design.md): first the rows ahead of time,
+        as soon as they are made, then those of the steps that closed. Raises DataError; nothing of
+        the push is taken then.
+        """
+        if self._closed:
+            raise DataError("the stream is closed: begin another, or go on from an earlier state")
+        batch, self._back = tables.readings(readings, self._quantity)
+        batch = self._checked(batch)
+        if self._job is None:
+            return self._back(FORECASTS.empty_table())
+        offsets = np.arange(self._next, self._next + len(batch))
+        self._next += len(batch)
+        whole = pa.record_batch([*batch.columns, pa.array(offsets)], schema=READINGS)
+        self._unused.add(self._grid.add(0, whole, time.time_ns() // 1000))
+        return self._back(self._closing())
+
+    def flush(self) -> Any:
+        """Close the steps that are open, as at the end of a run; their rows, in the container of
+        the last push. Later readings of these steps are late."""
+        if self._job is None:
+            return self._back(FORECASTS.empty_table())
+        self._unused.add(self._grid.end(0, time.time_ns() // 1000))
+        rows = self._closing()
+        self._grid.watermarks.reopen(0)
+        return self._back(rows)
+
+    def close(self) -> Any:
+        """`flush`, and take nothing more. Closing again gives no rows."""
+        if self._closed:
+            return self._back(FORECASTS.empty_table())
+        rows = self.flush()
+        self._closed = True
+        return rows
+
+    def state(self) -> bytes:
+        """All that the stream goes on from: config, series, learnt states, open steps. In the
+        encoding of checkpoints, with checksums; the same size as one (docs/design.md §11)."""
+        about = {"config": self._config, "series": self._series, "closed": self._closed}
+        if self._job is None:
+            return packed(Snapshot({"stream": about}, {}))
+        snapshot = Contents(
+            job=self._job.description(),
+            positions=[{"offset": self._next}],
+            grid=self._grid.snapshot(),
+            shards=self._shard.snapshot(),
+            withheld=self._withheld.snapshot(),
+            epoch=0,
+            rows=self._delivered,
+            scores={},
+            dead_letters=0,
+            unused=self._unused.snapshot(),
+            silence=self._silence.snapshot(),
+        ).snapshot()
+        return packed(Snapshot(snapshot.meta | {"stream": about}, snapshot.arrays))
+
+    def _closing(self) -> pa.Table:
+        """The rows of the steps that are closed by now."""
+        results = []
+        for frame, unused in self._grid.closed():
+            for letters in unused:
+                self._unused.add(letters)
+            self._withheld.add(frame)
+            self._silence.add(frame)
+            results.append(self._shard.step(frame))
+        if not results:
+            return FORECASTS.empty_table()
+        rows = self._rows.table(StepResult.joined(results, np.concatenate))
+        self._delivered += len(rows)
+        return rows
+
+    def _checked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The readings of series that the stream has. Raises DataError where it has not."""
+        sensors, quantities = batch["sensor"].dictionary, batch["quantity"].dictionary
+        names, of = sensors.to_pylist(), quantities.to_pylist()
+        codes = batch["sensor"].indices.to_numpy().astype(np.int64) * max(1, len(of))
+        codes += batch["quantity"].indices.to_numpy()
+        pairs = [Series(names[c // len(of)], of[c % len(of)]) for c in np.unique(codes).tolist()]
+        if self._job is None and pairs:
+            self._learn(pairs)
+        if self._job is None or self._known.issuperset(pairs):
+            return batch
+        wrong = [f"{s}/{q}" for s, q in pairs if q in self._used and (s, q) not in self._known]
+        if wrong:
+            raise DataError(
+                f"{wrong[0]} is not among the {len(self._known):,} series of the stream"
+                f"{f', and {len(wrong) - 1} others are not' if len(wrong) > 1 else ''}: all are "
+                "named at its beginning (series, or sensors and quantities), or in the first push"
+            )
+        keep = [q in self._used for q in of]
+        return batch.filter(pa.array(np.array(keep)[batch["quantity"].indices.to_numpy()]))
+
+    def _learn(self, pairs: Sequence[Series]) -> None:
+        """Take the series of the first push for all there are."""
+        if self._sensors is not None:
+            quantities = dict.fromkeys(q for _, q in pairs)
+            self._begin([(s, q) for s in self._sensors for q in quantities])
+        else:
+            self._begin(sorted((s, q) for s, q in pairs))
