@@ -238,8 +238,8 @@ def _opened(data: bytes, name: str, place: str | None = None) -> dict[str, Any]:
         raise CheckpointError(f"{name} does not match its checksum")
     if content["version"] != VERSION:
         raise _OtherVersion(
-            f"{place or name} has version {content['version']}, this gapcast reads version {VERSION}; "
-            "go on with the gapcast that wrote it, or begin a new run"
+            f"{place or name} has version {content['version']}, this gapcast reads version "
+            f"{VERSION}; go on with the gapcast that wrote it, or begin a new run"
         )
     return content
 
@@ -284,9 +284,7 @@ def _load(place: Folder, number: int, about: dict[str, int], part: Sequence[memo
     _fill(part, whole, about, f"{place.url}/{name}")
 
 
-def _fill(
-    part: Sequence[memoryview], whole: memoryview, about: dict[str, int], name: str
-) -> None:
+def _fill(part: Sequence[memoryview], whole: memoryview, about: dict[str, int], name: str) -> None:
     """Put the bytes of a part where they belong. Raises CheckpointError."""
     if len(whole) != about["size"] or zlib.crc32(whole) != about["crc32"]:
         raise CheckpointError(f"{name} does not match its checksum")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.format import Snapshot, packed, unpacked
 from gapcast.engine.config import RunConfig, read_config, redact
 from gapcast.engine.errors import DataError
-from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.counts import Counts
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.output.unused import Kind, Unused
@@ -28,6 +28,10 @@ from gapcast.engine.streaming.pushed import PARTITION, TYPE
 
 _NOT = ("source", "sinks", "checkpoint", "delivery", "backtest", "backend")
 """Sections of a config that say what is around a stream: it has none of them."""
+
+NOTHING = FORECASTS.empty_table()
+FOREIGN, LEFT_OUT, KNOWN = range(3)
+"""What a stream does with the readings of a series: an error, nothing, or take them."""
 
 
 class Stream:
@@ -142,6 +146,7 @@ class Stream:
         work = job.work()
         (self._shard,) = work.begin(work.shares(1))
         self._rows = Rows(job.targets, job.models, job.grid, self._silence)
+        self._looked_up = (pa.array([""]), pa.array([""]))
         self._unused = Unused(resume.unused if resume else ())
         self._next = int((resume.positions[0] or {}).get("offset", 0)) if resume else 0
         self._delivered = resume.rows if resume else 0
@@ -171,7 +176,7 @@ class Stream:
         batch, self._back = tables.readings(readings, self._quantity)
         batch = self._checked(batch)
         if self._job is None:
-            return self._back(FORECASTS.empty_table())
+            return self._back(NOTHING)
         offsets = np.arange(self._next, self._next + len(batch))
         self._next += len(batch)
         whole = pa.record_batch([*batch.columns, pa.array(offsets)], schema=READINGS)
@@ -182,7 +187,7 @@ class Stream:
         """Close the steps that are open, as at the end of a run; their rows, in the container of
         the last push. Later readings of these steps are late."""
         if self._job is None:
-            return self._back(FORECASTS.empty_table())
+            return self._back(NOTHING)
         self._unused.add(self._grid.end(0, time.time_ns() // 1000))
         rows = self._closing()
         self._grid.watermarks.reopen(0)
@@ -191,7 +196,7 @@ class Stream:
     def close(self) -> Any:
         """`flush`, and take nothing more. Closing again gives no rows."""
         if self._closed:
-            return self._back(FORECASTS.empty_table())
+            return self._back(NOTHING)
         rows = self.flush()
         self._closed = True
         return rows
@@ -227,36 +232,49 @@ class Stream:
             self._silence.add(frame)
             results.append(self._shard.step(frame))
         if not results:
-            return FORECASTS.empty_table()
+            return NOTHING
         rows = self._rows.table(StepResult.joined(results, np.concatenate))
         self._delivered += len(rows)
         return rows
 
     def _checked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The readings of series that the stream has. Raises DataError where it has not."""
-        sensors, quantities = batch["sensor"].dictionary, batch["quantity"].dictionary
-        names, of = sensors.to_pylist(), quantities.to_pylist()
-        codes = batch["sensor"].indices.to_numpy().astype(np.int64) * max(1, len(of))
-        codes += batch["quantity"].indices.to_numpy()
-        pairs = [Series(names[c // len(of)], of[c % len(of)]) for c in np.unique(codes).tolist()]
-        if self._job is None and pairs:
-            self._learn(pairs)
-        if self._job is None or self._known.issuperset(pairs):
+        names = batch["sensor"].dictionary, batch["quantity"].dictionary
+        at = batch["sensor"].indices.to_numpy(), batch["quantity"].indices.to_numpy()
+        if self._job is None and len(batch):
+            sensors, quantities = (of.to_pylist() for of in names)
+            pairs = zip(at[0].tolist(), at[1].tolist(), strict=True)
+            self._learn({(sensors[s], quantities[q]) for s, q in pairs})
+        if self._job is None:
             return batch
-        wrong = [f"{s}/{q}" for s, q in pairs if q in self._used and (s, q) not in self._known]
-        if wrong:
+        if not all(map(pa.Array.equals, self._looked_up, names)):
+            self._looked_up, self._fit = names, self._fits(*(of.to_pylist() for of in names))
+        fit = self._fit[at]
+        if (fit == FOREIGN).any():
+            row = int(np.flatnonzero(fit == FOREIGN)[0])
+            sensor, quantity = (batch[name][row].as_py() for name in ("sensor", "quantity"))
             raise DataError(
-                f"{wrong[0]} is not among the {len(self._known):,} series of the stream"
-                f"{f', and {len(wrong) - 1} others are not' if len(wrong) > 1 else ''}: all are "
-                "named at its beginning (series, or sensors and quantities), or in the first push"
+                f"{sensor}/{quantity} is not among the {len(self._known):,} series of the stream; "
+                "all of them are named at its beginning (series, or sensors and quantities), or in "
+                "its first push"
             )
-        keep = [q in self._used for q in of]
-        return batch.filter(pa.array(np.array(keep)[batch["quantity"].indices.to_numpy()]))
+        return batch if (fit == KNOWN).all() else batch.filter(pa.array(fit == KNOWN))
 
-    def _learn(self, pairs: Sequence[Series]) -> None:
+    def _fits(self, sensors: list[str], quantities: list[str]) -> NDArray[np.uint8]:
+        """(sensors, quantities) what the stream does with readings of each pair."""
+        found = np.full((len(sensors), len(quantities)), FOREIGN, np.uint8)
+        for q, quantity in enumerate(quantities):
+            for s, sensor in enumerate(sensors):
+                if quantity not in self._used:
+                    found[s, q] = LEFT_OUT
+                elif (sensor, quantity) in self._known:
+                    found[s, q] = KNOWN
+        return found
+
+    def _learn(self, pairs: Set[tuple[str, str]]) -> None:
         """Take the series of the first push for all there are."""
         if self._sensors is not None:
-            quantities = dict.fromkeys(q for _, q in pairs)
+            quantities = sorted({q for _, q in pairs})
             self._begin([(s, q) for s in self._sensors for q in quantities])
         else:
-            self._begin(sorted((s, q) for s, q in pairs))
+            self._begin(sorted(pairs))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,10 +76,7 @@ def _arrow(data: Any) -> tuple[pa.Table | pa.RecordBatch, Back]:
 def _native(rows: pa.Table, kind: Any) -> Any:
     if kind is nw.Implementation.PANDAS:
         return rows.cast(PLAIN).to_pandas()
-    parts = {name: rows.cast(PLAIN)[name] for name in rows.schema.names}
-    return nw.from_native(pa.table(parts), eager_only=True).__class__.from_arrow(
-        pa.table(parts), backend=kind
-    ).to_native()  # fmt: skip
+    return nw.DataFrame.from_arrow(rows.cast(PLAIN), backend=kind).to_native()
 
 
 def _listed(rows: pa.Table) -> list[dict[str, Any]]:
@@ -129,5 +127,5 @@ def _encoded(column: pa.Array) -> pa.DictionaryArray:
 
 
 def _all(name: str, rows: int) -> pa.DictionaryArray:
-    codes = pa.array(memoryview(bytes(4 * rows)).cast("i"), pa.int32())
+    codes = pa.array(np.zeros(rows, np.int32))
     return pa.DictionaryArray.from_arrays(codes, pa.array([name], pa.string()))

@@ -121,6 +121,7 @@ def _json(objects: Sequence[Mapping[str, Any]], key: bool, live: bool) -> Shape:
     numbers = [
         n for n, of in columns.items() if n not in (time, sensor) and all(map(_is_number, of))
     ]
+    numbers = [n for n in numbers if not isinstance(columns[n][0], str)] or numbers
     if quantity is not None or (live and numbers == ["value"]):
         value = next((n for n in numbers if n.lower() in _VALUE), None)
         value = value or (numbers[0] if numbers else "value")
