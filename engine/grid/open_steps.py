@@ -71,7 +71,9 @@ class OpenSteps:
     def close(self, until: int | None) -> tuple[int, int, Waiting] | None:
         """Close the steps before `until`; None: all. First of them, the one after their last, and
         readings of them and perhaps of later ones; None where nothing closes."""
-        if not self._waiting or (None not in (until, self.next) and until <= self.next):
+        if not self._waiting:
+            return None
+        if until is not None and self.next is not None and until <= self.next:
             return None
         joined = self._joined()
         until = self._last + 1 if until is None else until
