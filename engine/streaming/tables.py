@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import narwhals as nw
@@ -68,19 +69,33 @@ def _arrow(data: Any) -> tuple[pa.Table | pa.RecordBatch, Back]:
             f"cannot take a {type(data).__name__}: expected a table of Arrow, pandas or polars, or "
             "a list of mappings"
         ) from None
-    kind = frame.implementation
-    chosen = [name for name in NAMES if name in frame.columns] or frame.columns
-    return frame.select(chosen).to_arrow(), lambda rows: _native(rows, kind)
+    there = {*frame.columns}
+    chosen = [name for name in NAMES if name in there] or frame.columns
+    columns = [frame.get_column(name).to_arrow() for name in chosen]
+    return pa.table(columns, chosen), partial(_native, frame.implementation)
 
 
-def _native(rows: pa.Table, kind: Any) -> Any:
+def _native(kind: Any, rows: pa.Table) -> Any:
+    if not len(rows):
+        none = _none(kind)
+        return none.copy() if kind is nw.Implementation.PANDAS else none
+    return _made(kind, rows)
+
+
+@cache
+def _none(kind: Any) -> Any:
+    """No rows: made once, since most pushes close no step."""
+    return _made(kind, FORECASTS.empty_table())
+
+
+def _made(kind: Any, rows: pa.Table) -> Any:
     if kind is nw.Implementation.PANDAS:
         return rows.cast(PLAIN).to_pandas()
     return nw.DataFrame.from_arrow(rows.cast(PLAIN), backend=kind).to_native()
 
 
 def _listed(rows: pa.Table) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = rows.cast(PLAIN).to_pylist()
+    found: list[dict[str, Any]] = rows.cast(PLAIN).to_pylist() if len(rows) else []
     return found
 
 
