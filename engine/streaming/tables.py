@@ -71,8 +71,17 @@ def _arrow(data: Any) -> tuple[pa.Table | pa.RecordBatch, Back]:
         ) from None
     there = {*frame.columns}
     chosen = [name for name in NAMES if name in there] or frame.columns
-    columns = [frame.get_column(name).to_arrow() for name in chosen]
+    try:
+        columns = [_column_of(frame, name) for name in chosen]
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"readings: {str(error).partition(chr(10))[0]}") from None
     return pa.table(columns, chosen), partial(_native, frame.implementation)
+
+
+def _column_of(frame: nw.DataFrame[Any], name: str) -> Any:
+    if frame.implementation is nw.Implementation.PANDAS:  # the same, without what Narwhals adds
+        return pa.array(frame.to_native()[name], from_pandas=True)
+    return frame.get_column(name).to_arrow()
 
 
 def _native(kind: Any, rows: pa.Table) -> Any:

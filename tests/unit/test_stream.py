@@ -266,6 +266,7 @@ ONE = {"time": datetime(2024, 1, 1), "sensor": "a", "quantity": "t", "value": 1}
         ([ONE | {"time": "soon"}], "column 'time' holds string"),
         ([ONE | {"time": None}], "1 rows have no time"),
         ([ONE | {"value": "x"}], "column 'value'"),
+        (pd.DataFrame([ONE, ONE]).assign(sensor=["a", 1]), "readings: "),
         ([1, 2], "no mappings of one kind"),
         ("text", "cannot take a str"),
     ],
