@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ _WORDS = (
     r"temp|hum|\brh\b|press|baro|wind|rain|precip|solar|radiation|co2|pm\d|volt|current|power|"
     r"energy|flow|level|dew|lux|light|feucht|druck|strom|leistung|moist|noise|no2|o3"
 )
+_TIME = re.compile(r"time|stamp|epoch|unix|date|\bts\b", re.I)
 _NUMBERED = re.compile(r"(.*?)[ _.#-]*([0-9]+|[A-Za-z])")
 
 
@@ -37,7 +39,7 @@ class Known(NamedTuple):
 def series(file: TableFile, name: str | None) -> Known:
     """What is said of the columns of a file. name: of the sensor of all rows, where columns are
     quantities; None: the path says it. Raises DataError where a run cannot read it."""
-    written = file.written()
+    written = measured(file)
     keys = [*written.keys]
     if len(keys) > 2 or (len(keys) == 2 and len(written.values) > 1):
         raise DataError(
@@ -54,7 +56,19 @@ def series(file: TableFile, name: str | None) -> Known:
         return Known(source, written.values, unsure)
     if name is None:
         return Known({"wide": [*written.values]}, written.values, {})
-    return _wide(written, file.rows.values, name)
+    at = [file.written().values.index(column) for column in written.values]
+    return _wide(written, file.rows.values[:, at], name)
+
+
+def measured(file: TableFile) -> Written:
+    """How a file is written, without columns of values that are another time of the rows."""
+    written, values = file.written(), file.rows.values
+    keep = [
+        k
+        for k, name in enumerate(written.values)
+        if not (_TIME.search(name) and len(values) > 1 and (np.diff(values[:, k]) >= 0).all())
+    ]
+    return replace(written, values=tuple(written.values[k] for k in keep)) if keep else written
 
 
 def _long(written: Written, keys: Sequence[str]) -> Known:

@@ -46,7 +46,8 @@ def draft(path: Path, asked: Asked, interval: int | None = None) -> Draft:
     of, found = _record(first, interval, unsure)
     grid = steps(first.rows.times, found, asked.zone)
     unsure |= {("grid", key): why for key, why in grid.unsure.items() if interval is None}
-    lines = [str(path), *_told(of, known.quantities, len(files), pattern)]
+    count = len(columns.measured(first).values) * max(1, len(first.rows.names))
+    lines = [str(path), *_told(of, known.quantities, count, len(files), pattern)]
     config = config_of(_stem(path), source, grid.grid, known.quantities)
     notes: dict[Keys, str] = {
         ("source", "wide", name): unit for name, unit in written.units.items()
@@ -141,23 +142,24 @@ def _record(file: TableFile, interval: int | None, unsure: dict[Keys, str]) -> t
     return of, found
 
 
-def _told(of: Whole, quantities: Sequence[str], files: int, pattern: str) -> list[str]:
+def _told(of: Whole, quantities: Sequence[str], count: int, files: int, pattern: str) -> list[str]:
     """About ten lines on what was understood."""
     lines = telling.understood(of)
     if files > 1:
         lines.insert(0, f"  files     {files:,}, as {of.file.path.name}: {pattern}")
     missing, names = of.record.missing, telling.series(of)
-    count = missing.sum(axis=0)
-    if count.any():
-        most = int(count.argmax())
+    gaps = missing.sum(axis=0)
+    if gaps.any():
+        most = int(gaps.argmax())
         longest = int(telling.runs(missing[:, most]).max())
         lines.append(
-            f"  gaps      in {int((count > 0).sum()):,} of {len(names):,} series, "
+            f"  gaps      in {int((gaps > 0).sum()):,} of {len(names):,} series, "
             f"{missing.mean():.1%} is missing; most in {names[most]}, the longest "
             f"{longest:,} steps ({write_duration(longest * of.record.interval)})"
         )
     else:
         lines.append("  gaps      none: every cell has a value")
     shown = ", ".join(quantities[:8]) + (", …" if len(quantities) > 8 else "")
-    lines.append(f"  targets   {len(names):,} series of {shown}")
+    each = " in each file" if "{sensor}" in pattern else ""
+    lines.append(f"  targets   {count:,} series of {shown}{each}")
     return lines

@@ -89,12 +89,13 @@ def _chosen(forms: Sequence[str], found: dict[str, Times], what: str) -> str:
         apart = np.diff(np.unique(times[kinds != NONE]))
         usual = np.bincount(np.unique(apart, return_inverse=True)[1]).max(initial=0)
         seen[form] = int(len(apart) - usual), int(apart.sum())
-    one, other = sorted(forms, key=seen.__getitem__)[:2]
+    ordered = sorted(forms, key=seen.__getitem__)
+    one, other = ordered[:2]
     fewer, span = seen[one]
     more, wide = seen[other]
     if 2 * fewer < more and 2 * span < wide:
         return one
-    raise Undecided(what, "--time-format", forms)
+    raise Undecided(what, "--time-format", ordered)
 
 
 def zoned(dated: Dated, sensor: Names, asked: Asked) -> tuple[Ints, str]:

@@ -26,6 +26,7 @@ from gapcast.plugins.tables.written import Understood, written
 
 LOOK = 400
 """Lines at the beginning by which the table is found."""
+_INFLUX = b"#group"
 _NAMES = {"\t": "tab", " ": "blanks", ",": "comma", ";": "semicolon", "|": "bar"}
 
 
@@ -73,6 +74,11 @@ class Text(TableFile):
 
     def written(self) -> Written:
         """See `TableFile`."""
+        if self._content.text[: len(_INFLUX)].tobytes() == _INFLUX:
+            raise DataError(
+                f"{self.path}: is annotated CSV of InfluxDB, for which docs/files.md has a config, "
+                "source.format: influx-csv"
+            )
         return written(
             Understood(
                 self._layout, self._content, self._read, self._dated, self._asked, self._commented,

@@ -16,6 +16,7 @@ import yaml
 from command import gapcast
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import ROOT
 
 from gapcast.engine.drafting.text import yaml_of
 from gapcast.plugins.kafka.look import shape_of
@@ -145,6 +146,33 @@ def test_parquet_wide_and_long(folder):
     assert ran.returncode == 0, ran.stderr
     counts = json.loads((folder / "out2/manifest.json").read_text())["counts"]
     assert counts["used"] == counts["read"] == WIDE
+
+
+WILD = {
+    "campbell.dat": (384, 384), "dwd.txt": (192, 192), "ea": (192, 192), "excel.csv": (288, 288),
+    "hoboware.csv": (148, 148), "home-assistant.csv": (140, 140), "netatmo": (192, 192),
+    "openaq.csv": (120, 120), "scada.csv": (288, 288), "thingspeak.csv": (192, 192),
+    "usgs.rdb": (192, 186), "weatherlink.txt": (672, 672), "wide.parquet": (288, 288),
+}  # fmt: skip
+"""Files as people have them: readings, and those used. At USGS six cells say Ice."""
+
+
+@pytest.mark.parametrize(("name", "counts"), WILD.items(), ids=WILD)
+def test_files_as_people_have_them_are_read_whole(folder, name, counts):
+    done = gapcast("init", ROOT / "tests/data/wild" / name)
+    assert done.returncode == 0, done.stderr
+    model = "models={p: {type: persistence}}"
+    ran = gapcast("run", "run.yaml", "--run-dir", "out", "--set", model)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads((folder / "out/manifest.json").read_text())["counts"]
+    assert (found["read"], found["used"]) == counts
+
+
+@pytest.mark.parametrize("name", ["influxdb.csv", "influxdb.lp", "isd-lite", "knmi.txt"])
+def test_what_is_not_understood_is_told_in_a_line(folder, name):
+    done = gapcast("init", ROOT / "tests/data/wild" / name)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert not (folder / "run.yaml").exists()
 
 
 def test_feather_is_read_by_no_run_and_that_is_said(folder):
