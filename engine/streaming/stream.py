@@ -72,11 +72,7 @@ class Stream:
             config["models"] = dict(models)
         if wanted is not None:
             config["targets"] = {**sections.get("targets", {}), "quantities": list(wanted)}
-        known = series
-        if series is None and sensors is not None and "quantities" in config.get("targets", {}):
-            known = [(s, q) for s in sensors for q in config["targets"]["quantities"]]
-        self._sensors = None if sensors is None else [*map(str, sensors)]
-        self._set_up(config, known)
+        self._set_up(config, series, sensors)
 
     @classmethod
     def from_config(
@@ -87,9 +83,7 @@ class Stream:
         series: there are; without them those of the first push. ``network`` counts as in a run.
         """
         made = cls.__new__(cls)
-        made._sensors = None
-        plain = {key: value for key, value in redact(config).items() if value is not None}
-        made._set_up(plain, series)
+        made._set_up(redact(config), series)
         return made
 
     @classmethod
@@ -101,26 +95,34 @@ class Stream:
         """
         snapshot = unpacked(data)
         made = cls.__new__(cls)
-        made._sensors = None
         about = snapshot.meta.pop("stream")
-        made._set_up(about["config"], None)
+        made._set_up(about["config"], None, about["sensors"])
         made._closed = about["closed"]
         if about["series"] is not None:
             made._begin(about["series"], snapshot)
         return made
 
-    def _set_up(self, config: dict[str, Any], series: Sequence[tuple[str, str]] | None) -> None:
-        self._config = {key: value for key, value in config.items() if key not in _NOT}
+    def _set_up(
+        self,
+        config: Mapping[str, Any],
+        series: Sequence[tuple[str, str]] | None,
+        sensors: Sequence[str] | None = None,
+    ) -> None:
+        named = config.get("targets", {}).get("quantities", ())
+        self._quantity = named[0] if len(named) == 1 else None
+        self._sensors = None if sensors is None else [*map(str, sensors)]
+        self._config: Mapping[str, Any] = config
+        read = read_config(self._whole([("", named[0] if named else "value")]))
+        self._config = {k: v for k, v in redact(read).items() if k not in _NOT and v is not None}
+        if not named:
+            del self._config["targets"]
         self._closed = False
         self._job: Job | None = None
         self._series: list[tuple[str, str]] | None = None
         self._back: tables.Back = tables.arrow
-        targets = self._config.get("targets", {})
-        only = targets.get("quantities", ())
-        self._quantity = only[0] if len(only) == 1 else None
-        if series is None:
-            read_config(self._whole([("", self._quantity or "value")]))  # mistakes are told now
-        else:
+        if series is None and sensors is not None and named:
+            series = [(s, q) for s in sensors for q in named]
+        if series is not None:
             self._begin([(str(s), str(q)) for s, q in series])
 
     def _whole(self, series: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -128,19 +130,23 @@ class Stream:
         quantities = list(dict.fromkeys(q for _, q in series))
         targets = {"quantities": quantities, **self._config.get("targets", {})}
         source = {"type": TYPE, "series": [list(of) for of in series]}
-        return self._config | {"source": source, "targets": targets}
+        own = {key: value for key, value in self._config.items() if key not in _NOT}
+        own = {key: value for key, value in own.items() if value is not None}
+        return own | {"source": source, "targets": targets}
 
     def _begin(self, series: Sequence[tuple[str, str]], then: Snapshot | None = None) -> None:
         """Settle the series, and make all stages, as they stood `then`."""
-        config = read_config(self._whole(series))
         generation = then.meta["job"]["generation"] if then else None
         chosen = None if then is None else (0, then)
+        config = read_config(self._whole(series))
         job = prepare(config, Path(), generation, choose=lambda _: chosen)
         resume = job.resume
         self._series = [(s, q) for s, q in series]
         self._job = job
         self._known = {*job.network.series}
         self._used = {s.quantity for s in job.network.series}
+        if len(self._used) == 1:
+            (self._quantity,) = self._used
         self._grid = job.gridded([PARTITION])
         self._withheld, self._silence = job.withheld(), job.silence()
         work = job.work()
@@ -204,7 +210,10 @@ class Stream:
     def state(self) -> bytes:
         """All that the stream goes on from: config, series, learnt states, open steps. In the
         encoding of checkpoints, with checksums; the same size as one (docs/design.md §11)."""
-        about = {"config": self._config, "series": self._series, "closed": self._closed}
+        about = {
+            "config": self._config, "series": self._series, "sensors": self._sensors,
+            "closed": self._closed,
+        }  # fmt: skip
         if self._job is None:
             return packed(Snapshot({"stream": about}, {}))
         snapshot = Contents(

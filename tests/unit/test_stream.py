@@ -215,6 +215,33 @@ def test_a_stream_that_has_seen_nothing_gives_nothing_and_goes_on():
     assert {*stream.close()["quantity"].to_pylist()} == {"temperature", "humidity"}
 
 
+def test_sensors_without_quantities_and_values_that_json_has_not_survive_a_state():
+    begin = datetime(2004, 3, 1, 10, tzinfo=UTC)
+    span = {"from": begin, "to": begin + timedelta(hours=2)}
+    stream = gapcast.Stream(
+        interval="10min",
+        sensors=("a", "b", "c", "d"),
+        limits={"temperature": {"max": np.float64(99)}},
+        evaluation={"mode": "blackout", "spans": [span]},
+        models={"p": {"type": "persistence"}},
+    )
+    stream = gapcast.Stream.from_state(stream.state())
+    stream.push(TABLE.slice(0, 50))
+    stream = gapcast.Stream.from_state(stream.state())
+    found = stream.push(TABLE.slice(50, 600))
+    assert "withheld" in found["status"].to_pylist()
+    last = max(minute for minute, *_ in ROWS[:650])
+    assert len(stream.push(table([(last + 40, "d", "temperature", 1.0)]))) > 0
+
+
+def test_a_series_of_one_quantity_needs_no_column_of_it():
+    stream = gapcast.Stream(interval="10min", series=[("a", "t")])
+    stream.push(
+        TABLE.filter(pa.array([r[1:3] == ("a", "humidity") for r in ROWS])).drop("quantity")
+    )
+    assert stream.counts.used > 100
+
+
 def test_flushed_steps_are_closed_and_what_comes_for_them_is_late():
     stream = gapcast.Stream(interval="1h", sensors=["a"], quantities="t")
     at = datetime(2024, 1, 1, tzinfo=UTC)
