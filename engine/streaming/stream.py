@@ -51,7 +51,7 @@ class Stream:
     doubled or not believed is counted (`counts`) and told (`unused`).
 
     A stream is for one thread at a time, and works in the one that calls it. Raises ConfigError
-    where the config is wrong.
+    where the config is wrong, DataError where it is given one of those sections.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class Stream:
         models: Mapping[str, Any] | None = None,
         **sections: Any,
     ) -> None:
+        if foreign := sorted({*sections} & {*_NOT}):
+            raise DataError(f"a stream has no {foreign[0]}: readings are pushed, rows returned")
         wanted = [quantities] if isinstance(quantities, str) else quantities
         config: dict[str, Any] = {"name": "stream", **sections}
         config["grid"] = {"interval": interval, "lateness": lateness, **sections.get("grid", {})}

@@ -306,6 +306,8 @@ def test_what_are_no_readings_is_told(data, message):
 def test_a_wrong_config_is_told_at_once():
     with pytest.raises(ConfigError, match=r"models\.m\.alhpa"):
         gapcast.Stream(interval="1min", models={"m": {"type": "ema", "alhpa": 1}})
+    with pytest.raises(DataError, match="a stream has no sinks"):
+        gapcast.Stream(interval="1min", sinks={"files": {"type": "files"}})
     with pytest.raises(ConfigError, match=r"grid\.interval"):
         gapcast.Stream(interval="soon")
 
