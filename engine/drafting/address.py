@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from gapcast.engine.drafting.draft import NOTES, Draft, config_of
 from gapcast.engine.drafting.text import Path, flow
 from gapcast.engine.errors import RunError
@@ -27,7 +29,11 @@ def draft(address: str, seconds: float, interval: int | None = None) -> Draft:
         )
     if not host or not topic:
         raise RunError(f"{address}: expected {scheme}://HOST:PORT/TOPIC")
-    found = Registry.installed().load(Kind.SOURCE, scheme).propose(host, topic, seconds)
+    source = Registry.installed().load(Kind.SOURCE, scheme)
+    try:
+        found = source.propose(host, topic, seconds)
+    except ValidationError as error:
+        raise RunError(f"{address}: {error.errors()[0]['msg']}") from None
     unsure: dict[Path, str] = {("source", key): why for key, why in found.unsure.items()}
     step = interval or found.interval
     if step is None:

@@ -18,6 +18,9 @@ NEAR = 0.25
 """Times this share of an interval around the beginning of a step belong to it."""
 
 
+_ROUND = np.append([m * u * 1_000 for u in (1, 10, 100) for m in (1, 2, 5)], ROUND)
+
+
 class Steps(NamedTuple):
     """The section `grid`, and what may be otherwise, by its keys."""
 
@@ -34,7 +37,7 @@ def usual(times: Ints, series: Ints) -> int | None:
     if not len(apart):
         return None
     middle = int(np.median(apart))
-    near = int(ROUND[np.abs(ROUND - middle).argmin()])
+    near = int(_ROUND[np.abs(_ROUND - middle).argmin()])
     return near if abs(near - middle) <= 0.2 * near else middle
 
 

@@ -28,10 +28,12 @@ _STREAM = b"\xff\xff\xff\xff"
 
 
 class Shape(NamedTuple):
-    """keys: of the source, for messages like these. unsure: what may be otherwise, by key."""
+    """keys: of the source, for messages like these, but those in `same`, which have their default
+    value. unsure: what may be otherwise, by key."""
 
     keys: Mapping[str, Any]
     unsure: Mapping[str, str]
+    same: frozenset[str] = frozenset()
 
 
 def shape_of(values: Sequence[bytes], key: bool, live: bool = False) -> Shape:
@@ -129,7 +131,8 @@ def _json(objects: Sequence[Mapping[str, Any]], key: bool, live: bool) -> Shape:
         keys["value"] = value
     else:
         keys["wide"] = numbers
-    return Shape({k: v for k, v in keys.items() if v != k}, unsure)
+    same = frozenset(k for k, v in keys.items() if k == v and not (live and k == "time"))
+    return Shape({k: v for k, v in keys.items() if k not in same}, unsure, same)
 
 
 def _time(columns: Mapping[str, Sequence[Any]]) -> tuple[str | None, str]:

@@ -58,21 +58,27 @@ def _answered(client: Any, answers: Sequence[Any], number: int, connection: Conn
         raise SourceError(f"{connection.broker}: the broker does not let us in: {answers[-1]}")
 
 
-def proposed(topic: str, messages: Sequence[Message]) -> dict[str, Any]:
-    """`topic` with levels named where messages are plain numbers, and the format then."""
-    numbers = [m for m in messages if _is_number(m.payload)]
-    if len(numbers) <= len(messages) / 2:
-        return {"topic": topic}
-    levels = topic.split("/")
-    depths = {m.topic.count(b"/") + 1 for m in numbers}
-    if levels[-1] == "#" and len(depths) == 1:
+def proposed(topic: str, messages: Sequence[Message], sensor: bool = False) -> dict[str, Any]:
+    """`topic` with levels named, and the format where messages are plain numbers: their last open
+    level is the quantity then, the one before the sensor. Of objects, the only open level that
+    differs is the sensor, unless a field of theirs is. sensor: whether one is."""
+    numbers = sum(_is_number(m.payload) for m in messages) > len(messages) / 2
+    levels, topics = topic.split("/"), [m.topic.decode(errors="replace") for m in messages]
+    depths = {of.count("/") + 1 for of in topics}
+    if levels[-1] == "#" and len(depths) == 1 and (numbers or not sensor):
         levels = [*levels[:-1], *["+"] * (depths.pop() - len(levels) + 1)]
     open_ = [i for i, level in enumerate(levels) if level == "+"]
-    for name in ("{quantity}", "{sensor}"):
-        if name not in levels and open_:
-            levels[open_.pop()] = name
-    named = {"{sensor}", "{quantity}"} <= {*levels}
-    return {"topic": "/".join(levels)} | ({"format": "number"} if named else {})
+    if numbers:
+        for name in ("{quantity}", "{sensor}"):
+            if name not in levels and open_:
+                levels[open_.pop()] = name
+        named = {"{sensor}", "{quantity}"} <= {*levels}
+        return {"topic": "/".join(levels)} | ({"format": "number"} if named else {})
+    differ = [i for i in open_ if len({of.split("/")[i] for of in topics}) > 1] or open_
+    if len(differ) == 1 and not sensor and "{sensor}" not in levels:
+        levels[differ[0]] = "{sensor}"
+        return {"topic": "/".join(levels)}
+    return {"topic": topic}
 
 
 def _is_number(payload: bytes) -> bool:

@@ -129,13 +129,16 @@ class MqttSource(Source):
         """See `Source.propose`: of what is published meanwhile, and what the broker retains."""
         subscribed = Pattern(topic).filter
         messages = look(Connection(broker=host, connect="5s"), subscribed, seconds, LOOKED)
-        own = {"type": "mqtt", "broker": host, **proposed(topic, messages)}
-        own["spool"] = "spool/" + re.sub(r"[^a-zA-Z0-9]+", "-", topic).strip("-")
         shape = shape_of([m.payload for m in messages], key=False, live=True)
+        own = {"type": "mqtt", "broker": host}
+        own |= proposed(topic, messages, "sensor" in shape.keys or "sensor" in shape.same)
+        own["spool"] = "spool/" + re.sub(r"[^a-zA-Z0-9]+", "-", topic).strip("-")
         if own.get("format") != "number":
             own |= shape.keys
+        if "{quantity}" in own["topic"] and "wide" in own:
+            own["value"] = next(iter(own.pop("wide")), "value")
         unsure = {} if messages and own.get("format") == "number" else dict(shape.unsure)
-        if "+" in own["topic"] or "#" in own["topic"]:
+        if {"+", "#"} & {*own["topic"]} and "{sensor}" not in own["topic"]:
             unsure["topic"] = "put {sensor} and {quantity} for the levels that name them"
         params = cls.Params(**{k: v for k, v in own.items() if k != "type"})
         seen = tally(_decoded(params, messages))

@@ -249,6 +249,8 @@ def test_a_config_that_is_there_stays_unless_forced(folder):
         ("kafka://127.0.0.1:1", "expected kafka://HOST:PORT/TOPIC"),
         ("kafka://me:secret@127.0.0.1:1/x", "an address has no user and password"),
         ("mqtt://127.0.0.1:1/home/#", "127.0.0.1:1: no broker answers"),
+        ("mqtt://127.0.0.1:1/home/x{sensor}", "expected levels such as home"),
+        ("mqtt://a b:c/home", "expected host or host:port"),
         ("amqp://127.0.0.1:1/x", "unknown source 'amqp'"),
         ("replay://127.0.0.1:1/x", "cannot be looked at by an address"),
         ("no.csv", "no.csv: there is no such file"),
@@ -298,7 +300,16 @@ def test_levels_of_a_topic_are_named_where_messages_are_numbers():
     assert proposed("home/#", messages) == {
         "topic": "home/{sensor}/{quantity}", "format": "number",
     }  # fmt: skip
-    assert proposed("home/#", [Message(0, b"home/x", b"{}")]) == {"topic": "home/#"}
+    objects = [Message(0, f"plant/{s}/up".encode(), b"{}") for s in "ab"]
+    assert proposed("plant/#", objects) == {"topic": "plant/{sensor}/+"}
+    assert proposed("plant/+/up", objects) == {"topic": "plant/{sensor}/up"}
+    assert proposed("plant/+/up", objects, sensor=True) == {"topic": "plant/+/up"}
+    assert proposed("plant/#", []) == {"topic": "plant/#"}
+
+
+def test_a_field_of_the_time_of_messages_that_arrive_is_named():
+    value = json.dumps({"time": NOW.isoformat(), "value": 1.5}).encode()
+    assert shape_of([value], key=False, live=True).keys == {"time": "time"}
 
 
 # The text of a config
