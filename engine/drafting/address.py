@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from gapcast.engine.drafting.draft import NOTES, Draft, config_of
 from gapcast.engine.drafting.text import Path, flow
@@ -34,6 +35,8 @@ def draft(address: str, seconds: float, interval: int | None = None) -> Draft:
         found = source.propose(host, topic, seconds)
     except ValidationError as error:
         raise RunError(f"{address}: {error.errors()[0]['msg']}") from None
+    except PydanticCustomError as error:
+        raise RunError(f"{address}: {error.message()}") from None
     unsure: dict[Path, str] = {("source", key): why for key, why in found.unsure.items()}
     step = interval or found.interval
     if step is None:
