@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
+from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.plugin import Plugin
 
@@ -45,6 +46,25 @@ class Change(NamedTuple):
     more: bool
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """What a config would say of a source, found by looking at some of its records.
+
+    source: its section. quantities, sensors: seen, in order. interval: microseconds by which
+    readings of a series usually follow each other, None: not seen. discovers: whether a run finds
+    the sensors itself. unsure: what may be otherwise, by key of `source`. facts: what was seen, in
+    words by what it is.
+    """
+
+    source: Mapping[str, Any]
+    quantities: tuple[str, ...] = ()
+    sensors: tuple[str, ...] = ()
+    interval: int | None = None
+    discovers: bool = False
+    unsure: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
 class Source(Plugin):
     """Readings in one or more partitions, each an ordered sequence that can be read again.
 
@@ -71,6 +91,16 @@ class Source(Plugin):
         Default: nothing is looked at.
         """
         return {}
+
+    @classmethod
+    def propose(cls, host: str, topic: str, seconds: float) -> Proposal:
+        """What a config would say of ``NAME://HOST/TOPIC``, where NAME is what the source is
+        registered as, for ``gapcast init``.
+
+        host: perhaps with a port. Looks for about `seconds` at a bounded number of records, and
+        stores nothing. Raise `SourceError` when nothing answers. Default: SourceError.
+        """
+        raise SourceError(f"{cls.__name__} cannot be looked at by an address; write its config")
 
     resumable: ClassVar[frozenset[str]] = frozenset()
     """Parameters that may be others when a run is resumed, such as addresses, credentials, speeds:

@@ -33,6 +33,8 @@ log = logging.getLogger("gapcast.checkpoint")
 
 VERSION = 5
 META = "meta.json"
+MAGIC = b"gapcast\n"
+"""How a checkpoint begins that is one text of bytes."""
 PART = 32 << 20
 """Bytes of a part, save the last."""
 THREADS = 4
@@ -76,24 +78,67 @@ def write(
     folder = open_folder(folder)
     place = folder / f"{number:08d}"
     _remove(place)  # of a life that was cut short
-    arrays = {name: np.asarray(a, order="C") for name, a in snapshot.arrays.items()}
-    total = sum(a.nbytes for a in arrays.values())
-    sizes = [min(PART, total - start) for start in range(0, total, PART)]
+    arrays, sizes = _plain(snapshot.arrays)
     with ThreadPoolExecutor(THREADS, "gapcast-parts") as pool:
         sums = list(pool.map(partial(_store, place), count(), _cut(arrays, sizes)))
+    sealed = _sealed(snapshot.meta, arrays, sizes, sums, savepoint)
+    place.put(META, lambda file: file.write(sealed))
+    _remove_older(folder, keep)
+    return place
+
+
+def packed(snapshot: Snapshot) -> bytes:
+    """The same as one text of bytes: `MAGIC`, the length of the meta in 8 bytes, the meta, then the
+    parts end to end."""
+    arrays, sizes = _plain(snapshot.arrays)
+    parts = [b"".join(part) for part in _cut(arrays, sizes)]
+    sealed = _sealed(snapshot.meta, arrays, sizes, [zlib.crc32(part) for part in parts])
+    return b"".join([MAGIC, len(sealed).to_bytes(8, "big"), sealed, *parts])
+
+
+def unpacked(data: bytes) -> Snapshot:
+    """What `packed` made bytes of. Raises CheckpointError where they are not whole."""
+    begin = len(MAGIC) + 8
+    if data[: len(MAGIC)] != MAGIC or len(data) < begin:
+        raise CheckpointError("the state is not one of gapcast's")
+    end = begin + int.from_bytes(data[len(MAGIC) : begin], "big")
+    content = _opened(data[begin:end], "the state")
+    arrays = {name: np.empty(shape, dtype) for name, dtype, shape in content["arrays"]}
+    for about, part in zip(
+        content["parts"], _cut(arrays, [p["size"] for p in content["parts"]]), strict=True
+    ):
+        whole = memoryview(data)[end : end + about["size"]]
+        end += about["size"]
+        _fill(part, whole, about, "the state")
+    return Snapshot(content["meta"], arrays)
+
+
+def _plain(given: Arrays) -> tuple[dict[str, NDArray[Any]], list[int]]:
+    """Arrays as they are written, and the sizes of the parts."""
+    arrays = {name: np.asarray(a, order="C") for name, a in given.items()}
+    total = sum(a.nbytes for a in arrays.values())
+    return arrays, [min(PART, total - start) for start in range(0, total, PART)]
+
+
+def _sealed(
+    meta: dict[str, Any],
+    arrays: Arrays,
+    sizes: Sequence[int],
+    sums: Sequence[int],
+    savepoint: bool = False,
+) -> bytes:
+    """The meta, with its checksum."""
     content = {
         "version": VERSION,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "savepoint": savepoint,
-        "meta": snapshot.meta,
+        "meta": meta,
         "arrays": [[name, a.dtype.str, a.shape] for name, a in arrays.items()],
         "parts": [{"size": s, "crc32": crc} for s, crc in zip(sizes, sums, strict=True)],
     }
     text = json.dumps(content, sort_keys=True)
     sealed = json.dumps({"crc32": zlib.crc32(text.encode()), "content": content}, sort_keys=True)
-    place.put(META, lambda file: file.write(sealed.encode()))
-    _remove_older(folder, keep)
-    return place
+    return sealed.encode()
 
 
 def numbers(folder: Place) -> list[int]:
@@ -174,18 +219,27 @@ def _is_savepoint(place: Folder) -> bool:
 def _content(place: Folder) -> dict[str, Any]:
     name = f"{place.url}/{META}"
     try:
-        sealed = json.loads(place.read(META))
+        sealed = place.read(META)
+    except OSError as error:
+        raise CheckpointError(f"{name} cannot be read: {error}") from None
+    return _opened(sealed, name, place.url)
+
+
+def _opened(data: bytes, name: str, place: str | None = None) -> dict[str, Any]:
+    """What is in a sealed meta. Raises CheckpointError."""
+    try:
+        sealed = json.loads(data)
         text = json.dumps(sealed["content"], sort_keys=True)
         whole = zlib.crc32(text.encode()) == sealed["crc32"]
         content: dict[str, Any] = sealed["content"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{name} cannot be read: {error}") from None
     if not whole:
         raise CheckpointError(f"{name} does not match its checksum")
     if content["version"] != VERSION:
         raise _OtherVersion(
-            f"{place.url} has version {content['version']}, this gapcast reads version {VERSION}; "
-            "go on with the gapcast that wrote it, or begin a new run"
+            f"{place or name} has version {content['version']}, this gapcast reads version "
+            f"{VERSION}; go on with the gapcast that wrote it, or begin a new run"
         )
     return content
 
@@ -227,8 +281,13 @@ def _load(place: Folder, number: int, about: dict[str, int], part: Sequence[memo
         raise CheckpointError(
             f"{place.url}/{name} cannot be read: {error.strerror or error}"
         ) from None
+    _fill(part, whole, about, f"{place.url}/{name}")
+
+
+def _fill(part: Sequence[memoryview], whole: memoryview, about: dict[str, int], name: str) -> None:
+    """Put the bytes of a part where they belong. Raises CheckpointError."""
     if len(whole) != about["size"] or zlib.crc32(whole) != about["crc32"]:
-        raise CheckpointError(f"{place.url}/{name} does not match its checksum")
+        raise CheckpointError(f"{name} does not match its checksum")
     for piece in part:
         piece[:] = whole[: len(piece)]
         whole = whole[len(piece) :]

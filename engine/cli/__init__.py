@@ -23,6 +23,7 @@ USAGE = 2
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, **PLAIN)
 for _name, _help, _target in (
     ("run", "Run a config and score its models.", "run:run"),
+    ("init", "Write a config for your own data, by looking at it.", "init:init"),
     ("fill", "Fill the gaps of a file, and write it in the same shape.", "fill:fill"),
     ("backtest", "Compare models, settings and patterns of gaps.", "backtest:backtest"),
     ("report", "Write what runs found as one HTML file.", "report:report"),

@@ -11,6 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
+from gapcast.engine.cli.table import (
+    Decimal,
+    Delimiter,
+    Interval,
+    Missing,
+    Sensor,
+    Time,
+    TimeFormat,
+    Values,
+    Zone,
+    asked_of,
+)
 from gapcast.engine.errors import DataError, GapcastError, Undecided
 from gapcast.engine.redaction import mask
 from gapcast.engine.spelling import printable
@@ -18,8 +30,6 @@ from gapcast.engine.spelling import printable
 STDOUT = "-"
 FIELDS = {"--time": "time", "--sensor": "sensor", "--values": "values"}
 
-
-Texts = list[str] | None
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="Delimited text, Parquet or Feather.")
 ]
@@ -32,23 +42,6 @@ Causal = Annotated[bool, typer.Option("--causal", help="Fill from what was befor
 Bounds = Annotated[bool, typer.Option("--bounds", help="Add columns of the interval.")]
 Flags = Annotated[bool, typer.Option("--flags", help="Add columns: where each value is from.")]
 Level = Annotated[float, typer.Option(help="Coverage of the interval.")]
-Interval = Annotated[str | None, typer.Option(help="From row to row, such as 10min.")]
-Time = Annotated[
-    Texts, typer.Option(help="Column of the time; twice: of the date, of the time of day.")
-]
-TimeFormat = Annotated[
-    str | None, typer.Option(help="How times are written: iso, s, ms, excel, '%d.%m.%Y %H:%M'.")
-]
-Zone = Annotated[str | None, typer.Option(help="Of times that do not say it: Europe/Berlin.")]
-Sensor = Annotated[
-    Texts, typer.Option(help="Column of the sensor, in a long table; again: of the quantity.")
-]
-Values = Annotated[Texts, typer.Option(help="Column to fill; may come again. Default: all.")]
-Missing = Annotated[
-    Texts, typer.Option(help="Text or number for a missing value: --missing=-9999.")
-]
-Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
-Delimiter = Annotated[str | None, typer.Option(help="What is between cells: ; or tab.")]
 
 
 def fill(
@@ -75,18 +68,13 @@ def fill(
     they are, to the letter.
     """
     from gapcast.engine.filling.api import duration
-    from gapcast.engine.filling.file import Asked
     from gapcast.engine.filling.whole import Way
 
     if not 0 < level < 1:
         raise typer.BadParameter(f"--level must be between 0 and 1, found {level}")
-    if decimal not in (None, ".", ","):
-        raise typer.BadParameter(f"--decimal must be . or , and is {decimal!r}")
     if out is not None and out != STDOUT and len(files) > 1:
         raise typer.BadParameter("--out names one file: give one FILE, or leave it out")
-    times, sensors, columns, words = (tuple(n or ()) for n in (time, sensor, values, missing))
-    mark = _mark(delimiter)
-    asked = Asked(times, time_format, zone, sensors, columns, words, decimal, mark)
+    asked = asked_of(time, time_format, zone, sensor, values, missing, decimal, delimiter)
     step = None if interval is None else duration(interval)
     way, failed = Way(causal, bounds, flags, level), False
     for path in files:
@@ -99,15 +87,6 @@ def fill(
             failed = True
     if failed:
         raise typer.Exit(1)
-
-
-def _mark(delimiter: str | None) -> str | None:
-    mark = {"tab": "\t", "\\t": "\t", "space": " "}.get(delimiter or "", delimiter)
-    if mark is not None and (
-        len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in '"\n'
-    ):
-        raise typer.BadParameter(f"--delimiter must be one mark, or tab, and is {delimiter!r}")
-    return mark
 
 
 def _target(path: Path, out: str | None, force: bool) -> Path | None:

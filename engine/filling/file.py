@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gapcast.engine.errors import DataError
 from gapcast.engine.filling.record import Mask
@@ -76,6 +76,23 @@ class Answers:
     origin: list[list[str]] | None = None
 
 
+@dataclass(frozen=True)
+class Written:
+    """How a file is written, as a run reads its rows.
+
+    source: keys of a config's section `source` but `path`, `sensor`, `quantity`, `value` and
+    `wide`. values: the columns of `Rows.columns` as `source` names them. keys: columns that say the
+    series, and the different texts in each. units: of columns of values, where they are said.
+    unsure: what may be otherwise, by the key that says it.
+    """
+
+    source: Mapping[str, Any]
+    values: tuple[str, ...]
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    unsure: Mapping[str, str] = field(default_factory=dict)
+
+
 class TableFile(ABC):
     """A file with a table, read once and written again with its gaps filled."""
 
@@ -90,6 +107,13 @@ class TableFile(ABC):
     @abstractmethod
     def place(self, row: int) -> str:
         """Where a row stands, in words: ``line 17``."""
+
+    def written(self) -> Written:
+        """How a run reads it, for ``gapcast init``. Default: DataError, since none does."""
+        raise DataError(
+            f"{self.path}: a run does not read {type(self).__name__} files; save it as CSV or "
+            "Parquet"
+        )
 
     @abstractmethod
     def write(self, file: BinaryIO, answers: Answers) -> None:

@@ -98,8 +98,9 @@ class Whole:
         return Answers(values, back(found.lower), back(found.upper), origin)
 
 
-def whole(file: TableFile, interval: int | None) -> Whole:
-    """The record of a file. interval: of a step, in microseconds, None: found. Raises DataError."""
+def whole(file: TableFile, interval: int | None, crowded: bool = False) -> Whole:
+    """The record of a file. interval: of a step, in microseconds, None: found. crowded: whether
+    many rows may be of a step that has one already. Raises DataError."""
     rows = file.rows
     try:
         interval = interval or _round(rows.times) or interval_of(rows.times)
@@ -109,7 +110,7 @@ def whole(file: TableFile, interval: int | None) -> Whole:
     of = (rows.times - rows.times.min() + interval // 2) // interval
     _, used = np.unique(rows.sensors * (int(of.max()) + 1) + of, return_index=True)
     used.sort()
-    if len(used) < len(of) * (1 - REPEATED):
+    if len(used) < len(of) * (1 - REPEATED) and not crowded:
         raise _crowded(file, of, used, interval)
     try:
         steps = steps_of(rows.times[used], rows.sensors[used], interval)

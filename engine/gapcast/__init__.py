@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from gapcast.engine.filling.api import fill
     from gapcast.engine.run.loop import RunResult
     from gapcast.engine.run.run import run
+    from gapcast.engine.streaming.stream import Stream
 
 _WHERE = {
     "Backtested": "gapcast.engine.backtesting",
     "GapcastError": "gapcast.engine.errors",
     "RunConfig": "gapcast.engine.config",
     "RunResult": "gapcast.engine.run.loop",
+    "Stream": "gapcast.engine.streaming.stream",
     "backtest": "gapcast.engine.backtesting",
     "fill": "gapcast.engine.filling.api",
     "load_config": "gapcast.engine.config",
@@ -36,6 +38,7 @@ __all__ = [
     "GapcastError",
     "RunConfig",
     "RunResult",
+    "Stream",
     "__version__",
     "backtest",
     "fill",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.kernels import judging as kernel
 from gapcast.engine.grid.open_steps import Waiting
-from gapcast.engine.readings import dead_letters
+from gapcast.engine.readings import DEAD_LETTERS, dead_letters, empty
 
 REASONS = {
     kernel.LATE: "late: its step had been closed",
@@ -30,9 +30,15 @@ DUPLICATES = pa.array(
 _BY_VERDICT = pa.array([REASONS.get(verdict, "") for verdict in range(kernel.HELD)])
 
 
+NONE = empty(DEAD_LETTERS)
+"""No letters."""
+
+
 def of_judged(batch: pa.RecordBatch, verdict: NDArray[np.uint8], partition: str) -> pa.RecordBatch:
     """The letters of those readings of a batch that are neither used nor held."""
     bad = np.flatnonzero((verdict != kernel.USED) & (verdict != kernel.HELD))
+    if not len(bad):
+        return NONE
     rows = batch.take(pa.array(bad))
     reasons = pa.DictionaryArray.from_arrays(pa.array(verdict[bad].astype(np.int32)), _BY_VERDICT)
     known = {name: rows[name] for name in ("time", "sensor", "quantity", "value")}

@@ -73,6 +73,8 @@ class OpenSteps:
         readings of them and perhaps of later ones; None where nothing closes."""
         if not self._waiting:
             return None
+        if until is not None and self.next is not None and until <= self.next:
+            return None
         joined = self._joined()
         until = self._last + 1 if until is None else until
         first = int(joined.step.min()) if self.next is None else self.next

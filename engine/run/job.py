@@ -10,19 +10,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule
 from gapcast.engine.forecaster import Layout, Model, Series
-from gapcast.engine.grid.screening import ScreeningSpec
+from gapcast.engine.grid.frames import Joined
+from gapcast.engine.grid.grid import Grid
+from gapcast.engine.grid.screening import Screener, ScreeningSpec
+from gapcast.engine.grid.silence import Silence
 from gapcast.engine.grid.spec import GridSpec
 from gapcast.engine.network.growing import grown
+from gapcast.engine.network.names import packed
 from gapcast.engine.network.series import Network
 from gapcast.engine.parallel.workers import Work
 from gapcast.engine.parallel.writing import writing
 from gapcast.engine.progress import Progress
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.shard.evaluation import Evaluation
-from gapcast.engine.shard.plan import Plan
+from gapcast.engine.shard.growing import extended
+from gapcast.engine.shard.plan import Plan, layouts_of
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.sink import JobInfo, Sink
 from gapcast.engine.source import Source
@@ -80,6 +87,13 @@ class Job:
             self.grid.periods,
         )  # fmt: skip
 
+    def take_in(self, joined: Joined, shards: Arrays) -> dict[str, NDArray[Any]]:
+        """Have series join the network, behind all others, from a step on; what `shards` had
+        learnt by then (their joined snapshots), for those of the larger plan."""
+        before = self.plan
+        self.grow(joined.series)
+        return extended(shards, before, self.plan, joined.step)
+
     def grow(self, series: Sequence[Series]) -> None:
         """Have `series` join the network, behind all others."""
         self.network = self.network.grown(series)
@@ -123,6 +137,26 @@ class Job:
         if self.resume:
             frames.restore(self.resume.withheld)
         return frames
+
+    def gridded(self, partitions: list[str]) -> Grid:
+        """The grid of these partitions, afresh or as the checkpoint has it."""
+        screen = Screener(self.network, self.grid.interval, self.screen) if self.screen else None
+        grid = Grid(self.grid, partitions, self.network, self.limits, screen)
+        if self.resume:
+            grid.restore(*self.resume.grid)
+        return grid
+
+    def silence(self) -> Silence:
+        """Which steps are silent: none yet, or what the checkpoint has."""
+        silence = Silence(self.grid.max_gap)
+        if self.resume:
+            silence.restore(self.resume.silence)
+        return silence
+
+    def network_held(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """What a checkpoint holds of the network: names, and the layouts if it has grown."""
+        layouts = layouts_of(self.plan) if self.grew else {}
+        return {"series": packed(self.network.series), "layouts": layouts}
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint must agree with: generation, series, models and state versions."""

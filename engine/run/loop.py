@@ -22,11 +22,8 @@ from gapcast.engine.checkpoint.contents import Contents
 from gapcast.engine.checkpoint.schedule import Checkpoints
 from gapcast.engine.grid.counts import Counts
 from gapcast.engine.grid.frames import GridFrame, Joined
-from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.intake import Intake
-from gapcast.engine.grid.screening import Screener
 from gapcast.engine.grid.silence import Silence
-from gapcast.engine.network.names import packed
 from gapcast.engine.output.dead_letters import DeadLetters
 from gapcast.engine.output.delivery import SinkWriter
 from gapcast.engine.output.epoch_log import EpochLog
@@ -38,8 +35,6 @@ from gapcast.engine.output.unused import Kind
 from gapcast.engine.parallel.workers import Work, Workers
 from gapcast.engine.progress import Meter, Progress
 from gapcast.engine.run.job import Job
-from gapcast.engine.shard.growing import extended
-from gapcast.engine.shard.plan import layouts_of
 from gapcast.engine.shard.results import Ending, Stepped, StepResult
 from gapcast.engine.shard.withheld import Withheld
 from gapcast.engine.source import Change
@@ -193,12 +188,10 @@ def _follow(job: Job, stages: _Stages, crew: _Crew) -> bool:
 def _grow(job: Job, stages: _Stages, crew: _Crew, joined: Joined) -> None:
     """Have series join the network: workers go on with what they had learnt, in a larger plan."""
     stages.settle()
-    before, learnt = job.plan, crew.workers.snapshot()
-    job.grow(joined.series)
+    learnt = job.take_in(joined, crew.workers.snapshot())
     _tell(job, joined)
     stages.withheld.grow(len(joined.series))
     stages.scores.grow(job.targets)
-    learnt = extended(learnt, before, job.plan, joined.step)
     stages.epochs.end()
     crew.turn_over(job.work(learnt, stages.withheld))
     stages.epochs.turn(_outlet(job, crew.workers, stages.silence, stages.delivery))
@@ -252,8 +245,7 @@ def _checkpoint(job: Job, stages: _Stages, workers: Workers, wait: bool = False)
         grid=stages.intake.grid.snapshot(),
         shards=workers.snapshot(),
         withheld=stages.withheld.snapshot(),
-        series=packed(job.network.series),
-        layouts=layouts_of(job.plan) if job.grew else {},
+        **job.network_held(),
         epoch=stages.delivery.epoch,
         rows=stages.delivery.rows,
         scores=stages.scores.settle(),
@@ -330,9 +322,7 @@ def _stages(job: Job, backend: Backend, workers: Workers) -> _Stages:
         resume.scores if resume else None,
         bounds.scores,
     )
-    silence = Silence(job.grid.max_gap)
-    if resume:
-        silence.restore(resume.silence)
+    silence = job.silence()
     seconds = job.latency if bounds.epoch_seconds is None else bounds.epoch_seconds
     outlet = _outlet(job, workers, silence, delivery)
     epochs = Epochs[Any](delivery, outlet, log, bounds.epoch_rows, seconds)
@@ -351,11 +341,9 @@ def _outlet(job: Job, workers: Workers, silence: Silence, delivery: SinkWriter) 
 
 def intake(job: Job, batch: int, linger: float = 0.0) -> Intake:
     """What `job` reads, from the beginning or from where its checkpoint stands."""
-    screen = Screener(job.network, job.grid.interval, job.screen) if job.screen else None
-    grid = Grid(job.grid, job.source.partitions(), job.network, job.limits, screen)
+    grid = job.gridded(job.source.partitions())
     positions = None
     if job.resume:
-        grid.restore(*job.resume.grid)
         positions = job.resume.positions
         for name in job.reopened:
             log.info("%s is read on: there is more since", name)

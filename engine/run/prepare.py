@@ -18,6 +18,7 @@ from gapcast.engine.config.model import Grid as GridSection
 from gapcast.engine.config.model import ScreenSection, Targets
 from gapcast.engine.errors import RunError, SourceError
 from gapcast.engine.forecaster import Model, Series, State
+from gapcast.engine.grid.frames import Joined
 from gapcast.engine.grid.screening import ScreeningSpec
 from gapcast.engine.grid.spec import Circular, GridSpec
 from gapcast.engine.network.layouts import lay_out
@@ -31,7 +32,6 @@ from gapcast.engine.run.job import Job
 from gapcast.engine.run.renewing import renewed
 from gapcast.engine.shard.derived import Link
 from gapcast.engine.shard.evaluation import Evaluation, Gaps, spans_of
-from gapcast.engine.shard.growing import extended
 from gapcast.engine.shard.plan import with_arrays
 from gapcast.engine.shard.shard import migrated
 from gapcast.engine.shard.vectors import ByVector
@@ -249,11 +249,10 @@ def _go_on(job: Job, config: RunConfig, number: int, contents: Contents) -> None
     more = [s for s in more if s not in known]
     if more:
         log.info("%d series join", len(more))
-        plan, withheld = job.plan, job.withheld()
-        job.grow(Network.of(more).series)
+        withheld = job.withheld()
         withheld.grow(len(more))
-        step = contents.grid[0]["next"] or 0
-        shards = extended(job.resume.shards, plan, job.plan, step)
+        joined = Joined(contents.grid[0]["next"] or 0, Network.of(more).series)
+        shards = job.take_in(joined, job.resume.shards)
         job.resume = replace(job.resume, shards=shards, withheld=withheld.snapshot())
 
 

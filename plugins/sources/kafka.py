@@ -16,12 +16,14 @@ from pydantic import Field, model_validator
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
 from gapcast.engine.output.unused import Unused
-from gapcast.engine.source import Position, Read, Source
+from gapcast.engine.source import Position, Proposal, Read, Source
+from gapcast.engine.spelling import counted
 from gapcast.engine.units import MICROSECONDS, Duration, expecting
 from gapcast.plugins.kafka.arrow_streams import ArrowStreams
 from gapcast.plugins.kafka.connection import Connection
 from gapcast.plugins.kafka.decoders import Beside, Columns, Decoder, Lines
 from gapcast.plugins.kafka.json_values import JsonObjects
+from gapcast.plugins.kafka.look import LOOKED, shape_of, tally
 from gapcast.plugins.kafka.reader import Reader
 from gapcast.plugins.kafka.records import NO_TIME, NOTHING, Records
 from gapcast.plugins.sources.files import File
@@ -123,6 +125,24 @@ class KafkaSource(Source):
     )
 
     params: KafkaParams
+
+    @classmethod
+    def propose(cls, host: str, topic: str, seconds: float) -> Proposal:
+        """See `Source.propose`: of the last records of each partition."""
+        own = {"type": "kafka", "brokers": host, "topic": topic}
+        plain = cls.Params(brokers=host, topic=topic, connect="5s")
+        records = _last(Reader(plain, None, seconds), seconds)
+        keys = [message.key() for message in records]
+        shape = shape_of([message.value() for message in records], None not in keys)
+        source = cls(cls.Params(**{k: v for k, v in own.items() if k != "type"}, **shape.keys))
+        decoder = source._decoder_for(None)
+        made = decoder.decode(source._records(0, records)) if records else NOTHING
+        seen = tally(made)
+        facts = {"topic": f"{topic}; {counted(len(records), 'record')} looked at", **seen.facts}
+        return Proposal(
+            own | shape.keys, seen.quantities, seen.sensors, seen.interval,
+            bool(seen.quantities), shape.unsure, facts,
+        )  # fmt: skip
 
     @property
     def live(self) -> bool:
@@ -290,6 +310,23 @@ class KafkaSource(Source):
             noted, self._noted = self._noted, {}
         if noted:
             self._reader.commit(noted, wait)
+
+
+def _last(reader: Reader, seconds: float) -> list[Any]:
+    """Records from the ends of the partitions that have a value, within some seconds."""
+    until, found = time.monotonic() + seconds, list[Any]()
+    try:
+        number = reader.partitions()
+        for n in range(number):
+            low, high = reader.bounds(n)
+            start = max(low, high - max(1, LOOKED // number))
+            while start < high and time.monotonic() < until:
+                taken, after = reader.take(n, start, high - start, _AT_ONCE)
+                found += [m for m in taken if m.value() is not None and m.offset() < high]
+                start = start if after is None else after
+    finally:
+        reader.close()
+    return found
 
 
 def _series(readings: pa.RecordBatch) -> set[Series]:

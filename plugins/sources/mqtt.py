@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
@@ -13,12 +14,16 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.forecaster import Series
-from gapcast.engine.source import Position, Read, Source
+from gapcast.engine.source import Position, Proposal, Read, Source
+from gapcast.engine.spelling import counted
 from gapcast.engine.units import MICROSECONDS, Duration, Size
 from gapcast.plugins.kafka.decoders import Columns
 from gapcast.plugins.kafka.json_values import JsonObjects
+from gapcast.plugins.kafka.look import LOOKED, shape_of, tally
+from gapcast.plugins.kafka.records import Decoded
 from gapcast.plugins.mqtt.connection import Connection
-from gapcast.plugins.mqtt.journal import Journal
+from gapcast.plugins.mqtt.journal import Journal, Message
+from gapcast.plugins.mqtt.look import look, proposed
 from gapcast.plugins.mqtt.payloads import Numbers, Payloads
 from gapcast.plugins.mqtt.session import Session
 from gapcast.plugins.mqtt.topic import Pattern
@@ -119,6 +124,30 @@ class MqttSource(Source):
 
     params: MqttParams
 
+    @classmethod
+    def propose(cls, host: str, topic: str, seconds: float) -> Proposal:
+        """See `Source.propose`: of what is published meanwhile, and what the broker retains."""
+        subscribed = Pattern(topic).filter
+        messages = look(Connection(broker=host, connect="5s"), subscribed, seconds, LOOKED)
+        shape = shape_of([m.payload for m in messages], key=False, live=True)
+        own = {"type": "mqtt", "broker": host}
+        own |= proposed(topic, messages, "sensor" in shape.keys or "sensor" in shape.same)
+        own["spool"] = "spool/" + re.sub(r"[^a-zA-Z0-9]+", "-", topic).strip("-")
+        if own.get("format") != "number":
+            own |= shape.keys
+        if "{quantity}" in own["topic"] and "wide" in own:
+            own["value"] = next(iter(own.pop("wide")), "value")
+        unsure = {} if messages and own.get("format") == "number" else dict(shape.unsure)
+        if {"+", "#"} & {*own["topic"]} and "{sensor}" not in own["topic"]:
+            unsure["topic"] = "put {sensor} and {quantity} for the levels that name them"
+        params = cls.Params(**{k: v for k, v in own.items() if k != "type"})
+        seen = tally(_decoded(params, messages))
+        count = counted(len(messages), "message")
+        facts = {"topic": f"{own['topic']}; {count} in {seconds:g} s", **seen.facts}
+        return Proposal(
+            own, seen.quantities, seen.sensors, seen.interval, unsure=unsure, facts=facts
+        )
+
     _session: Session | None = None
     _covered: int | None = None
 
@@ -126,11 +155,7 @@ class MqttSource(Source):
         """See `Source.open`. Raises SourceError when the broker does not answer, or lets us not
         in, or the spool cannot be used."""
         params = self.params
-        wanted = None if quantities is None else frozenset(quantities)
-        columns = params.columns(wanted)
-        number = params.format == "number"
-        decoder = Numbers(columns) if number else JsonObjects(columns, params.topic)
-        self._payloads = Payloads(params.topic, params.pattern, wanted, decoder)
+        self._payloads = _payloads(params, None if quantities is None else frozenset(quantities))
         self._per_record = len(params.wide or ()) or 1
         self._journal = Journal(params.spool, params.pattern.filter)
         self._reached: int | None = None
@@ -219,3 +244,15 @@ class MqttSource(Source):
         if self._covered is not None and self._session is not None:
             covered, self._covered = self._covered, None
             self._journal.forget(covered, self.params.retain / MICROSECONDS["s"])
+
+
+def _payloads(params: MqttParams, wanted: frozenset[str] | None) -> Payloads:
+    columns = params.columns(wanted)
+    number = params.format == "number"
+    decoder = Numbers(columns) if number else JsonObjects(columns, params.topic)
+    return Payloads(params.topic, params.pattern, wanted, decoder)
+
+
+def _decoded(params: MqttParams, messages: list[Message]) -> Decoded:
+    """Readings of messages, numbered as they came."""
+    return _payloads(params, None).decode(list(enumerate(messages)))

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from gapcast.engine.errors import DataError, Undecided
-from gapcast.engine.filling.file import Answers, Asked, Rows, TableFile
+from gapcast.engine.filling.file import Answers, Asked, Rows, TableFile, Written
 from gapcast.engine.filling.keys import keys_of
 from gapcast.engine.filling.tables import LOWER, ORIGIN, UPPER
 from gapcast.engine.forecaster import Floats, Ints
@@ -20,6 +20,7 @@ from gapcast.engine.spelling import counted, meant
 from gapcast.engine.zones import known
 from gapcast.plugins.sources.text.clock import Clock
 from gapcast.plugins.sources.text.names import Names
+from gapcast.plugins.tables.dates import UNZONED
 from gapcast.plugins.tables.series import series_of
 
 
@@ -51,6 +52,7 @@ class Columnar(TableFile):
         times, zone = self._zoned(time, moments, series.labels, asked)
         slots = self._slots((time, *keys), asked)
         values = np.stack([_floats(table[name])[self._at] for name in slots], axis=1)
+        self._keyed = time, tuple(keys), asked.zone
         facts = {"file": f"{type(self).__name__}", "times": f"{time!r}, {zone}"}
         if keys:
             facts["sensors"] = f"{len(series.names):,}, by {' and '.join(map(repr, keys))}"
@@ -192,6 +194,17 @@ class Parquet(Columnar):
 
         table = self.answered(answers)
         pq.write_table(table, file, compression=self._codec, row_group_size=self._size)
+
+    def written(self) -> Written:
+        """See `TableFile`."""
+        time, keys, zone = self._keyed
+        source: dict[str, Any] = {"type": "replay", "format": "parquet", "time": time}
+        unsure = {}
+        if not getattr(self.table.schema.field(time).type, "tz", None):
+            source["timezone"] = zone or "UTC"
+            unsure = {} if zone else {"timezone": UNZONED}
+        texts = {name: tuple(self._names(name).found.to_pylist()) for name in keys}
+        return Written(source, self.rows.columns, texts, unsure=unsure)
 
 
 class Feather(Columnar):

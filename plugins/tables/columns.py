@@ -30,6 +30,7 @@ from gapcast.plugins.tables.numbers import (
 )
 
 EMPTY = "empty"
+_READ = " is read as missing"
 NUMBERS = 0.5
 """Share of the texts of a column that must be numbers, so that it is one of numbers."""
 
@@ -73,14 +74,15 @@ class Columns:
 
 class Read(NamedTuple):
     """slots: columns of values. values: (n, slots), NaN where there is no number; foreign: where
-    there is something else that is not missing. notes: what stands for a missing value. unused:
-    columns that are not read, and why."""
+    there is something else that is not missing. notes: what stands for a missing value; words: the
+    texts and numbers that do. unused: columns that are not read, and why."""
 
     slots: list[int]
     values: Floats
     foreign: NDArray[np.bool_]
     marks: Marks
     notes: list[str]
+    words: list[str]
     unused: list[str]
 
 
@@ -91,9 +93,9 @@ def numbers_of(path: Path, columns: Columns, keys: Sequence[int], asked: Asked) 
     may = asked_for or [c for c in columns.others if c not in keys and _may_hold(columns, c)]
     unused = [f"{_named(of, c)}: no numbers" for c in columns.others if c not in (*keys, *may)]
     unused += [f"{_named(of, c)}: times" for c in columns.layout.others]
-    values, foreign, notes = _values(columns, may, asked)
+    values, foreign, notes, words_ = _values(columns, may, asked)
     if not any(text.strip("-").isdigit() for text in asked.missing):
-        _without(values, [of[c] for c in may], notes, unused)
+        words_ += _without(values, [of[c] for c in may], notes, unused)
     idle = [_idle(values[:, k]) if c not in asked_for else "" for k, c in enumerate(may)]
     if all(idle):
         idle = [why if why == EMPTY else "" for why in idle]
@@ -108,13 +110,14 @@ def numbers_of(path: Path, columns: Columns, keys: Sequence[int], asked: Asked) 
         if foreign[:, k].any():
             unused.append(_foreign(columns, may[k], np.flatnonzero(foreign[:, k])))
     slots = [may[k] for k in keep]
-    return Read(slots, values[:, keep], foreign[:, keep], columns.marks, notes, unused)
+    return Read(slots, values[:, keep], foreign[:, keep], columns.marks, notes, words_, unused)
 
 
 def _values(
     columns: Columns, may: list[int], asked: Asked
-) -> tuple[Floats, NDArray[np.bool_], list[str]]:
-    """Values of columns, where something else stands, and what is read in an unusual way."""
+) -> tuple[Floats, NDArray[np.bool_], list[str], list[str]]:
+    """Values of columns, where something else stands, what is read in an unusual way, and the texts
+    that are read as missing."""
     told: dict[str, None] = {}
     cells = Cells(
         columns.marks.decimal, columns.marks.thousands, words(asked),
@@ -125,7 +128,8 @@ def _values(
         ends=columns.split.ends[columns.lines][:, may],
     )
     values, found = cells.read(split, [*range(len(may))], np.zeros(len(columns.lines), np.int8))
-    return values, found == MALFORMED, [n.replace(" is read as missing", "") for n in told]
+    read = [note.removesuffix(_READ)[1:-1] for note in told if note.endswith(_READ)]
+    return values, found == MALFORMED, [note.removesuffix(_READ) for note in told], read
 
 
 def _may_hold(columns: Columns, column: int) -> bool:
@@ -133,8 +137,8 @@ def _may_hold(columns: Columns, column: int) -> bool:
     return columns.share[column] >= NUMBERS or all(map(is_missing, texts))
 
 
-def _without(values: Floats, of: Sequence[str], notes: list[str], unused: list[str]) -> None:
-    """Take out numbers that stand for missing values."""
+def _without(values: Floats, of: Sequence[str], notes: list[str], unused: list[str]) -> list[str]:
+    """Take out numbers that stand for missing values, and name them."""
     seen: dict[float, list[str]] = {}
     for k, name in enumerate(of):
         sure, perhaps = stand_ins(values[:, k])
@@ -146,6 +150,7 @@ def _without(values: Floats, of: Sequence[str], notes: list[str], unused: list[s
     for number, names_ in seen.items():
         where = names_[0] if len(names_) == 1 else f"{len(names_)} columns"
         notes.append(f"'{number:g}' in {where}, far from all other values")
+    return [f"{number:g}" for number in seen]
 
 
 def _idle(values: Floats) -> str:

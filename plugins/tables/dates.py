@@ -21,15 +21,20 @@ from gapcast.plugins.sources.text.times import LOCAL, NONE, Times
 from gapcast.plugins.tables.layout import Layout
 from gapcast.plugins.tables.moments import NUMBERS
 
+UNZONED = "times do not say their zone: say here whose clock they are, such as Europe/Berlin"
+
 
 class Dated(NamedTuple):
     """(n,) each, of lines: times in microseconds since 1970, those that are local as if they were
-    UTC, which these are, and which lines have a time. fact: how they are written."""
+    UTC, which these are, and which lines have a time. fact: how they are written. form: the format;
+    others: formats in which they can be read as well."""
 
     times: Ints
     local: NDArray[np.bool_]
     fine: NDArray[np.bool_]
     fact: str
+    form: str
+    others: tuple[str, ...] = ()
 
 
 def dated(path: Path, split: Fields, lines: Ints, layout: Layout, asked: Asked) -> Dated:
@@ -69,7 +74,8 @@ def dated(path: Path, split: Fields, lines: Ints, layout: Layout, asked: Asked) 
     why = f", as {form}" + (" since they are even so" if len(equal) > 1 else "")
     times, kinds = found[form]
     names = " and ".join(repr(layout.names[j]) for j in slots)
-    return Dated(times, kinds == LOCAL, kinds != NONE, names + why)
+    others = tuple(other for other in equal if other != form)
+    return Dated(times, kinds == LOCAL, kinds != NONE, names + why, form, others)
 
 
 def _chosen(forms: Sequence[str], found: dict[str, Times], what: str) -> str:
@@ -83,12 +89,13 @@ def _chosen(forms: Sequence[str], found: dict[str, Times], what: str) -> str:
         apart = np.diff(np.unique(times[kinds != NONE]))
         usual = np.bincount(np.unique(apart, return_inverse=True)[1]).max(initial=0)
         seen[form] = int(len(apart) - usual), int(apart.sum())
-    one, other = sorted(forms, key=seen.__getitem__)[:2]
+    ordered = sorted(forms, key=seen.__getitem__)
+    one, other = ordered[:2]
     fewer, span = seen[one]
     more, wide = seen[other]
     if 2 * fewer < more and 2 * span < wide:
         return one
-    raise Undecided(what, "--time-format", forms)
+    raise Undecided(what, "--time-format", ordered)
 
 
 def zoned(dated: Dated, sensor: Names, asked: Asked) -> tuple[Ints, str]:

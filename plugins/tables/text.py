@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.errors import DataError
-from gapcast.engine.filling.file import Answers, Asked, Rows, TableFile
+from gapcast.engine.filling.file import Answers, Asked, Rows, TableFile, Written
 from gapcast.engine.filling.keys import keys_of
 from gapcast.engine.filling.tables import LOWER, ORIGIN, UPPER
 from gapcast.engine.forecaster import Ints
@@ -22,9 +22,11 @@ from gapcast.plugins.tables.layout import Layout, layout_of
 from gapcast.plugins.tables.numbers import decimals_of
 from gapcast.plugins.tables.series import series_of
 from gapcast.plugins.tables.splice import Style, added, filled, headed, spliced
+from gapcast.plugins.tables.written import Understood, written
 
 LOOK = 400
 """Lines at the beginning by which the table is found."""
+_INFLUX = b"#group"
 _NAMES = {"\t": "tab", " ": "blanks", ",": "comma", ";": "semicolon", "|": "bar"}
 
 
@@ -44,7 +46,8 @@ class Text(TableFile):
         self._dated: Dated = dated(path, self._split, self._good, layout, asked)
         self._lines: Ints = self._good[self._dated.fine]
         self._columns = Columns(self._split, self._lines, layout, asked)
-        keys = self._keys(asked)
+        keys = self._by = self._keys(asked)
+        self._asked = asked
         self._series = series_of(len(self._lines), [*map(self._columns.names, keys)])
         self._read: Read = numbers_of(path, self._columns, keys, asked)
         times, zone = zoned(self._dated, self._series.labels, asked)
@@ -68,6 +71,22 @@ class Text(TableFile):
     def place(self, row: int) -> str:
         """See `TableFile`."""
         return f"line {self._lines[row] + 1:,}"
+
+    def written(self) -> Written:
+        """See `TableFile`."""
+        if self._content.text[: len(_INFLUX)].tobytes() == _INFLUX:
+            raise DataError(
+                f"{self.path}: is annotated CSV of InfluxDB, for which docs/files.md has a config, "
+                "source.format: influx-csv"
+            )
+        return written(
+            Understood(
+                self._layout, self._content, self._read, self._dated, self._asked, self._commented,
+                self._open,
+            ),
+            {c: tuple(self._columns.names(c).found.to_pylist()) for c in self._by},
+            self.rows.times,
+        )  # fmt: skip
 
     def write(self, file: BinaryIO, answers: Answers) -> None:
         """See `TableFile`."""
@@ -125,6 +144,7 @@ class Text(TableFile):
         first = split.text[np.minimum(split.lines[:-1], len(split.text) - 1)]
         comment = below & (first == ord("#"))
         extra = _trailing(split, len(layout.names))
+        self._commented, self._open = bool(comment.any()), bool((below & ~comment & extra).any())
         self._broken: Ints = np.flatnonzero(
             below & ~comment & ((count < 0) | ((count > len(layout.names)) & ~extra))
         )
