@@ -111,8 +111,11 @@ def _play_again(
         quantity = _quantity(config.targets.quantities, asked.series.quantity)
         series = asked.series._replace(quantity=quantity)
         return replace(asked, series=series), None, str(error)
-    asked = replace(asked, series=_target(job, *asked.series))
-    return asked, *_played(job, asked, run_dir, ended, progress)
+    asked = replace(asked, series=_meant(job, config, asked.series))
+    played = _played(job, asked, run_dir, ended, progress)
+    if asked.series not in job.targets:  # nor has it joined
+        _target(job, *asked.series)
+    return asked, *played
 
 
 def _played(
@@ -179,6 +182,14 @@ def _quantity(there: Sequence[str], quantity: str) -> str:
     return quantity or there[0]
 
 
+def _meant(job: Job, config: RunConfig, series: Series) -> Series:
+    """The target meant, which may be one that joins the run later."""
+    known = series.sensor in {t.sensor for t in job.targets}
+    if known or not job.network.joining:
+        return _target(job, *series)
+    return Series(series.sensor, _quantity(config.targets.quantities, series.quantity))
+
+
 def _target(job: Job, sensor: str, quantity: str) -> Series:
     """The target meant. Raises RunError, the source closed, when there is none or more than one."""
     try:
@@ -189,9 +200,9 @@ def _target(job: Job, sensor: str, quantity: str) -> Series:
             )
         sensors = sorted({t.sensor for t in job.targets}, key=natural)
         if sensor not in sensors:
+            among = f", from {sensors[0]} to {sensors[-1]}" if sensors else ""
             raise RunError(
-                f"no sensor {sensor!r}{meant(sensor, sensors)}; there are {len(sensors)}, from "
-                f"{sensors[0]} to {sensors[-1]}"
+                f"no sensor {sensor!r}{meant(sensor, sensors)}; there are {len(sensors)}{among}"
             )
         found = [t for t in job.targets if t.sensor == sensor and quantity in ("", t.quantity)]
         if len(found) != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -13,22 +13,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from gapcast.engine.checkpoint.format import Snapshot, newest
-from gapcast.engine.errors import RunError
 from gapcast.engine.explanation import Explanation
-from gapcast.engine.forecaster import Floats, Layout, Series
+from gapcast.engine.forecaster import Floats, Ints, Layout, Series
 from gapcast.engine.grid.frames import GridFrame, Joined
-from gapcast.engine.grid.silence import Silence
 from gapcast.engine.horizon import Horizon
 from gapcast.engine.output.rows import Rows
-from gapcast.engine.parallel.shares import Shares
+from gapcast.engine.parallel.shares import together
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import intake
 from gapcast.engine.shard.evaluation import Segment
-from gapcast.engine.shard.shard import Shard
+from gapcast.engine.shard.growing import extended
+from gapcast.engine.shard.shard import Shard, units_of
 from gapcast.engine.shard.withheld import cut
 from gapcast.engine.sink import FORECASTS
+from gapcast.engine.state import Arrays
 from gapcast.engine.storage import Folder
 from gapcast.engine.units import MICROSECONDS
 
@@ -119,11 +120,8 @@ def play(job: Job, asked: Asked, progress: Callable[[int], None]) -> Played:
         for turn in intake(job, BATCH).turns():
             for closed in turn.closed:
                 if isinstance(closed, Joined):
-                    raise RunError(
-                        f"{', '.join(s.sensor for s in closed.series)} joined the network between "
-                        "the checkpoint that this begins with and the row; ask for a later row, or "
-                        "keep more checkpoints (checkpoint.keep)"
-                    )
+                    stage.grow(closed)
+                    continue
                 frame = closed.frame
                 spoken = time.monotonic()
                 stage.add(frame)
@@ -136,26 +134,18 @@ def play(job: Job, asked: Asked, progress: Callable[[int], None]) -> Played:
 
 
 class _Play:
-    """The shard of one target, and what is noted of it."""
+    """The shard of one target, and what is noted of it. Where the target has not joined yet, the
+    shard has all that there are: any of them may be its neighbours."""
 
     def __init__(self, job: Job, asked: Asked) -> None:
-        self.asked = asked
-        target = job.targets.index(asked.series)
-        shares = Shares(job.layouts, len(job.targets))
-        place = next(i for i, mine in enumerate(shares.targets) if target in mine)
-        mine, work = shares.targets[place], job.work()
-        plan = job.plan.for_targets(mine)
-        self.columns = plan.columns()
-        self.shard = Shard(plan.narrow(self.columns))
+        self.asked, self.job = asked, job
+        self.whole = asked.series not in job.targets
+        self.silence = job.silence()
+        work = job.work()
+        mine = self._set()
         if work.shards:
             frames = work.withheld.narrow(self.columns).frames
-            self.shard.restore(shares.share(work.shards, place), frames)
-        self.target = int(np.searchsorted(mine, target))
-        self.silence = Silence(job.grid.max_gap)
-        if job.resume:
-            self.silence.restore(job.resume.silence)
-        targets = [job.targets[n] for n in mine]
-        self.rows = Rows(targets, job.models, job.grid, self.silence, ahead=False)
+            self.shard.restore(_part(work.shards, job.layouts, mine), frames)
         self.model = job.models[asked.model].name
         self.start = asked.made - shown(job.grid.interval)
         self.first: int | None = None
@@ -170,11 +160,38 @@ class _Play:
         """Whether the row has been made."""
         return self.last is not None and self.last >= self.asked.told
 
+    def _set(self) -> Ints:
+        """Make a fresh shard of the targets to step; which they are."""
+        job, series = self.job, self.asked.series
+        target = job.targets.index(series) if series in job.targets else -1
+        mine: Ints = np.arange(len(job.targets))
+        if not self.whole:
+            mine = together(job.layouts, target)
+        self.plan = job.plan.for_targets(mine)
+        self.columns = self.plan.columns()
+        self.shard = Shard(self.plan.narrow(self.columns))
+        self.target = int(np.searchsorted(mine, target)) if target >= 0 else -1
+        targets = [job.targets[n] for n in mine]
+        self.rows = Rows(targets, job.models, job.grid, self.silence, ahead=False)
+        return mine
+
+    def grow(self, joined: Joined) -> None:
+        """Go on in a network that others have joined."""
+        before, learnt, frames = self.plan, self.shard.snapshot(), self.shard.withheld
+        columns = len(self.columns)
+        self.job.grow(joined.series)
+        self._set()
+        more = len(self.columns) - columns
+        frames = [frame.wider(more) for frame in frames]
+        self.shard.restore(extended(learnt, before, self.plan, joined.step), frames)
+        aside = ((0, 0), (0, more))
+        self.values = [np.pad(of, aside, constant_values=np.nan) for of in self.values]
+
     def add(self, frame: GridFrame) -> None:
         """Step what is wanted of a frame of the whole network."""
         self.silence.add(frame)
         for piece in self._pieces(frame.narrow(self.columns)):
-            if piece.first == self.asked.made:
+            if piece.first == self.asked.made and self.target >= 0:
                 view = self.shard.view(self.asked.model, piece)
                 self.seen = view.values[0]
                 self.explanation = self.shard.explain(
@@ -210,3 +227,12 @@ class _Play:
         for name, value in self.asked.key(self.model).items():
             table = table.filter(pc.equal(table[name], value))
         return table
+
+
+def _part(arrays: Arrays, layouts: Sequence[Layout], mine: Ints) -> dict[str, NDArray[Any]]:
+    """Of the joined snapshots of shards what belongs to some of the targets, and to their units."""
+    found = {}
+    for name, array in arrays.items():
+        m = units_of(name)
+        found[name] = array[mine if m is None else np.unique(layouts[m].units[mine])]
+    return found

@@ -12,6 +12,8 @@ import pytest
 from doubles import SCRIPTS, START, Stopping
 
 from gapcast import read_config, run
+from gapcast.engine.errors import RunError
+from gapcast.engine.explaining.explain import explain
 from gapcast.engine.run.bounds import Bounds
 
 STEP = 30 * 60_000_000
@@ -207,3 +209,26 @@ def test_nobody_known_and_stopped_at_once(tmp_path):
     SCRIPTS["test"] = {"p": rows}
     run(config(known=()), tmp_path / "straight")
     assert left(tmp_path / "r") == left(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("sensor", ["a", "e"])
+@pytest.mark.parametrize("hide", [False, True])
+def test_what_is_explained_after_others_joined_is_the_row_that_was_delivered(
+    sensor, hide, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gapcast.engine.explaining.replay.SHOWN", 40 * STEP)  # before they join
+    more = {"evaluation": {"mode": "blackout", "spans": [SPAN]}} if hide else {}
+    models = {n: (ALONE | TOGETHER)[n] for n in ("auto", "rls", "blend")}
+    checkpoint = {"interval": "1us", "keep": 1000}
+    run(config(models, checkpoint=checkpoint, **more), tmp_path / "r")
+    rows = left(tmp_path / "r")[0]
+    at = max(r["time"] for r in rows if r["made"].timestamp() * 1e6 <= START + 40 * STEP)
+    (row,) = (
+        r for r in rows
+        if (r["sensor"], r["time"], r["model"], r["horizon"]) == (sensor, at, "auto", 0)
+    )  # fmt: skip
+    found = explain(tmp_path / "r", sensor, int(at.timestamp() * 1e6), model="auto")
+    assert found.row == found.stored == row
+    assert found.explanation.mixture == pytest.approx(row["forecast"], abs=1e-9)
+    with pytest.raises(RunError, match="no sensor 'nobody'"):
+        explain(tmp_path / "r", "nobody", int(at.timestamp() * 1e6))
