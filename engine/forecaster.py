@@ -319,13 +319,15 @@ class Forecaster(Plugin):
 class Model:
     """A forecaster under the name the config gives it, with its horizons and interval level.
 
-    horizons: any whole numbers of steps when it is made; then held as `Horizons`.
+    horizons: any whole numbers of steps when it is made; then held as `Horizons`. shadow: whether
+    only sinks that ask for it are given its rows.
     """
 
     name: str
     forecaster: Forecaster
     horizons: Horizons = field(default=Horizons([NOWCAST]))
     level: float = 0.9
+    shadow: bool = False
 
     def __post_init__(self) -> None:
         """Put the horizons in order."""

@@ -81,16 +81,21 @@ class Delivery(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Stages:
-    """Which rows a sink takes of forecasts with a horizon above 0; all others are final.
+    """Which rows a sink takes.
 
-    ahead: when they are made. final: when their own step has closed, with the truth.
+    Of forecasts with a horizon above 0, ahead: when they are made; final: when their own step has
+    closed, with the truth; all others are final. shadow: those of shadow models, too.
     """
 
     ahead: bool = True
     final: bool = True
+    shadow: bool = False
 
-    def of(self, forecasts: pa.Table) -> pa.Table:
-        """The rows that are taken of a table of schema `FORECASTS`."""
+    def of(self, forecasts: pa.Table, shadows: Sequence[str] = ()) -> pa.Table:
+        """The rows that are taken of a table of schema `FORECASTS`. shadows: models that are."""
+        if shadows and not self.shadow:
+            models = forecasts["model"].cast(pa.string())
+            forecasts = forecasts.filter(pc.invert(pc.is_in(models, pa.array(shadows))))
         if self.ahead and self.final:
             return forecasts
         early = is_ahead(forecasts)

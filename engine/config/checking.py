@@ -126,7 +126,7 @@ class Check:
             message = f"{chosen.type_name} serves horizons of {served} steps only"
             self.found.append(((*path, "horizons"), message))
         name, plugin, params = chosen.type_name, chosen.plugin, chosen.params
-        return ChosenModel(name, plugin, params, horizons, model.level, model.derive)
+        return ChosenModel(name, plugin, params, horizons, model.level, model.derive, model.role)
 
     def _with_inputs(
         self, section: dict[str, Any], chosen: Chosen[Any]

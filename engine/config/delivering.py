@@ -21,7 +21,7 @@ class Deliveries(Section):
 
 
 class Deliver(Section):
-    """Which rows of forecasts with a horizon above 0 a sink is given."""
+    """Which rows a sink is given: of forecasts with a horizon above 0, and of shadows."""
 
     ahead: bool | None = Field(
         default=None,
@@ -32,6 +32,10 @@ class Deliver(Section):
         default=None,
         description="When their own step has closed, with the truth; all other forecasts are final "
         "too. Default: as the sink prefers.",
+    )
+
+    shadow: bool | None = Field(
+        default=None, description="The rows of models whose role is `shadow`, too. Default: no."
     )
 
     def given(self) -> dict[str, bool]:

@@ -394,6 +394,12 @@ class ModelSection(PluginSection):
         "prefers; `auto`, `network-rls` and `blend` do.",
     )
 
+    role: Literal["primary", "shadow"] = Field(
+        default="primary",
+        description="A shadow learns and is scored, and sinks are not given its rows unless they "
+        "ask for them.",
+    )
+
     @field_validator("horizons")
     @classmethod
     def _each_once(cls, horizons: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:

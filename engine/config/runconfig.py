@@ -50,11 +50,13 @@ class Chosen(Generic[P]):
 @dataclass(frozen=True)
 class ChosenModel(Chosen[P]):
     """A model's section. horizons: in steps, ascending. level: nominal coverage. derive: whether
-    it works through derived quantities, None if that is left to the forecaster."""
+    it works through derived quantities, None if that is left to the forecaster. role: ``primary``
+    or ``shadow``."""
 
     horizons: Horizons = field(default=Horizons([NOWCAST]))
     level: float = 0.9
     derive: bool | None = None
+    role: str = "primary"
 
 
 def derives(model: ChosenModel[Forecaster]) -> bool:
@@ -148,7 +150,7 @@ def _section(chosen: Chosen[Any]) -> dict[str, Any]:
     section = {"type": chosen.type_name, **chosen.params.model_dump(mode="json", by_alias=True)}
     if isinstance(chosen, ChosenModel):
         section["horizons"] = [int(horizon) for horizon in chosen.horizons]
-        section |= {"level": chosen.level, "derive": chosen.derive}
+        section |= {"level": chosen.level, "derive": chosen.derive, "role": chosen.role}
     if isinstance(chosen, ChosenSink):
         section |= {"require": chosen.require, "deliver": asdict(chosen.stages)}
     if isinstance(chosen, ChosenDerivation):

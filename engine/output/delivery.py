@@ -23,7 +23,8 @@ log = logging.getLogger("gapcast.delivery")
 class SinkWriter:
     """Writes epochs to the sinks that receive forecasts, each until its outcome is final.
 
-    epoch, rows: how many epochs and final rows were delivered before.
+    epoch, rows: how many epochs and final rows were delivered before. shadows: models whose rows
+    only sinks that ask for them are given.
     """
 
     def __init__(
@@ -33,18 +34,20 @@ class SinkWriter:
         stopping: threading.Event,
         epoch: int = 0,
         rows: int = 0,
+        shadows: Sequence[str] = (),
     ) -> None:
         self.sinks = {n: s for n, s in sinks.items() if s.receives is Receives.FORECASTS}
         self.dead_letters = dead_letters
         self.epoch = epoch
         self.rows = rows
         self._stopping = stopping
+        self._shadows = shadows
 
     def write(self, forecasts: pa.Table) -> None:
         """Deliver the next epoch to every sink. Raises `SinkError` when one cannot take it."""
         self.dead_letters.flush()
         for name, sink in self.sinks.items():
-            taken = sink.stages.of(forecasts)
+            taken = sink.stages.of(forecasts, self._shadows)
             if len(taken):
                 self._deliver(name, sink, taken)
         self.epoch += 1

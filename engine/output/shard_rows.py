@@ -28,6 +28,7 @@ class ShardRows:
         self._silence = Silence(grid.max_gap)
         targets = [layout.series[column] for column in layout.targets]
         self._stages = writing.taken()
+        self._shadows = [model.name for model in plan.models if model.shadow]
         ahead = any(of.ahead for of in self._stages.values())
         self._rows = Rows(targets, plan.models, grid, self._silence, ahead)
         self._writers: dict[str, SinkPart] = writing.writers(number)
@@ -67,7 +68,7 @@ class ShardRows:
 
     def _write(self, name: str, epoch: int, table: pa.Table) -> bool:
         """Give a sink's writer the rows that it takes; False where there are none."""
-        taken = self._stages[name].of(table)
+        taken = self._stages[name].of(table, self._shadows)
         if len(taken):
             self._writers[name].write(epoch, taken)
         return len(taken) > 0

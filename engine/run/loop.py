@@ -308,7 +308,8 @@ def _stages(job: Job, backend: Backend, workers: Workers) -> _Stages:
         resume.unused if resume else (),
     )
     delivered = (resume.epoch, resume.rows) if resume else (0, 0)
-    delivery = SinkWriter(job.sinks, dead_letters, job.stopping, *delivered)
+    shadows = [model.name for model in job.models if model.shadow]
+    delivery = SinkWriter(job.sinks, dead_letters, job.stopping, *delivered, shadows)
     log = EpochLog(job.checkpoint.folder / "epochs")
     checkpoints = Checkpoints(
         job.checkpoint, job.run_dir, log, job.source.checkpointed, bounds.checkpoints_beside

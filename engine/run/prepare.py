@@ -125,7 +125,7 @@ def look(config: RunConfig) -> Mapping[str, str]:
 
 def _models(config: RunConfig) -> tuple[Model, ...]:
     return tuple(
-        Model(name, chosen.create(), chosen.horizons, chosen.level)
+        Model(name, chosen.create(), chosen.horizons, chosen.level, chosen.role == "shadow")
         for name, chosen in config.models.items()
     )
 

@@ -26,9 +26,10 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 
 def same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a model may go on: nothing of its section is another. A key that was not there then
-    came with a newer version."""
-    return all(key in now and now[key] == value for key, value in then.items())
+    """Whether a model may go on: nothing of its section is another but its role. A key that was
+    not there then came with a newer version."""
+    learnt = {key: value for key, value in then.items() if key != "role"}
+    return all(key in now and now[key] == value for key, value in learnt.items())
 
 
 def check_epochs(job: Job, then: Sections) -> None:

@@ -122,7 +122,7 @@ def of_parcel(parcel: Parcel) -> Plan:
 
 def _model(model: Model) -> dict[str, Any]:
     horizons = [int(horizon) for horizon in model.horizons]
-    own = {"name": model.name, "horizons": horizons, "level": model.level}
+    own = {"name": model.name, "horizons": horizons, "level": model.level, "shadow": model.shadow}
     return describe(model.forecaster) | own
 
 
@@ -131,4 +131,5 @@ def _create(about: dict[str, Any]) -> Model:
         forecaster = created(about)
     except BrokenPlugin as error:
         raise BrokenPlugin(f"models.{about['name']}: {error}") from None
-    return Model(about["name"], forecaster, Horizons(about["horizons"]), about["level"])
+    horizons = Horizons(about["horizons"])
+    return Model(about["name"], forecaster, horizons, about["level"], about["shadow"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from doubles import SCRIPTS, Stopping
@@ -157,3 +158,28 @@ def test_what_would_go_on_is_told_before_anything_runs(tmp_path, monkeypatch):
     assert status == 1
     assert "grid.interval may not change: 30min, now 1h" in text
     assert not SCRIPTS["test"]["p"].moments
+
+
+def test_a_shadow_is_scored_and_delivered_where_it_is_asked_for_and_may_be_promoted(tmp_path):
+    shadow = MODELS | {"rls": MODELS["rls"] | {"role": "shadow"}}
+    asked = {"type": "files", "path": str(tmp_path / "all"), "deliver": {"shadow": True}}
+
+    def of(models):
+        about = redact(config(models))
+        about["sinks"]["all"] = asked
+        return read_config(about)
+
+    stop_at_half()
+    run(of(shadow), tmp_path / "r")
+    assert rows(tmp_path / "r", "rls") == []
+    result = run(of(MODELS), tmp_path / "r", resume=True)
+    assert {*result.scores["model"].to_pylist()} == {*MODELS}
+    SCRIPTS["test"] = {"p": script()}
+    run(config(), tmp_path / "straight")
+    straight = rows(tmp_path / "straight", "rls")
+    promoted = rows(tmp_path / "r", "rls")
+    since = min(r["time"] for r in promoted)
+    assert promoted == [r for r in straight if r["time"] >= since]
+    table = pq.read_table(tmp_path / "all", partitioning=None)
+    table = table.filter(pc.equal(table["model"].cast("string"), "rls"))
+    assert len(table) == len(straight)
