@@ -245,8 +245,6 @@ class _Remote(Folder):
         if hasattr(self._fs, "replace"):
             self._fs.replace(aside, there)
             return
-        if not self._fs.exists(aside):
-            raise FileNotFoundError(errno.ENOENT, "there is no such file", aside)
         if self._fs.exists(there):
             self._fs.rm_file(there)
         self._fs.mv(aside, there)
@@ -286,6 +284,8 @@ class _Remote(Folder):
             if not folder._made:
                 self._fs.makedirs(folder._root, exist_ok=True)
                 folder._made = True
+            if not hasattr(self._fs, "replace") and not self._fs.exists(self._at(name)):
+                raise FileNotFoundError(errno.ENOENT, "there is no such file", name)
             self._move(self._at(name), folder._at(to))
 
     def drop(self) -> None:

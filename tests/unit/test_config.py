@@ -154,6 +154,7 @@ def test_what_is_written_down_has_every_default_and_no_secret():
     assert plain["models"]["b"] == {
         "type": "level", "alpha": 0.5, "neighbours": "all", "horizons": [0], "level": 0.9,
         "derive": None,
+        "role": "primary",
     }  # fmt: skip
     assert "ada-lovelace" not in json.dumps(plain, ensure_ascii=False)
     assert "wörd" not in json.dumps(plain, ensure_ascii=False)
