@@ -102,6 +102,7 @@ class DaskBackend(Backend):
                 threads_per_worker=self.params.threads,
                 host="127.0.0.1",
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of what is there without
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
                 local_directory=tempfile.gettempdir(),

@@ -570,7 +570,7 @@ def test_a_killed_run_ends_with_each_forecast_once(tmp_path):
     path.write_text(json.dumps(keys))
     command = [sys.executable, "-c", RUN, path, tmp_path / "r"]
     process = subprocess.Popen(command)
-    until(lambda: sql(f"SELECT epoch FROM {table}_runs WHERE epoch > 3"))
+    until(lambda: sql(f"SELECT epoch FROM {table}_runs WHERE epoch > 3"), 180)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = len(forecasts(table))
