@@ -65,7 +65,7 @@ ONE = {
     "unknown key at the top": (
         "name: x", "name: x\nzzzz: {}",
         "c.yaml:2:1  zzzz: unknown key; known here: name, source, grid, network, limits, screen, "
-        "targets, inputs, derive, evaluation, models, sinks, checkpoint, delivery, backtest, "
+        "targets, inputs, derive, evaluation, models, sinks, checkpoint, delivery, serve, backtest, "
         "backend",
     ),
     "an unknown derivation": (

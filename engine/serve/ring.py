@@ -1,0 +1,116 @@
+"""The last steps of every target, in arrays of a size that never changes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gapcast.engine.forecaster import Floats, Ints
+from gapcast.engine.serve.entries import Part
+from gapcast.engine.sink import AHEAD, STATUSES
+
+BYTES = 64 << 20
+"""What the last steps of all targets may take."""
+MOST, LEAST = 2_000, 8
+"""Steps that are kept, at most; and at least, whatever they take."""
+NONE = len(STATUSES)
+"""Status of a step of which nothing final has been said."""
+_UNSET = -(1 << 62)
+_REJECTED = STATUSES.index("rejected")
+
+
+class Kept(NamedTuple):
+    """Steps of one target, ascending: truth, status (an index into `STATUSES`, or `NONE`); of each
+    entry forecast, lower and upper, (3, E, steps), NaN where nothing was said."""
+
+    steps: Ints
+    truth: Floats
+    status: NDArray[np.uint8]
+    said: Floats
+
+
+class Ring:
+    """Of `targets` targets and `entries` entries. size: steps that are kept, those ahead included,
+    which are half of them at most. last: the last step with a final row, None before the first.
+    arrived: (targets,) the last step at which a value came that was not rejected, or the one
+    before the first that is known."""
+
+    def __init__(self, targets: int, entries: int) -> None:
+        each = max(1, targets) * (9 + 24 * entries)
+        self.size = max(LEAST, min(MOST, BYTES // each))
+        self.last: int | None = None
+        self.arrived: Ints = np.full(targets, _UNSET)
+        self._held: Ints = np.full(self.size, _UNSET)
+        self._truth = np.full((self.size, targets), np.nan)
+        self._status = np.full((self.size, targets), NONE, np.uint8)
+        self._said = np.full((3, entries, self.size, targets), np.nan)
+
+    def put(self, part: Part) -> None:
+        """Take rows; those of steps that are too old, or too far ahead, are left out."""
+        final = part.status != STATUSES.index(AHEAD)
+        if final.any():
+            newest = int(part.step.max(initial=_UNSET, where=final))
+            if self.last is None:
+                self.arrived[:] = int(part.step.min(where=final, initial=newest)) - 1
+            self.last = newest if self.last is None else max(self.last, newest)
+        furthest = _UNSET if self.last is None else self.last + self.size // 2
+        known = (part.target >= 0) & (part.entry >= 0) & (part.step <= furthest)
+        if not known.any():
+            return
+        self._turn(int(part.step.min(where=known, initial=furthest)),
+                   int(part.step.max(where=known, initial=_UNSET)))  # fmt: skip
+        slot = part.step % self.size
+        known &= self._held[slot] == part.step
+        if not known.all():
+            part, slot, final = Part(*(a[known] for a in part)), slot[known], final[known]
+        cell = slot * len(self.arrived) + part.target
+        within = part.entry * self._truth.size + cell
+        for kept, given in zip(self._said, (part.forecast, part.lower, part.upper), strict=True):
+            kept.reshape(-1)[within] = given
+        if not final.all():
+            part, cell = Part(*(a[final] for a in part)), cell[final]
+        self._truth.reshape(-1)[cell] = part.truth
+        self._status.reshape(-1)[cell] = part.status
+
+    def settle(self, since: int | None) -> None:
+        """Find out at which steps values came, from the one after `since` to the last."""
+        if self.last is None:
+            return
+        first = self.last - self.size + 1 if since is None else max(since, self.last - self.size) + 1
+        steps = np.arange(first, self.last + 1)
+        slots = steps % self.size
+        came = (self._status[slots] != NONE) & (self._status[slots] != _REJECTED)
+        came &= ~np.isnan(self._truth[slots]) & (self._held[slots] == steps)[:, None]
+        newest = np.where(came, steps[:, None], _UNSET).max(axis=0, initial=_UNSET)
+        np.maximum(self.arrived, newest, out=self.arrived)
+
+    def latest(self) -> tuple[NDArray[np.uint8], Floats]:
+        """(targets,) status and truth of the last step."""
+        if self.last is None:
+            return np.full(len(self.arrived), NONE, np.uint8), np.full(len(self.arrived), np.nan)
+        slot = self.last % self.size
+        return self._status[slot].copy(), self._truth[slot].copy()
+
+    def of(self, target: int, since: int = _UNSET) -> Kept:
+        """What is kept of a target, from the step `since` on, copied."""
+        order = np.argsort(self._held)
+        order = order[self._held[order] >= max(since, _UNSET + 1)]
+        return Kept(
+            self._held[order],
+            self._truth[order, target],
+            self._status[order, target],
+            self._said[:, :, order, target],
+        )
+
+    def _turn(self, first: int, last: int) -> None:
+        """Give the slots of steps up to `last` to these, where older ones have them."""
+        steps = np.arange(max(first, last - self.size + 1), last + 1)
+        slots = steps % self.size
+        newer = self._held[slots] < steps
+        slots, steps = slots[newer], steps[newer]
+        self._held[slots] = steps
+        self._truth[slots] = np.nan
+        self._status[slots] = NONE
+        self._said[:, :, slots] = np.nan

@@ -1,0 +1,91 @@
+"""The tap: rows as sinks have taken them, kept for whoever looks."""
+
+from __future__ import annotations
+
+import threading
+
+import pyarrow as pa
+
+from gapcast.engine.plugin import Params
+from gapcast.engine.progress import Progress
+from gapcast.engine.run.job import Job
+from gapcast.engine.serve.entries import Entries
+from gapcast.engine.serve.ring import Kept, Ring
+from gapcast.engine.serve.states import States, states
+from gapcast.engine.serve.tally import Score, Tally
+from gapcast.engine.sink import Committed, Delivery, JobInfo, Outcome, Receives, Sink, Stages
+
+
+class Tap(Sink):
+    """A sink after all others of `job`, so that what it has is with them; changes nothing of what
+    they get. It takes rows ahead only where one of them does: otherwise none are made.
+
+    silent: µs after which a sensor that is missing is called silent. epochs: how many it has
+    taken. Rows are written by the run's thread and read by any other.
+    """
+
+    delivery = Delivery.AT_LEAST_ONCE
+
+    def __init__(self, job: Job, silent: int) -> None:
+        super().__init__(Params())
+        others = [s for s in job.sinks.values() if s.receives is Receives.FORECASTS]
+        self.stages = Stages(ahead=any(s.stages.ahead for s in others))
+        self.entries = Entries(job)
+        self.grid = job.grid
+        self.epochs = 0
+        self._job = job
+        self._silent = max(1, silent // job.grid.interval)
+        self._lock = threading.Lock()
+        self._ring = Ring(len(job.targets), len(self.entries))
+        self._tally = Tally(self.entries, job.evaluation.scored)
+        self._number = {target: i for i, target in enumerate(job.targets)}
+
+    def open(self, job: JobInfo, generation: str) -> None:
+        """Nothing needs to be opened."""
+
+    def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
+        """Take the rows of an epoch."""
+        with self._lock:
+            before = self._ring.last
+            for rows in forecasts.to_batches():
+                part = self.entries.read(rows)
+                self._ring.put(part)
+                self._tally.add(part)
+            self._ring.settle(before)
+            self.epochs += 1
+        return Committed()
+
+    @property
+    def progress(self) -> Progress:
+        """How the run was getting on about a second ago."""
+        return self._job.latest
+
+    @property
+    def last(self) -> int | None:
+        """The last step with a final row."""
+        return self._ring.last
+
+    def states(self) -> States:
+        """How each target does."""
+        with self._lock:
+            return states(self._ring, self._silent)
+
+    def scores(self) -> list[Score]:
+        """Running errors, by model and horizon, then quantity."""
+        with self._lock:
+            return self._tally.scores()
+
+    def rows(self) -> dict[tuple[str, str], int]:
+        """Rows by model and stage, since this process began."""
+        with self._lock:
+            return self._tally.rows()
+
+    def series(self, sensor: str, quantity: str, since: int | None = None) -> Kept | None:
+        """What is kept of a target, of steps that begin at `since`, µs, or later; None: no such."""
+        target = self._number.get((sensor, quantity))  # type: ignore[call-overload]
+        if target is None:
+            return None
+        with self._lock:
+            if since is None:
+                return self._ring.of(target)
+            return self._ring.of(target, self.grid.since(since))
