@@ -90,8 +90,8 @@ class ChosenDerivation(Chosen[P]):
 class RunConfig:
     """A whole run, every name resolved and every value checked. Durations in microseconds.
 
-    derive: None where the config leaves it open. serve: None where nothing listens. secrets: the text as written of every place that
-    held a placeholder.
+    derive: None where the config leaves it open. serve: None where nothing listens. secrets: the
+    text as written of every place that held a placeholder.
     """
 
     name: str

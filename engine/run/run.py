@@ -95,9 +95,7 @@ def _noted(manifest: Manifest) -> Iterator[None]:
         raise
 
 
-def _carried_through(
-    config: RunConfig, job: Job, watch: Callable[[Job], None]
-) -> RunResult:
+def _carried_through(config: RunConfig, job: Job, watch: Callable[[Job], None]) -> RunResult:
     """Run the job, again from its newest checkpoint whenever its workers are lost."""
     backend, stops = config.backend.create(), _Stops(job)
     losses, since = 0, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from gapcast.engine.extras import extra
 from gapcast.engine.serve.guard import Guard
@@ -54,7 +54,7 @@ class App:
 
     async def health(self, request: Request) -> Response:
         """200 while the run lives."""
-        return PlainTextResponse(f"{self.live.doing}\n")
+        return PlainTextResponse("running\n" if self.live.running else f"{self.live.doing}\n")
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
@@ -71,7 +71,8 @@ class App:
         return _json(self.live.sensors())
 
     async def series(self, request: Request) -> Response:
-        """One target: ``?sensor=7&quantity=temperature``, and ``&from=`` seconds since 1970."""
+        """One target: ``?sensor=7&quantity=temperature``; of one ``&model=`` only; of steps that
+        begin at ``&from=`` seconds since 1970 or later."""
         asked = request.query_params
         try:
             since = float(asked["from"]) if "from" in asked else None
@@ -79,7 +80,8 @@ class App:
             since = math.nan
         if since is not None and not abs(since) < 1e11:
             return PlainTextResponse("from: expected seconds since 1970\n", 400)
-        found = self.live.series(asked.get("sensor", ""), asked.get("quantity", ""), since)
+        sensor, quantity = asked.get("sensor", ""), asked.get("quantity", "")
+        found = self.live.series(sensor, quantity, since, asked.get("model"))
         if found is None:
             return PlainTextResponse("no such target; /api/sensors has all of them\n", 404)
         return _json(found)
@@ -90,7 +92,7 @@ class App:
             return PlainTextResponse(f"{MOST_STREAMS} pages are open, which is the most\n", 503)
         stream = Stream(self.live, self._ended)
 
-        async def counted():  # type: ignore[no-untyped-def]
+        async def counted() -> AsyncIterator[str]:
             self._streams += 1
             try:
                 async for event in stream.events():

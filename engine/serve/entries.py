@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Floats, Ints, Series
 from gapcast.engine.run.job import Job
@@ -35,6 +36,10 @@ class Part(NamedTuple):
     lower: Floats
     upper: Floats
 
+    def where(self, rows: NDArray[np.bool_]) -> Part:
+        """Some of the rows."""
+        return Part(*(column[rows] for column in self))  # type: ignore[arg-type]
+
 
 class Entries:
     """Reads rows of one job. targets, entries: in the order of their numbers."""
@@ -52,7 +57,9 @@ class Entries:
         self._codes = [Codes(of) for of in names]
         self._target = self._targets()
         self._low = min(e.horizon for e in self.of)
-        self._entry = np.full((len(job.models), max(e.horizon for e in self.of) - self._low + 1), -1)
+        self._entry = np.full(
+            (len(job.models), max(e.horizon for e in self.of) - self._low + 1), -1
+        )
         number = {m.name: i for i, m in enumerate(job.models)}
         for i, entry in enumerate(self.of):
             self._entry[number[entry.model], entry.horizon - self._low] = i

@@ -50,6 +50,11 @@ class Live:
         return tell
 
     @property
+    def running(self) -> bool:
+        """Whether something has been read."""
+        return self.progress.moment > 0 or (self.tap is not None and self.tap.epochs > 0)
+
+    @property
     def progress(self) -> Progress:
         """How the run was getting on about a second ago."""
         return self.tap.progress if self.tap else Progress()
@@ -62,6 +67,7 @@ class Live:
             "version": VERSION,
             "now": time.time(),
             "began": self.began,
+            "state": "running" if self.running else "getting ready",
             "doing": self.doing,
             "progress": vars(at) | {"watermark": at.watermark and at.watermark / 1e6},
             "states": tap.states().counts() if tap else {},
@@ -87,11 +93,16 @@ class Live:
             "arrived": self.moments(found.arrived),
         }
 
-    def series(self, sensor: str, quantity: str, since: float | None) -> dict[str, Any] | None:
-        """What is kept of a target, or None where there is none of that name."""
+    def series(
+        self, sensor: str, quantity: str, since: float | None = None, model: str | None = None
+    ) -> dict[str, Any] | None:
+        """What is kept of a target, or None where there is none of that name. since: of steps that
+        begin then or later. model: what this one said only."""
         tap = self.tap
-        kept = tap and tap.series(sensor, quantity, None if since is None else int(since * 1e6))
-        if tap is None or kept is None:
+        if tap is None:
+            return None
+        kept = tap.series(sensor, quantity, None if since is None else int(since * 1e6))
+        if kept is None:
             return None
         names = (*STATUSES, AHEAD)  # a step of which nothing final was said is still to come
         return {
@@ -107,6 +118,7 @@ class Live:
                     for k, name in enumerate(("forecast", "lower", "upper"))
                 }
                 for e, entry in enumerate(tap.entries.of)
+                if model in (None, entry.model)
             ],
         }
 
@@ -136,4 +148,6 @@ class Live:
 
 def _numbers(values: Floats) -> list[float | None]:
     """null for what is not finite."""
-    return [v if f else None for v, f in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)]
+    return [
+        v if f else None for v, f in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)
+    ]

@@ -122,7 +122,7 @@ class Metrics(Collector):
             return
         labels = ["sensor", "quantity"]
         missing = _gauge("sensor_missing_seconds", "Since a value last came.", labels=labels)
-        state = _gauge(
+        states = _gauge(
             "sensor_state", f"{', '.join(f'{i}: {s}' for i, s in enumerate(STATES))}.",
             labels=labels,
         )  # fmt: skip
@@ -132,8 +132,8 @@ class Metrics(Collector):
             tap.entries.targets, gone.tolist(), found.state.tolist(), strict=True
         ):
             missing.add_metric([*target], seconds)
-            state.add_metric([*target], code)
-        yield from (missing, state)
+            states.add_metric([*target], code)
+        yield from (missing, states)
 
 
 def _gauge(

@@ -26,7 +26,7 @@ _STYLE = "".join(map(_file, _STYLES))
 _PARTS = [_file(name) for name in _SCRIPTS]
 POLICY = (
     f"default-src 'none'; script-src {_hashes(_PARTS)}; style-src {_hashes([_STYLE])}; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Nothing runs but the scripts inside, and nothing is loaded but data from here."""
 

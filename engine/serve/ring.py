@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ MOST, LEAST = 2_000, 8
 NONE = len(STATUSES)
 """Status of a step of which nothing final has been said."""
 _UNSET = -(1 << 62)
-_REJECTED = STATUSES.index("rejected")
+_REJECTED, _AHEAD = STATUSES.index("rejected"), STATUSES.index(AHEAD)
 
 
 class Kept(NamedTuple):
@@ -47,39 +48,47 @@ class Ring:
         self._status = np.full((self.size, targets), NONE, np.uint8)
         self._said = np.full((3, entries, self.size, targets), np.nan)
 
-    def put(self, part: Part) -> None:
-        """Take rows; those of steps that are too old, or too far ahead, are left out."""
-        final = part.status != STATUSES.index(AHEAD)
-        if final.any():
-            newest = int(part.step.max(initial=_UNSET, where=final))
-            if self.last is None:
-                self.arrived[:] = int(part.step.min(where=final, initial=newest)) - 1
-            self.last = newest if self.last is None else max(self.last, newest)
+    def take(self, parts: Sequence[Part]) -> None:
+        """Take the rows of an epoch; those of steps that are too old, or too far ahead, are left
+        out."""
+        before, known = self.last, self.last is not None
+        for part in parts:
+            steps = part.step[part.status != _AHEAD]
+            if len(steps):
+                if not known:
+                    self.arrived[:] = np.maximum(self.arrived, int(steps.min()) - 1)
+                newest = int(steps.max())
+                self.last = newest if self.last is None else max(self.last, newest)
+        for part in parts:
+            self._put(part)
+        if self.last is not None:
+            least = self.last - self.size
+            self._settle(least if before is None else max(before, least), self.last)
+
+    def _put(self, part: Part) -> None:
         furthest = _UNSET if self.last is None else self.last + self.size // 2
         known = (part.target >= 0) & (part.entry >= 0) & (part.step <= furthest)
         if not known.any():
             return
-        self._turn(int(part.step.min(where=known, initial=furthest)),
-                   int(part.step.max(where=known, initial=_UNSET)))  # fmt: skip
+        first = int(part.step.min(where=known, initial=furthest))
+        self._turn(first, int(part.step.max(where=known, initial=_UNSET)))
         slot = part.step % self.size
         known &= self._held[slot] == part.step
         if not known.all():
-            part, slot, final = Part(*(a[known] for a in part)), slot[known], final[known]
+            part, slot = part.where(known), slot[known]
         cell = slot * len(self.arrived) + part.target
         within = part.entry * self._truth.size + cell
         for kept, given in zip(self._said, (part.forecast, part.lower, part.upper), strict=True):
             kept.reshape(-1)[within] = given
+        final = part.status != _AHEAD
         if not final.all():
-            part, cell = Part(*(a[final] for a in part)), cell[final]
+            part, cell = part.where(final), cell[final]
         self._truth.reshape(-1)[cell] = part.truth
         self._status.reshape(-1)[cell] = part.status
 
-    def settle(self, since: int | None) -> None:
-        """Find out at which steps values came, from the one after `since` to the last."""
-        if self.last is None:
-            return
-        first = self.last - self.size + 1 if since is None else max(since, self.last - self.size) + 1
-        steps = np.arange(first, self.last + 1)
+    def _settle(self, before: int, last: int) -> None:
+        """Find out at which steps values came, from the one after `before` to the last."""
+        steps = np.arange(before + 1, last + 1)
         slots = steps % self.size
         came = (self._status[slots] != NONE) & (self._status[slots] != _REJECTED)
         came &= ~np.isnan(self._truth[slots]) & (self._held[slots] == steps)[:, None]

@@ -37,6 +37,4 @@ def run(
         live = Live(config.name, config.serve, notices)
         with served(live) as address:
             told(f"the run can be watched at {address}")
-            return running.run(
-                config, run_dir, live.telling(progress), resume, bounds, live.watch
-            )
+            return running.run(config, run_dir, live.telling(progress), resume, bounds, live.watch)

@@ -36,8 +36,8 @@ def served(live: Live) -> Iterator[str]:
         settings = uvicorn.Config(
             app.guarded(port), log_config=None, access_log=False, lifespan="off", ws="none",
             loop="asyncio", http="h11", server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=PATIENCE, timeout_keep_alive=15, h11_max_incomplete_event_size=16_384,
-            limit_concurrency=128,
+            timeout_graceful_shutdown=PATIENCE, timeout_keep_alive=15, limit_concurrency=128,
+            h11_max_incomplete_event_size=16_384,
         )  # fmt: skip
         server = uvicorn.Server(settings)
         run = threading.Thread(

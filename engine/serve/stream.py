@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gapcast.engine.serve.live import Live
+from gapcast.engine.serve.states import OK, STATES, States
 
 EVERY = 1.0
 """Seconds between two events."""
@@ -21,13 +22,14 @@ MOST_STREAMS = 16
 
 class Stream:
     """Events for one page, until `ended` says that the server ends. Each tells the status and
-    [number, state, arrived] of sensors that are not as this page was told last."""
+    [number, state, arrived] of sensors that are not as this page was told last; it asks for all of
+    them by itself when it begins."""
 
     def __init__(self, live: Live, ended: Callable[[], bool]) -> None:
         self._live = live
         self._ended = ended
         self._tap = live.tap
-        self._told: tuple[Any, Any] | None = None
+        self._told = live.tap and live.tap.states()
 
     async def events(self) -> AsyncIterator[str]:
         """Text of events."""
@@ -49,10 +51,10 @@ class Stream:
             return []
         now = self._tap.states()
         if self._told is None:
-            self._told = np.full_like(now.state, 255), np.zeros_like(now.arrived)
+            self._told = States(np.full_like(now.state, len(STATES)), np.zeros_like(now.arrived))
         state, arrived = self._told
         # While values come, that they do is all there is to tell.
-        other = (state != now.state) | ((now.state != 0) & (arrived != now.arrived))
+        other = (state != now.state) | ((now.state != OK) & (arrived != now.arrived))
         which = np.flatnonzero(other)[:MOST_CHANGES]
         state[which], arrived[which] = now.state[which], now.arrived[which]
         moments = self._live.moments(now.arrived[which])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Floats
 from gapcast.engine.serve.entries import Entries, Entry, Part
 from gapcast.engine.sink import AHEAD, STATUSES
 
@@ -59,7 +59,7 @@ class Tally:
         with np.errstate(invalid="ignore", over="ignore"):
             rows = known & (part.status == self._scored) & ~np.isnan(part.truth - part.forecast)
             if rows.any():
-                self._score(Part(*(a[rows] for a in part)))
+                self._score(part.where(rows))
 
     def scores(self) -> list[Score]:
         """By entry, then quantity."""
@@ -93,6 +93,6 @@ class Tally:
         bounded = ~(np.isnan(part.lower) | np.isnan(part.upper))
         covered = (part.lower <= truth) & (truth <= part.upper)
         cell, size = part.entry * len(self._entries.quantities) + quantity, self._sums.shape[1]
-        weights: tuple[Floats | None, ...] = (None, error**2, np.abs(error), bounded, covered)
+        weights: tuple[NDArray[Any] | None, ...] = (None, error**2, np.abs(error), bounded, covered)
         for sums, weight in zip(self._sums, weights, strict=True):
             sums += np.bincount(cell, weight, size)

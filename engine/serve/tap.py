@@ -46,12 +46,10 @@ class Tap(Sink):
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Take the rows of an epoch."""
         with self._lock:
-            before = self._ring.last
-            for rows in forecasts.to_batches():
-                part = self.entries.read(rows)
-                self._ring.put(part)
+            parts = [self.entries.read(rows) for rows in forecasts.to_batches()]
+            self._ring.take(parts)
+            for part in parts:
                 self._tally.add(part)
-            self._ring.settle(before)
             self.epochs += 1
         return Committed()
 
