@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,8 +16,6 @@ from gapcast.engine.serve.live import Live
 
 with extra("serve"):
     import uvicorn
-
-log = logging.getLogger("gapcast.serve")
 
 PATIENCE = 1
 """Seconds that answers in progress have when the run ends."""
@@ -62,9 +60,11 @@ def listening(section: Serve) -> Iterator[socket.socket]:
         )
         taken = socket.create_server(address[:2], family=family, backlog=128)
     except OSError as error:
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror
         raise RunError(
-            f"serve.port: {host}:{port} cannot be listened on: {error.strerror or error}; choose "
-            "another one, or 0 for one that is free"
+            f"serve.port: {host}:{port} cannot be listened on: {why}; choose another one, or 0 for "
+            "one that is free"
         ) from None
     with taken:
         yield taken

@@ -29,7 +29,7 @@ class Stream:
         self._live = live
         self._ended = ended
         self._tap = live.tap
-        self._told = live.tap and live.tap.states()
+        self._told: States | None = live.tap.states() if live.tap else None
 
     async def events(self) -> AsyncIterator[str]:
         """Text of events."""

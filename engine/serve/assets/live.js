@@ -43,7 +43,7 @@ function figures() {
   const lag = p.watermark == null ? null : status.now - p.watermark;
   const shown = [
     ["readings a second", count(p.rate), `${count(p.readings)} read`],
-    ["event time reached", when(p.watermark), "UTC"],
+    ["event time reached", p.watermark == null ? "–" : when(p.watermark).slice(11), p.watermark == null ? "" : `${when(p.watermark).slice(0, 10)} UTC`],
     ["behind the clock", lasting(lag), lag > 86400 ? "a record of the past, or far behind" : "lag"],
     ["readings used", count(p.used), `${count(unused)} not: ${p.late} late, ${p.duplicate} twice, ${p.rejected} rejected, ${p.invalid} invalid`],
     ["forecasts written", count(status.rows.final), `and ${count(status.rows.ahead)} ahead of their time`],
@@ -274,7 +274,7 @@ addEventListener("resize", () => {
   clearTimeout(resizing);
   resizing = setTimeout(() => { rows(); chart?.setSize({width: Math.max(240, at("plot").clientWidth), height: chart.height}); }, 100);
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart?.redraw());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { chart?.destroy(); chart = null; draw(); });
 if (location.search) history.replaceState(null, "", location.pathname);
 listen();
 })();
