@@ -1,4 +1,4 @@
-"""A real browser, driven over its debugging pipe: what pages do in it, and what its console says."""
+"""A real browser, driven over its debugging pipe: what pages do in it, what its console says."""
 
 from __future__ import annotations
 

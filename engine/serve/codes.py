@@ -18,11 +18,17 @@ class Codes:
         self._dictionary: pa.Array | None = None
         self._of: Ints = np.zeros(0, np.int64)
 
-    def of(self, column: pa.DictionaryArray) -> Ints:
-        """The number of each value of a column without nulls, -1 for other names."""
-        if self._dictionary is None or not self._dictionary.equals(column.dictionary):
-            names = column.dictionary.to_pylist()
+    def of(self, dictionary: pa.Array) -> Ints:
+        """The number of each name in a dictionary, -1 for other names."""
+        if self._dictionary is None or not _same(self._dictionary, dictionary):
+            names = dictionary.to_pylist()
             self._of = np.array([self._number.get(name, -1) for name in names], np.int64)
-            self._dictionary = column.dictionary
-        found: Ints = self._of[column.indices.to_numpy(zero_copy_only=False)]
-        return found
+            self._dictionary = dictionary
+        return self._of
+
+
+def _same(one: pa.Array, other: pa.Array) -> bool:
+    """Whether two arrays are in the same memory, or say the same; `one` is held meanwhile."""
+    there = [[b.address if b else 0 for b in of.buffers()] for of in (one, other)]
+    place = there[0] == there[1] and (one.offset, len(one)) == (other.offset, len(other))
+    return place or bool(one.equals(other))

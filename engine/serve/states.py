@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gapcast.engine.forecaster import Ints
-from gapcast.engine.serve.ring import NONE, Ring
+from gapcast.engine.serve.kernels.rows import NONE
+from gapcast.engine.serve.ring import Ring
 from gapcast.engine.sink import STATUSES
 
 STATES = ("ok", "missing", "rejected", "silent")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,10 +12,21 @@ from gapcast.engine.plugin import Params
 from gapcast.engine.progress import Progress
 from gapcast.engine.run.job import Job
 from gapcast.engine.serve.entries import Entries
+from gapcast.engine.serve.kernels.rows import UNSET, Names, Part, newest, take
 from gapcast.engine.serve.ring import Kept, Ring
 from gapcast.engine.serve.states import States, states
 from gapcast.engine.serve.tally import Score, Tally
-from gapcast.engine.sink import Committed, Delivery, JobInfo, Outcome, Receives, Sink, Stages
+from gapcast.engine.sink import (
+    AHEAD,
+    FORECASTS,
+    Committed,
+    Delivery,
+    JobInfo,
+    Outcome,
+    Receives,
+    Sink,
+    Stages,
+)
 
 
 class Tap(Sink):
@@ -37,19 +50,17 @@ class Tap(Sink):
         self._silent = max(1, silent // job.grid.interval)
         self._lock = threading.Lock()
         self._ring = Ring(len(job.targets), len(self.entries))
-        self._tally = Tally(self.entries, job.evaluation.scored)
+        self._tally = Tally(self.entries, job.evaluation.scored, job.grid.periods)
         self._number = {target: i for i, target in enumerate(job.targets)}
 
     def open(self, job: JobInfo, generation: str) -> None:
-        """Nothing needs to be opened."""
+        """Compile what is done for every row, so that the first epoch does not wait for it."""
+        self._take([self.entries.read(rows) for rows in _none().to_batches()])
 
     def write(self, epoch: int, forecasts: pa.Table) -> Outcome:
         """Take the rows of an epoch."""
         with self._lock:
-            parts = [self.entries.read(rows) for rows in forecasts.to_batches()]
-            self._ring.take(parts)
-            for part in parts:
-                self._tally.add(part)
+            self._take([self.entries.read(rows) for rows in forecasts.to_batches()])
             self.epochs += 1
         return Committed()
 
@@ -87,3 +98,20 @@ class Tap(Sink):
             if since is None:
                 return self._ring.of(target)
             return self._ring.of(target, self.grid.since(since))
+
+    def _take(self, parts: Sequence[tuple[Part, Names]]) -> None:
+        for part, names in parts:
+            first, last = newest(part, names)
+            if last != UNSET:
+                self._ring.reach(first, last)
+        last = UNSET if self._ring.last is None else self._ring.last
+        for part, names in parts:
+            take(part, names, last, self._ring.into, self._tally.into)
+
+
+def _none() -> pa.Table:
+    """A row of no target of any job."""
+    row: dict[str, Any] = {field.name: None for field in FORECASTS}
+    row |= {"sensor": "", "quantity": "", "model": "", "status": AHEAD, "horizon": 0}
+    row |= {"time": 0, "made": 0, "forecast": 0.0, "gap_age": 0}
+    return pa.table([pa.array([row[f.name]]).cast(f.type) for f in FORECASTS], schema=FORECASTS)

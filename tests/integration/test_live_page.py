@@ -1,4 +1,4 @@
-"""The page of a run in a real browser: a gap opens and closes, and what is drawn is what sinks have."""
+"""The page of a run in a real browser: what is drawn is what sinks have."""
 
 from __future__ import annotations
 
@@ -86,16 +86,16 @@ def test_a_gap_opens_and_closes_on_the_page(tmp_path, browser):
     assert "last, 2 steps ahead" in said
     agrees(drawn, tmp_path / "r")
     # That the server is gone is all there is to be told.
-    assert [s for s in browser.said if "ERR_CONNECTION" not in s and "ERR_INCOMPLETE" not in s] == []
+    assert [
+        s for s in browser.said if "ERR_CONNECTION" not in s and "ERR_INCOMPLETE" not in s
+    ] == []
 
 
 def agrees(drawn, folder):
     """The lines are the rows of `files`, the shaded steps those at which nothing came."""
     rows = pq.read_table(folder / "forecasts", partitioning=None).to_pylist()
     final = {
-        row["time"].timestamp(): row
-        for row in rows
-        if (row["sensor"], row["horizon"]) == (ODD, 0)
+        row["time"].timestamp(): row for row in rows if (row["sensor"], row["horizon"]) == (ODD, 0)
     }
     ahead = pq.read_table(folder / "ahead", partitioning=None).to_pylist()
     ahead = {row["time"].timestamp(): row for row in ahead if row["sensor"] == ODD}

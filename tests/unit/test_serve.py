@@ -102,8 +102,12 @@ def test_a_port_in_use_is_told_before_anything_begins(tmp_path, monkeypatch):
         (tmp_path / "c.yaml").write_text(RIGHT + f"  port: {port}\n")
         done = gapcast("run", "c.yaml", "--run-dir", "r")
         assert done.returncode == 1
-        assert done.stderr.strip().splitlines()[-1].startswith(
-            f"serve.port: 127.0.0.1:{port} cannot be listened on: Address already in use; "
+        assert (
+            done.stderr.strip()
+            .splitlines()[-1]
+            .startswith(
+                f"serve.port: 127.0.0.1:{port} cannot be listened on: Address already in use; "
+            )
         )
         with pytest.raises(RunError, match="choose another one, or 0"):
             run(load_config("c.yaml"), tmp_path / "r")
