@@ -29,11 +29,12 @@ class Watched:
 
     def __init__(self, folder: Path, sensors: list[str], **more: Any) -> None:
         self.folder = folder
-        self.fed = SCRIPTS["fed"] = {"a": []}
+        self._script = f"fed-{id(self)}"
+        self.fed = SCRIPTS[self._script] = {"a": []}
         self.headers: dict[str, str] = {}
         self._config = {
             "name": "watched",
-            "source": {"type": "doubles:Fed", "script": "fed", "at_once": 10_000},
+            "source": {"type": "doubles:Fed", "script": self._script, "at_once": 10_000},
             "grid": {"interval": "1min"},
             "limits": {"t": {"max": 90}},
             "network": {"sensors": sensors},
@@ -56,7 +57,7 @@ class Watched:
 
     def __exit__(self, *error: object) -> None:
         self.end()
-        SCRIPTS.pop("fed", None)
+        SCRIPTS.pop(self._script, None)
 
     def feed(self, *rows: tuple[float, str, float]) -> None:
         """Readings: minute, sensor, value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -141,13 +142,15 @@ class Live:
         return [
             score.entry._asdict()
             | {"quantity": score.quantity, "n": score.scored}
-            | {name: getattr(score, name) for name in ("mse", "mae", "coverage")}
+            | {name: _finite(getattr(score, name)) for name in ("mse", "mae", "coverage")}
             for score in (self.tap.scores() if self.tap else ())
         ]
 
 
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _numbers(values: Floats) -> list[float | None]:
     """null for what is not finite."""
-    return [
-        v if f else None for v, f in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)
-    ]
+    return [*map(_finite, values.tolist())]

@@ -31,10 +31,14 @@ class Notices(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
-        text = mask(printable(record.getMessage()))
+        try:
+            text = mask(printable(record.getMessage()))
+        except Exception:
+            return self.handleError(record)
         text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
         self.kept.append(Notice(record.created, record.levelname.lower(), text))
         self.count += 1
+        return None
 
     def __enter__(self) -> Notices:
         logging.getLogger("gapcast").addHandler(self)

@@ -10,8 +10,6 @@ from gapcast.engine.config import RunConfig
 from gapcast.engine.run import run as running
 from gapcast.engine.run.bounds import Bounds
 from gapcast.engine.run.loop import RunResult
-from gapcast.engine.serve.live import Live
-from gapcast.engine.serve.notices import Notices
 
 log = logging.getLogger("gapcast.serve")
 
@@ -31,6 +29,8 @@ def run(
     """
     if config.serve is None:
         return running.run(config, run_dir, progress, resume, bounds)
+    from gapcast.engine.serve.live import Live
+    from gapcast.engine.serve.notices import Notices
     from gapcast.engine.serve.server import served
 
     with Notices() as notices:

@@ -138,6 +138,19 @@ def test_ten_thousand_sensors_are_a_list_of_few_elements(tmp_path, browser):
         assert browser.said == []
 
 
+def test_a_browser_comes_in_with_the_token_once(tmp_path, browser, monkeypatch):
+    monkeypatch.setenv("TOKEN", "a-token-for-browsers")
+    serve = {"port": 0, "token": "${TOKEN}"}
+    with Watched(tmp_path / "r", ["a"], serve=serve) as watched:
+        watched.feed(*wave(range(10), ["a"]))
+        browser.open(watched.url + "?token=a-token-for-browsers")
+        browser.until(shows(8))
+        assert browser.value("location.search + document.cookie") == ""
+        browser.open(watched.url)
+        browser.until(f"location.search === '' && {shows(8)}")
+        assert browser.said == []
+
+
 CONFIG = """\
 name: stopped
 source: {type: replay, path: data.csv, speed: 60x}

@@ -6,6 +6,7 @@ import http.client
 import json
 import math
 import socket
+import sys
 import threading
 from urllib.parse import urlsplit
 
@@ -111,6 +112,17 @@ def test_a_port_in_use_is_told_before_anything_begins(tmp_path, monkeypatch):
         )
         with pytest.raises(RunError, match="choose another one, or 0"):
             run(load_config("c.yaml"), tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text(RIGHT + "  port: 0\n")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "gapcast.engine.serve.server", raising=False)
+    done = gapcast("run", "c.yaml", "--run-dir", "r")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert done.stderr.strip().endswith("pip install 'gapcast[serve]'")
     assert not (tmp_path / "r").exists()
 
 

@@ -65,7 +65,7 @@ def winds(ahead, **more):
 
 
 @pytest.mark.parametrize("ahead", [True, False])
-@pytest.mark.parametrize("rows", [1, 150, 10_000])
+@pytest.mark.parametrize("rows", [1, 10_000])
 def test_sinks_get_the_same_epochs_whether_a_run_is_watched_or_not(tmp_path, ahead, rows):
     bounds = Bounds(epoch_rows=rows, epoch_seconds=1e6)
     epochs, scores = [], []
