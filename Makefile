@@ -6,7 +6,7 @@ CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
-PROGRAMS := chromium fonts-dejavu-core influxdb mosquitto postgresql
+PROGRAMS := chromium fonts-dejavu-core influxdb mosquitto postgresql prometheus
 POLICY := /usr/sbin/policy-rc.d
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
@@ -55,7 +55,7 @@ programs: ## what tests run beside Python, from Debian's packages, where apt-get
 	if [ -z "$$missing" ]; then exit 0; \
 	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  echo "installing with apt-get what tests run:" $$missing; \
-	  for p in $$missing; do case $$p in influxdb|postgresql) mkdir -p /etc/systemd/system; \
+	  for p in $$missing; do case $$p in influxdb|postgresql|prometheus) mkdir -p /etc/systemd/system; \
 	    ln -s /dev/null /etc/systemd/system/$$p.service 2>/dev/null;; esac; done; \
 	  if [ ! -e $(POLICY) ]; then trap 'rm -f $(POLICY)' EXIT; \
 	    printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod +x $(POLICY); fi; \

@@ -28,6 +28,15 @@ class Progress:
     shards: int = 0
     alive: int = 0
     workers: int = 0
+    used: int = 0
+    late: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    invalid: int = 0
+    steps: int = 0
+    epochs: int = 0
+    checkpoint: tuple[float, float] | None = None
+    moment: float = 0.0
 
     def __str__(self) -> str:
         if self.watermark is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -124,3 +126,36 @@ class Keeps(Sink):
                 return answer
         Keeps.epochs[epoch] = forecasts
         return Committed()
+
+
+class Fed(Played):
+    """Plays a script that a test goes on writing while it is read; the word ``"end"`` ends it."""
+
+    live = True
+
+    def read(self, partition, position, limit):
+        script = self.script[partition]
+        at = position["at"] if position else 0
+        until = min(len(script), at + min(limit, self.params.at_once))
+        rows = [row for row in script[at:until] if row != "end"]
+        if not rows:
+            time.sleep(0.02)  # as a broker that has nothing does
+        numbered = [(*row, at + i + 1) for i, row in enumerate(rows)]
+        at += len(rows)
+        ended = at < len(script) and script[at] == "end"
+        return Read(readings(numbered), empty(DEAD_LETTERS), {"at": at}, ended)
+
+
+class Holds(Sink):
+    """Takes everything; its run does not end before `Holds.go` is set."""
+
+    go = threading.Event()
+
+    def open(self, job, generation):
+        pass
+
+    def write(self, epoch, forecasts):
+        return Committed()
+
+    def close(self):
+        assert Holds.go.wait(120)

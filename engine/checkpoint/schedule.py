@@ -39,8 +39,11 @@ class Checkpoints:
 
     log: forgets the epochs that the checkpoints stand for. durable: is told the positions of a
     checkpoint by partition, from a thread of its own, once nothing before them is read again.
-    beside: whether the run goes on while one is written.
+    beside: whether the run goes on while one is written. last: when the newest was whole, seconds
+    since 1970, and how many seconds it took; None before the first.
     """
+
+    last: tuple[float, float] | None = None
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Checkpoints:
 
     def _write(self, number: int, contents: Contents, asked: Sequence[str]) -> None:
         folder, keep = self.schedule.folder, self.schedule.keep
+        began = time.monotonic()
         try:
             write(folder, number, contents.snapshot(), keep, savepoint=bool(asked))
             if not asked:
@@ -104,5 +108,6 @@ class Checkpoints:
                 f"{error.strerror or error}; the one before it stands, go on with --resume when "
                 "it can be written again"
             ) from error
+        self.last = time.time(), time.monotonic() - began
         self._durable(contents.read())
         self._requests.answer(asked, number)

@@ -19,7 +19,7 @@ from gapcast.engine.output.unused import many, summary
 from gapcast.engine.redaction import mask
 from gapcast.engine.run.loop import RunResult
 from gapcast.engine.run.resuming import carried
-from gapcast.engine.run.run import run as run_config
+from gapcast.engine.serve.running import run as run_config
 
 INTERRUPTED = 130
 UNUSED = 3
@@ -71,7 +71,10 @@ def run(
             if doing == "running" and console:
                 status.stop()  # the console sink draws from here on
 
-        result = run_config(checked, run_dir, progress, resume)
+        def told(where: str) -> None:
+            notes.print(where, soft_wrap=True, highlight=False, markup=False)
+
+        result = run_config(checked, run_dir, progress, resume, told=told)
     _report(notes, result)
     out = Console()
     if not result.complete:

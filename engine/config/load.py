@@ -108,6 +108,7 @@ def _assemble(
         sinks=named["sinks"],
         checkpoint=run.checkpoint,
         delivery=run.delivery,
+        serve=run.serve,
         backtest=run.backtest,
         backend=chosen["backend",],
         derive=None if run.derive is None else named["derive"],

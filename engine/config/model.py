@@ -27,6 +27,7 @@ from pydantic import (
 from gapcast.engine.config.backtest import Backtest
 from gapcast.engine.config.delivering import Deliver, Deliveries
 from gapcast.engine.config.section import Inputs, Name, Section, Sensors, WithheldSpan
+from gapcast.engine.config.serving import Serve
 from gapcast.engine.config.verdict import FLAG, REJECT, OfSensors, OfValues
 from gapcast.engine.grid.calendar import Calendar, offsets
 from gapcast.engine.sink import Delivery
@@ -485,6 +486,11 @@ class Run(Section):
     )
     delivery: Deliveries = Field(
         default=Deliveries(), description="When rows are handed to the sinks."
+    )
+    serve: Serve | None = Field(
+        default=None,
+        description="A page about the run, and figures for Prometheus, while it goes. Default: "
+        "nothing listens.",
     )
     backtest: Backtest = Field(
         default=Backtest(), description="What `gapcast backtest` compares; `run` ignores it."

@@ -19,6 +19,7 @@ from gapcast.engine.config.model import (
 )
 from gapcast.engine.config.positions import KeyPath
 from gapcast.engine.config.section import InputSection
+from gapcast.engine.config.serving import Serve
 from gapcast.engine.horizon import NOWCAST, Horizons
 from gapcast.engine.redaction import mask
 from gapcast.engine.sink import BOTH, Stages
@@ -91,8 +92,8 @@ class ChosenDerivation(Chosen[P]):
 class RunConfig:
     """A whole run, every name resolved and every value checked. Durations in microseconds.
 
-    derive: None where the config leaves it open. secrets: the text as written of every place that
-    held a placeholder.
+    derive: None where the config leaves it open. serve: None where nothing listens. secrets: the
+    text as written of every place that held a placeholder.
     """
 
     name: str
@@ -110,6 +111,7 @@ class RunConfig:
     derive: Mapping[str, ChosenDerivation[Derivation]] | None = None
     inputs: Mapping[str, InputSection] = field(default_factory=dict)
     delivery: Deliveries = field(default_factory=Deliveries)
+    serve: Serve | None = None
     backtest: Backtest = field(default_factory=Backtest)
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
 
@@ -134,6 +136,8 @@ def redact(config: RunConfig) -> dict[str, Any]:
     for key in ("grid", "network", "screen", "targets", "evaluation", "checkpoint", "delivery"):
         plain[key] = getattr(config, key).model_dump(mode="json", by_alias=True)
     plain["limits"] = {q: limit.model_dump(mode="json") for q, limit in config.limits.items()}
+    if config.serve:
+        plain["serve"] = config.serve.model_dump(mode="json")
     if config.inputs:
         plain["inputs"] = {n: of.model_dump(mode="json") for n, of in config.inputs.items()}
     plain["derive"] = config.derive and {n: _section(of) for n, of in config.derive.items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gapcast.engine.errors import GapcastError
     from gapcast.engine.filling.api import fill
     from gapcast.engine.run.loop import RunResult
-    from gapcast.engine.run.run import run
+    from gapcast.engine.serve.running import run
     from gapcast.engine.streaming.stream import Stream
 
 _WHERE = {
@@ -30,7 +30,7 @@ _WHERE = {
     "fill": "gapcast.engine.filling.api",
     "load_config": "gapcast.engine.config",
     "read_config": "gapcast.engine.config",
-    "run": "gapcast.engine.run.run",
+    "run": "gapcast.engine.serve.running",
 }
 
 __all__ = [

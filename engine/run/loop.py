@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -90,8 +90,9 @@ def carry(job: Job, backend: Backend) -> RunResult:
         began = time.monotonic()
         complete = _follow(job, stages, crew)
         changed = _changed(job, stages.intake) if complete else []
-        ending = crew.workers.finish()
+        alive, ending = crew.workers.alive(), crew.workers.finish()
         scores = _end(stages, ending)
+        job.latest = _progress(stages, 0.0, alive)
         return RunResult(
             job.run_dir,
             stages.intake.grid.settled(),
@@ -138,6 +139,7 @@ class _Stages:
     dead_letters: DeadLetters
     checkpoints: Checkpoints
     on_their_way: deque[Callable[[], StepResult | Stepped]] = field(default_factory=deque)
+    closed: int = 0
 
     def add(self, result: StepResult | Stepped) -> None:
         """Take the joined result of the shards for one frame; waits when the sinks are slow."""
@@ -167,7 +169,8 @@ def _follow(job: Job, stages: _Stages, crew: _Crew) -> bool:
                 stages.dead_letters.add(letters)
             _send(closed.frame, stages, crew.workers)
         if meter.due():
-            job.latest = _progress(stages, meter, crew.workers)
+            rate = meter.rate(stages.intake.grid.counts.read)
+            job.latest = _progress(stages, rate, crew.workers.alive())
             job.progress(job.latest)
             counts = stages.intake.grid.settled()
             if warning := stages.dead_letters.unused.warning(counts.read, counts.used):
@@ -227,6 +230,7 @@ def _send(frame: GridFrame, stages: _Stages, workers: Workers) -> None:
     """Send a frame to the workers; take the oldest result while they step it."""
     stages.withheld.add(frame)
     stages.silence.add(frame)
+    stages.closed += len(frame.values)
     waiting = stages.on_their_way
     done = waiting.popleft()() if len(waiting) >= workers.ahead else None
     waiting.append(workers.step(frame))
@@ -264,11 +268,25 @@ def _end(stages: _Stages, ending: Ending) -> pa.Table:
     return stages.scores.write_whole(ending.totals, ending.by_gap)
 
 
-def _progress(stages: _Stages, meter: Meter, workers: Workers) -> Progress:
-    readings, mark = stages.intake.grid.counts.read, stages.intake.grid.reached
-    rate = meter.rate(readings)
-    lag = None if mark is None else time.time() - mark / 1e6
-    return Progress(readings, rate, mark, lag, stages.delivery.rows, *workers.alive())
+def _progress(stages: _Stages, rate: float, workers: tuple[int, int, int]) -> Progress:
+    grid, now = stages.intake.grid, time.time()
+    settled, mark = asdict(grid.settled()), grid.reached
+    shards, alive, there = workers
+    return Progress(
+        readings=grid.counts.read,
+        rate=rate,
+        watermark=mark,
+        lag=None if mark is None else now - mark / 1e6,
+        forecasts=stages.delivery.rows,
+        shards=shards,
+        alive=alive,
+        workers=there,
+        steps=stages.closed,
+        epochs=stages.delivery.epoch,
+        checkpoint=stages.checkpoints.last,
+        moment=now,
+        **{name: n for name, n in settled.items() if name != "read"},
+    )
 
 
 @contextmanager

@@ -35,13 +35,15 @@ def run(
     progress: Callable[[str], None] = log.info,
     resume: bool = False,
     bounds: Bounds | None = None,
+    watch: Callable[[Job], None] = lambda job: None,
 ) -> RunResult:
     """Run `config` until its source ends, or until SIGINT or SIGTERM asks it to stop.
 
     run_dir: the folder for everything the run leaves; by default a new one below ``runs/``. It
     must not hold another run, unless `resume` says to go on with it from its newest checkpoint.
     progress: is told, in a few words, what is being done, and every second how far it is. bounds:
-    instead of those that ship.
+    instead of those that ship. watch: is given each job before it is carried: the first one, and
+    those that go on for it; it may add sinks of its own to it.
     Where workers are lost with the state they held, goes on from the newest checkpoint by itself.
     Raises `GapcastError`; the manifest then says ``failed`` and why.
     """
@@ -56,13 +58,14 @@ def run(
             job.source.close()
             raise RunError(f"the run in {folder} is complete, there is nothing to resume")
         job.progress = lambda at: progress(str(at))
+        watch(job)
         manifest = _begun(config, job)
         with _noted(manifest):
             progress("continuing from the newest checkpoint" if job.resume else "getting ready")
             warm_up.rehearse(job)
     with _noted(manifest):
         progress("running")
-        result = _carried_through(config, job)
+        result = _carried_through(config, job, watch)
         if result.complete and not result.counts.used:
             raise RunError(_nothing(result))
     manifest.end(
@@ -95,7 +98,7 @@ def _noted(manifest: Manifest) -> Iterator[None]:
         raise
 
 
-def _carried_through(config: RunConfig, job: Job) -> RunResult:
+def _carried_through(config: RunConfig, job: Job, watch: Callable[[Job], None]) -> RunResult:
     """Run the job, again from its newest checkpoint whenever its workers are lost."""
     backend, stops = config.backend.create(), _Stops(job)
     losses, since = 0, None
@@ -113,7 +116,9 @@ def _carried_through(config: RunConfig, job: Job) -> RunResult:
                             f"the last time: {error}"
                         ) from error
                     log.warning("%s; continuing from the newest checkpoint", error)
-                stops.watch(prepare(config, job.run_dir, job.generation, job.bounds))
+                again = prepare(config, job.run_dir, job.generation, job.bounds)
+                watch(again)
+                stops.take(again)
     finally:
         backend.close()
 
@@ -125,7 +130,7 @@ class _Stops:
         self.job = job
         self.signal: int | None = None
 
-    def watch(self, job: Job) -> None:
+    def take(self, job: Job) -> None:
         """Take another job in hand, which goes on for the last one."""
         job.progress, self.job = self.job.progress, job
         if self.signal is not None:

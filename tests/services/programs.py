@@ -14,6 +14,8 @@ PACKAGES = {
     "initdb": "PostgreSQL (Debian: postgresql)",
     "postgres": "PostgreSQL (Debian: postgresql)",
     "setpriv": "util-linux",
+    "prometheus": "Prometheus (Debian: prometheus)",
+    "promtool": "Prometheus (Debian: prometheus)",
     "influxd": "InfluxDB 1 (Debian: influxdb)",
 }
 

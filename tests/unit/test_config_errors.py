@@ -65,8 +65,8 @@ ONE = {
     "unknown key at the top": (
         "name: x", "name: x\nzzzz: {}",
         "c.yaml:2:1  zzzz: unknown key; known here: name, source, grid, network, limits, screen, "
-        "targets, inputs, derive, evaluation, models, sinks, checkpoint, delivery, backtest, "
-        "backend",
+        "targets, inputs, derive, evaluation, models, sinks, checkpoint, delivery, serve, "
+        "backtest, backend",
     ),
     "an unknown derivation": (
         "name: x", "name: x\nderive: {dew_pont: {}}",

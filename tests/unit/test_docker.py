@@ -101,7 +101,7 @@ def test_no_password_is_written_down_or_has_a_default(file, name, service):
 
 @services
 def test_images_are_pinned(file, name, service):
-    assert re.fullmatch(r"[a-z/-]+:\d+\.\d+(\.\d+)?", service["image"])
+    assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+(\.\d+)?", service["image"])
     if service["image"].startswith("gapcast/"):
         context = (file.parent / service["build"]["context"]).resolve()
         assert context == ROOT
@@ -192,18 +192,21 @@ DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 def test_dashboards_are_as_made(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(GRAFANA), *sys.path])
+    import live
     import make
 
-    for made in (make.forecasts(), make.run()):
+    for made in (make.forecasts(), make.run(), live.live()):
         path = GRAFANA / "dashboards" / f"{made['uid']}.json"
-        assert json.loads(path.read_text()) == made, "run docker/serve/grafana/make.py"
+        assert json.loads(path.read_text()) == made, "run make.py and live.py beside it"
         assert path in DASHBOARDS
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda p: p.stem)
 def test_dashboards_fit_together(path):
-    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/opentsdb.yaml").read_text())[
-        "datasources"
+    sources = [
+        {name: source[name] for name in ("type", "uid")}
+        for file in (GRAFANA / "provisioning/datasources").glob("*.yaml")
+        for source in yaml.safe_load(file.read_text())["datasources"]
     ]
     board = json.loads(path.read_text())
     assert board["uid"] == path.stem
@@ -211,7 +214,8 @@ def test_dashboards_fit_together(path):
     assert len(set(ids)) == len(ids)
     taken = set()
     for panel in board["panels"]:
-        assert panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
+        assert panel["datasource"] in sources
+        assert all(t["datasource"] == panel["datasource"] for t in panel["targets"])
         assert [t["refId"] for t in panel["targets"]] == list("ABCDEFGH"[: len(panel["targets"])])
         at = panel["gridPos"]
         cells = {(at["x"] + i, at["y"] + j) for i in range(at["w"]) for j in range(at["h"])}
@@ -219,5 +223,5 @@ def test_dashboards_fit_together(path):
         assert max(x for x, _ in cells) < 24
         taken |= cells
     known = {v["name"] for v in board["templating"]["list"]}
-    used = set(re.findall(r"\$(?!tag_)(\w+)", json.dumps(board["panels"])))
+    used = set(re.findall(r"\$(?!tag_|__)(\w+)", json.dumps(board["panels"])))
     assert used <= known

@@ -1,0 +1,1 @@
+"""A run watched while it goes: a page, figures for Prometheus, the same as JSON."""
