@@ -63,18 +63,7 @@ def run(
         _check(checked, run_dir, resume)
         return
     notes = Console(stderr=True)
-    console = any(sink.type_name == "console" for sink in checked.sinks.values())
-    with notes.status("starting") as status:
-
-        def progress(doing: str) -> None:
-            status.update(doing)
-            if doing == "running" and console:
-                status.stop()  # the console sink draws from here on
-
-        def told(where: str) -> None:
-            notes.print(where, soft_wrap=True, highlight=False, markup=False)
-
-        result = run_config(checked, run_dir, progress, resume, told=told)
+    result = _run(checked, run_dir, resume, notes)
     _report(notes, result)
     out = Console()
     if not result.complete:
@@ -92,6 +81,22 @@ def run(
     _tell_changed(out, config, result)
     if _warn(out, result) and strict:
         raise typer.Exit(UNUSED)
+
+
+def _run(config: RunConfig, run_dir: Path | None, resume: bool, notes: Console) -> RunResult:
+    """Run it, and show what is being done."""
+    console = any(sink.type_name == "console" for sink in config.sinks.values())
+    with notes.status("starting") as status:
+
+        def progress(doing: str) -> None:
+            status.update(doing)
+            if doing == "running" and console:
+                status.stop()  # the console sink draws from here on
+
+        def told(where: str) -> None:
+            notes.print(where, soft_wrap=True, highlight=False, markup=False)
+
+        return run_config(config, run_dir, progress, resume, told=told)
 
 
 def _check(config: RunConfig, run_dir: Path | None, resume: bool) -> None:
