@@ -141,9 +141,14 @@ class AlreadyCommitted:
 
 @dataclass(frozen=True)
 class Retry:
-    """Not now: call again with the same epoch after a while; the engine reads no further."""
+    """Not now: call again with the same epoch after a while; the engine reads no further.
+
+    patience: seconds after which the run ends, should this still be the answer, for only a person
+    can help; None: it is tried for as long as the run lives.
+    """
 
     reason: str
+    patience: float | None = None
 
 
 @dataclass(frozen=True)

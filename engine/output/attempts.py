@@ -14,9 +14,11 @@ from tenacity import (
     Retrying,
     retry_if_result,
     sleep_using_event,
+    stop_any,
     stop_when_event_set,
     wait_random_exponential,
 )
+from tenacity.stop import stop_base
 
 from gapcast.engine.errors import SinkError
 from gapcast.engine.sink import Outcome, Retry, Sink
@@ -44,14 +46,30 @@ def again(name: str, epoch: int, call: Callable[[], Retry | Any], stopping: thre
     retrying = Retrying(
         retry=retry_if_result(lambda outcome: isinstance(outcome, Retry)),
         wait=wait_random_exponential(multiplier=0.1, max=30),
-        stop=stop_when_event_set(stopping),
+        stop=stop_any(stop_when_event_set(stopping), _OutOfPatience()),
         sleep=sleep_using_event(stopping),
         before_sleep=tell,
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
     outcome = retrying(call)
     if isinstance(outcome, Retry):
+        if stopping.is_set():
+            raise SinkError(
+                f"sink {name!r} had not taken epoch {epoch} when the run stopped: {outcome.reason}"
+            )
         raise SinkError(
-            f"sink {name!r} had not taken epoch {epoch} when the run stopped: {outcome.reason}"
+            f"sink {name!r} has not taken epoch {epoch} for {outcome.patience:g} s: "
+            f"{outcome.reason}; everything before it is delivered, go on with --resume when this "
+            "is mended"
         )
     return outcome
+
+
+class _OutOfPatience(stop_base):
+    """The sink will not be asked again though the run goes on."""
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        """Whether it has answered for so long as it has patience."""
+        outcome, since = retry_state.outcome, retry_state.seconds_since_start
+        patience = outcome.result().patience if outcome else None
+        return patience is not None and since is not None and since >= patience

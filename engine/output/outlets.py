@@ -70,8 +70,8 @@ class RowsThere(Outlet[Stepped]):
 
         def ask() -> list[Prepared] | Retry:
             parts = self._ask(epoch, until, silence)
-            reasons = [reason for part in parts for reason in part.retry.values()]
-            return Retry(reasons[0]) if reasons else parts
+            asking = [Retry(*retry) for part in parts for retry in part.retry.values()]
+            return asking[0] if asking else parts
 
         name = " and ".join(self._delivery.sinks)
         self._parts = attempts.again(name, epoch, ask, self._stopping)

@@ -60,7 +60,7 @@ class ShardRows:
         for name in sorted(self._waiting):
             answer = self._writers[name].prepare(epoch)
             if isinstance(answer, Retry):
-                retry[name] = answer.reason
+                retry[name] = answer.reason, answer.patience
             else:
                 self._prepared[name] = answer
         self._waiting = {*retry}

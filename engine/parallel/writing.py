@@ -71,10 +71,10 @@ def writing(
 @dataclass(frozen=True)
 class Prepared:
     """What a shard says of its part of an epoch: rows in it, of both stages, and how many of them
-    are final; of each sink that takes some what is to be committed; reasons of those that ask to be
-    tried again."""
+    are final; of each sink that takes some what is to be committed; of those that ask to be tried
+    again the parts of `Retry`."""
 
     rows: int
     final: int
     committables: dict[str, Any] = field(default_factory=dict)
-    retry: dict[str, str] = field(default_factory=dict)
+    retry: dict[str, tuple[str, float | None]] = field(default_factory=dict)

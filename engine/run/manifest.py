@@ -15,6 +15,8 @@ from gapcast.engine.checkpoint.savepoints import claim
 from gapcast.engine.storage import replace
 
 NAME = "manifest.json"
+RESERVED = 1 << 17
+"""Bytes that are held free on the disk for what is noted at the end."""
 
 
 def versions() -> dict[str, str]:
@@ -40,11 +42,15 @@ class Manifest:
             "machine": {"system": platform.platform(), "processor": platform.machine()},
             "config": dict(config),
         }
+        self._reserve = folder / ".reserve"
+        self._reserve.write_bytes(bytes(RESERVED))
         self._write()
 
     def end(self, state: str, **more: Any) -> None:
-        """Note how the run ended: ``complete``, ``interrupted`` or ``failed``."""
+        """Note how the run ended: ``complete``, ``interrupted`` or ``failed``; on a full disk,
+        too."""
         self.content |= {"state": state, "ended": _now(), **more}
+        self._reserve.unlink(missing_ok=True)
         self._write()
         self._claim.close()
 

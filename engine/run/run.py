@@ -92,7 +92,11 @@ def _begun(config: RunConfig, job: Job) -> Manifest:
 def _noted(manifest: Manifest) -> Iterator[None]:
     """Whatever is raised within it is how the run ended."""
     try:
-        yield
+        try:
+            yield
+        except OSError as error:  # of the machine: no mistake in gapcast or in a plugin
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise RunError(f"{what}; when this is mended, go on with --resume") from error
     except BaseException as error:
         manifest.end("failed", error=mask(f"{type(error).__name__}: {error}"))
         raise

@@ -48,6 +48,9 @@ NAMES = [
 """Columns that are stored with a dictionary."""
 FINAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors that another try cannot help."""
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+FULL = 60.0
+"""Seconds for which there may be no space before the run ends."""
 
 
 class ParquetParams(plugin.Params):
@@ -280,7 +283,7 @@ def _retry(folder: Folder, error: OSError) -> Retry:
     """Try again later. Raises SinkError where that cannot help."""
     if error.errno in FINAL:
         raise SinkError(f"{folder.url} cannot be written: {_reason(error)}") from error
-    return Retry(f"{folder.url}: {_reason(error)}")
+    return Retry(f"{folder.url}: {_reason(error)}", FULL if error.errno in NO_SPACE else None)
 
 
 def _read(folder: Folder, part: File) -> pa.Table:
