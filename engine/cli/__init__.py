@@ -31,6 +31,7 @@ for _name, _help, _target in (
     ("explain", "Say what one forecast was made of.", "explain:explain"),
     ("produce", "Replay a source into a Kafka topic.", "produce:produce"),
     ("check", "Check a config without running it.", "check:check"),
+    ("plan", "Say what a network of another size would need.", "plan:plan"),
     ("plugins", "What sources, forecasters, sinks and backends there are.", "plugins:app"),
     ("sink", "Make what a config's sinks need before a first run, such as tables.", "sink:app"),
     ("new", "Write the package of a new plugin: forecaster, source or sink.", "new:new"),

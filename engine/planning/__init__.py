@@ -1,0 +1,1 @@
+"""What a job would need: costs measured here, carried over to another size."""
