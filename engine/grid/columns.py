@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gapcast.engine.forecaster import Ints, Series
+from gapcast.engine.forecaster import Ints
+from gapcast.engine.network.names import numbers
 
 
 class Columns:
     """Finds the column of each reading's series; a batch's dictionaries are looked up once for all
     the batches that share them."""
 
-    def __init__(self, series: Sequence[Series]) -> None:
-        """series: by their columns."""
-        names = [sorted(set(of)) for of in zip(*series, strict=True)] or [[], []]
-        self._known = [pa.array(of, pa.string()) for of in names]
-        self._columns = self._all(series, *names)
+    def __init__(self, sensors: pa.DictionaryArray, quantities: pa.DictionaryArray) -> None:
+        """Of each column its sensor and its quantity."""
+        self._known = [sensors.dictionary, quantities.dictionary]
+        # (sensors + 1, quantities + 1) column of each known sensor's quantity, or -1
+        self._columns = np.full([len(known) + 1 for known in self._known], -1, np.int64)
+        self._columns[numbers(sensors), numbers(quantities)] = np.arange(len(sensors))
         self._looked_up: tuple[pa.Array, pa.Array] | None = None
         self._table: Ints
 
@@ -36,12 +36,3 @@ class Columns:
             self._looked_up = names
         found: Ints = self._table[sensor.indices.to_numpy(), quantity.indices.to_numpy()]
         return found
-
-    @staticmethod
-    def _all(series: Sequence[Series], sensors: list[str], quantities: list[str]) -> Ints:
-        """(sensors + 1, quantities + 1) column of each known sensor's quantity, or -1."""
-        row, place = ({n: i for i, n in enumerate(of)} for of in (sensors, quantities))
-        columns = np.full((len(row) + 1, len(place) + 1), -1, np.int64)
-        for column, one in enumerate(series):
-            columns[row[one.sensor], place[one.quantity]] = column
-        return columns

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gapcast.engine.forecaster import Floats, Ints, Series
 from gapcast.engine.grid.columns import Columns
 from gapcast.engine.grid.spec import GridSpec, aggregates
-from gapcast.engine.network.series import Network, natural, sensor_numbers
+from gapcast.engine.network.names import encoded, numbers
+from gapcast.engine.network.series import Network, natural
 
 
 class Roster:
@@ -92,12 +93,14 @@ class Roster:
 
     def _know(self) -> None:
         """Work out everything by number."""
-        self._columns = Columns(self.series)
-        self.sensor = np.array(sensor_numbers(self.series), np.int64)
-        quantities = [s.quantity for s in self.series]
-        unlimited = (-np.inf, np.inf)
-        limits = [self._limits.get(quantity, unlimited) for quantity in quantities]
-        self.lowest, self.highest = np.array(limits, float).reshape(-1, 2).T.copy()
-        ahead = [self.network.inputs.get(s, 0) for s in self.series]
-        self.ahead = self._spec.interval * np.array([*ahead, 0], np.int64)
-        self.how, self.period = aggregates(self._spec.aggregate, quantities)
+        sensors, quantities = encoded(self.series)
+        self._columns = Columns(sensors, quantities)
+        self.sensor, of = numbers(sensors), numbers(quantities)
+        names = quantities.dictionary.to_pylist()
+        limits = [self._limits.get(name, (-np.inf, np.inf)) for name in names]
+        self.lowest, self.highest = np.array(limits, float).reshape(-1, 2)[of].T.copy()
+        self.ahead = np.zeros(len(of) + 1, np.int64)
+        for series, steps in self.network.inputs.items():
+            self.ahead[self.network.column[series]] = steps * self._spec.interval
+        how, period = aggregates(self._spec.aggregate, names)
+        self.how, self.period = how[of], period[of]

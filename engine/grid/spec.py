@@ -93,7 +93,7 @@ class GridSpec:
 def aggregates(
     given: str | Mapping[str, str | Circular], quantities: Sequence[str]
 ) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """How series of these quantities are aggregated, and their periods (1 where there is none)."""
+    """How these quantities are aggregated, and their periods (1 where there is none)."""
     of = {q: given if isinstance(given, str) else given.get(q, "mean") for q in {*quantities}}
     number = {
         quantity: cells.CIRCULAR if isinstance(how, Circular) else AGGREGATES.index(how)

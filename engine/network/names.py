@@ -7,21 +7,32 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Series
+from gapcast.engine.forecaster import Ints, Series
 from gapcast.engine.state import Arrays, below, within
+
+
+def encoded(series: Sequence[Series]) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
+    """Sensor and quantity of each series; dictionaries in the order of first appearance."""
+    sensors, quantities = zip(*series, strict=True) if series else ((), ())
+    both = (pa.array(of, pa.string()).dictionary_encode() for of in (sensors, quantities))
+    return tuple(both)
+
+
+def numbers(names: pa.DictionaryArray) -> Ints:
+    """The number in its dictionary of each name."""
+    found: Ints = names.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
 
 
 def packed(series: Sequence[Series]) -> dict[str, NDArray[Any]]:
     """What `unpacked` makes the same series of."""
-    sensors, quantities = zip(*series, strict=True) if series else ((), ())
-    codes = pa.array(quantities, pa.string()).dictionary_encode()
+    sensors, quantities = encoded(series)
     return (
-        within("sensors", _bytes(pa.array(sensors, pa.string())))
-        | within("quantities", _bytes(codes.dictionary))
-        | {"quantity": codes.indices.to_numpy(zero_copy_only=False).astype(np.int32)}
+        within("sensors", _bytes(sensors.cast(pa.string())))
+        | within("quantities", _bytes(quantities.dictionary))
+        | {"quantity": numbers(quantities).astype(np.int32)}
     )
 
 
@@ -33,13 +44,15 @@ def unpacked(arrays: Arrays) -> tuple[Series, ...]:
 
 
 def _bytes(texts: pa.Array) -> dict[str, NDArray[Any]]:
-    large = texts.cast(pa.large_binary())
-    lengths = np.array(pc.binary_length(large), np.int64)
-    whole = b"".join(large.to_pylist())
-    return {"text": np.frombuffer(whole, np.uint8), "length": lengths}
+    _, ends, text = texts.cast(pa.large_string()).buffers()
+    bounds = np.frombuffer(ends, np.int64)[: len(texts) + 1]
+    whole = np.frombuffer(text or b"", np.uint8)
+    whole = whole[bounds[0] : bounds[-1]] if len(texts) else whole[:0]
+    return {"text": whole.copy(), "length": np.diff(bounds)}
 
 
 def _texts(arrays: Arrays) -> list[str]:
-    whole, ends = arrays["text"].tobytes(), np.cumsum(arrays["length"]).tolist()
-    starts = [0, *ends]
-    return [whole[a:b].decode() for a, b in zip(starts, ends, strict=False)]
+    bounds = np.concatenate([[0], np.cumsum(arrays["length"], dtype=np.int64)])
+    buffers = [pa.py_buffer(np.ascontiguousarray(a)) for a in (bounds, arrays["text"])]
+    found: list[str] = pa.LargeStringArray.from_buffers(len(bounds) - 1, *buffers).to_pylist()
+    return found

@@ -71,12 +71,6 @@ class Network:
         return [s.sensor for s in self.series if s.quantity == quantity and s not in self.inputs]
 
 
-def sensor_numbers(series: Iterable[Series]) -> list[int]:
-    """The number of each series' sensor, among those of all as they come."""
-    known: dict[str, int] = {}
-    return [known.setdefault(one.sensor, len(known)) for one in series]
-
-
 def read_positions(path: Path) -> dict[str, tuple[float, float]]:
     """Positions from a text of lines ``sensor x y`` (metres); ``#`` starts a comment."""
     try:

@@ -102,7 +102,8 @@ class Job:
             grown(layout, self.network, self.targets, model)
             for layout, model in zip(self.layouts, self.models, strict=True)
         )
-        vars(self).pop("plan", None)
+        for name in ("plan", "_names", "_checksum"):
+            vars(self).pop(name, None)
         self.grew = True
 
     def work(self, shards: Arrays | None = None, withheld: Withheld | None = None) -> Work:
@@ -156,14 +157,23 @@ class Job:
     def network_held(self) -> dict[str, dict[str, NDArray[Any]]]:
         """What a checkpoint holds of the network: names, and the layouts if it has grown."""
         layouts = layouts_of(self.plan) if self.grew else {}
-        return {"series": packed(self.network.series), "layouts": layouts}
+        return {"series": self._names, "layouts": layouts}
+
+    @cached_property
+    def _names(self) -> dict[str, NDArray[Any]]:
+        return packed(self.network.series)
+
+    @cached_property
+    def _checksum(self) -> int:
+        return zlib.crc32(
+            "\n".join(f"{s.sensor}\t{s.quantity}" for s in self.network.series).encode()
+        )
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint must agree with: generation, series, models and state versions."""
-        series = "\n".join(f"{s.sensor}\t{s.quantity}" for s in self.network.series)
         return {
             "generation": self.generation,
-            "series": zlib.crc32(series.encode()),
+            "series": self._checksum,
             "targets": len(self.targets),
             "models": {m.name: m.forecaster.state_version for m in self.models},
             "order": [m.name for m in self.models],
