@@ -8,6 +8,7 @@ import re
 import statistics
 import sys
 import tokenize
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,10 @@ def statements(path):
 def test_tests_keep_up_with_the_code():
     code = sum(map(statements, MODULES))
     assert sum(map(statements, (ROOT / "tests").rglob("*.py"))) >= 0.6 * code
+
+
+def test_every_folder_of_code_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT) for path in MODULES}
+    there = {"gapcast." + ".".join(folder.parts) for folder in folders}
+    assert there - {"gapcast.engine.gapcast"} <= {*listed}
