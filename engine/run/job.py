@@ -42,13 +42,13 @@ class Job:
 
     targeted: which series are targets. layouts: one a model, over all `targets`, its columns those
     of `network`. Durations in µs, `idle` in seconds. checkpoint: where, how often. latency: seconds
-    for which rows may wait.
-    screen: what is looked for in closed steps. resume: what to go on from; reopened: partitions
-    that it had read to their ends, and in which there is more since. stopping: set it to end the
-    run early, with everything read so far delivered. progress: is told about every second how the
-    run is getting on; latest: what it was told last. grew: whether series have joined.
-    sections: of each model its section of the config; renewed: whether models are others than those
-    of the checkpoint, so that another one is due.
+    for which rows may wait. screen: what is looked for in closed steps. resume: what to go on from;
+    reopened: partitions that it had read to their ends, and in which there is more since. stopping:
+    set it to end the run early, with everything read so far delivered. progress: is told about
+    every second how the run is getting on; latest: what it was told last. grew: whether series have
+    joined. sections: of each model its section of the config; renewed: whether models are others
+    than those of the checkpoint, so that another one is due. began: with how many series the run
+    began.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Job:
     grew: bool = False
     sections: Mapping[str, Any] = field(default_factory=dict)
     renewed: bool = False
+    began: int = 0
 
     @cached_property
     def plan(self) -> Plan:
@@ -178,4 +179,5 @@ class Job:
             "models": {m.name: m.forecaster.state_version for m in self.models},
             "order": [m.name for m in self.models],
             "sections": self.sections,
+            "began": self.began,
         }

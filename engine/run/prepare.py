@@ -73,11 +73,12 @@ def prepare(
     own = generation or uuid4().hex
     schedule = _schedule(config, run_dir, own)
     before = _chosen(schedule.folder, choose) if generation else None
-    known = unpacked(before[1].series) if before and before[1].series else ()
-    network, links = _network(config, source, models, inputs, known)
+    known = unpacked(before[1].series) if before and before[1].series else None
+    began = before[1].job["began"] if before and known is not None else None
+    network, links = _network(config, source, models, inputs, known, began)
     models = tuple(deriving.through(model, links, config) for model in models)
     targeted = partial(_targeted, config.targets)
-    targets = _targets(config.targets, network)
+    targets = _targets(config.targets, network, source.live)
     reading.check_hidden(inputs, config, targets)
     grid = grid_of(config.grid)
     if {*grid.periods} & {*config.targets.quantities}:
@@ -104,6 +105,7 @@ def prepare(
         sinks={name: chosen.create() for name, chosen in config.sinks.items()},
         bounds=bounds or Bounds(),
         sections=redact(config)["models"],
+        began=len(network.series) if began is None else began,
     )  # fmt: skip
     if before:
         _go_on(job, config, *before)
@@ -295,11 +297,13 @@ def _network(
     source: Source,
     models: Sequence[Model],
     inputs: Mapping[Series, Input],
-    known: Sequence[Series],
+    known: Sequence[Series] | None,
+    began: int | None,
 ) -> tuple[Network, Mapping[str, Link]]:
     """The sensors the config names, else those with a position, else those in the source, which
     is opened; and what is derived. Series of what is asked for and of what is derived. known: the
-    series of a run that is gone on with, which stay in their order."""
+    series of a run that is gone on with, which stay in their order; began: with how many of
+    them it began, which decide what is derived."""
     quantities = _asked(config, models, inputs)
     path = config.network.positions
     positions = read_positions(path) if path else {}
@@ -310,8 +314,8 @@ def _network(
     joining = frozenset[str]() if sensors or inputs else frozenset(wanted)
     series = [Series(s, q) for s in sensors for q in wanted] if sensors else _found(source, joining)
     series = [s for s in series if s.quantity in wanted]
-    if known:
-        links = deriving.found(config, links, {s.quantity for s in known})
+    if known is not None:
+        links = deriving.found(config, links, {s.quantity for s in known[:began]})
         network = reading.network(known, positions, inputs, models)
         return replace(network, series=tuple(known), joining=joining), links
     there = any(s.quantity in config.targets.quantities for s in series)
@@ -358,8 +362,9 @@ def _targeted(wanted: Targets, series: Series) -> bool:
     return series.quantity in wanted.quantities and named
 
 
-def _targets(wanted: Targets, network: Network) -> tuple[Series, ...]:
-    for quantity in wanted.quantities if network.series else ():
+def _targets(wanted: Targets, network: Network, live: bool) -> tuple[Series, ...]:
+    """The targets there are. Raises RunError where one that is named is not, unless it may join."""
+    for quantity in () if live and network.joining else wanted.quantities:
         there = network.sensors(quantity)
         if not there:
             there = sorted({s.quantity for s in network.series})

@@ -232,3 +232,51 @@ def test_what_is_explained_after_others_joined_is_the_row_that_was_delivered(
     assert found.explanation.mixture == pytest.approx(row["forecast"], abs=1e-9)
     with pytest.raises(RunError, match="no sensor 'nobody'"):
         explain(tmp_path / "r", "nobody", int(at.timestamp() * 1e6))
+
+
+EVERYTHING = {
+    "auto": {"type": "auto", "horizons": [-3, 0, 2]},
+    "spatial": {"type": "spatial-rls", "quantities": ["humidity"]},
+    "ema": {"type": "ema", "neighbours": {"correlated": 2}},
+}
+
+
+@pytest.mark.parametrize("hide", [None, "each-sensor", "together"])
+def test_quantities_that_come_later_directions_and_what_is_derived(hide, tmp_path):
+    chance = random.Random(11)
+    begins = {(s, q): chance.choice([0, 5, 20, 33]) for s in "abcd" for q in ("wind", "humidity")}
+    begins |= {(s, "temperature"): 3 * i for i, s in enumerate("abcd")}
+    rows = [
+        (30.0 * i, s, q, value(s, i) if q != "wind" else 18.0 * value(s, i) % 360)
+        for i in range(60)
+        for (s, q), first in begins.items()
+        if i >= first and chance.random() > 0.1
+    ]
+    more = {
+        "grid": {"interval": "30min", "aggregate": {
+            "wind": {"circular": 360}, "temperature": "mean", "humidity": "last",
+        }},
+        "limits": {},
+        "targets": {"quantities": ["temperature", "wind"]},
+        "checkpoint": {"interval": "1us"},
+    }  # fmt: skip
+    if hide:
+        more["evaluation"] = {"mode": "blackout", "hide": hide, "spans": [SPAN]}
+    SCRIPTS["test"] = {"p": rows}
+    run(config(EVERYTHING, known=("a",), **more), tmp_path / "straight")
+    SCRIPTS["test"] = {"p": Stopping(rows, *chance.sample(range(5, len(rows)), 6))}
+    resume = False
+    while not run(config(EVERYTHING, ("a",), **more), tmp_path / "r", resume=resume).complete:
+        resume = True
+    assert left(tmp_path / "r") == left(tmp_path / "straight")
+    told = {(r["sensor"], r["quantity"]) for r in left(tmp_path / "r")[0]}
+    assert told == {(s, q) for s in "abcd" for q in ("temperature", "wind")}
+
+
+def test_a_run_that_began_with_nobody_goes_on_so_whatever_can_be_found_by_then(tmp_path):
+    rows = script()
+    SCRIPTS["test"] = {"p": Stopping(rows, 0)}
+    assert not run(config(known=()), tmp_path / "r").complete
+    run(config(known=JOINS), tmp_path / "r", resume=True)
+    run(config(known=()), tmp_path / "straight")
+    assert left(tmp_path / "r") == left(tmp_path / "straight")

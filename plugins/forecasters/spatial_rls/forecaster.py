@@ -93,6 +93,8 @@ class SpatialRls(Forecaster):
         for name, old in state.items():
             if old.ndim == 1 or old.shape[1:] == fresh[name].shape[1:]:
                 fresh[name][:N] = old
+            elif name == "level":  # one a quantity
+                fresh[name][:N, : old.shape[1]] = old
             elif name == "moments":
                 i, j = (to[of] for of in np.triu_indices(K + 2))
                 m = wide + 2
