@@ -48,8 +48,8 @@ def _extended(model: Model, state: State, before: Layout, after: Layout) -> Stat
 
 def _beginning(name: str, old: NDArray[Any], fresh: Arrays, targets: int) -> NDArray[Any]:
     """The array of that name, of all targets, before anything was learnt."""
-    if name.endswith("/score/current"):  # all targets are in the same window
-        return np.full(targets, old[0] if len(old) else fresh[name][0])
+    if name.endswith("/score/current") and len(old):  # all targets are in the same window
+        return np.full(targets, old[0])
     known = fresh.get(name, fresh.get(name.replace("/before_", "/")))
     if known is not None:
         return np.array(known)

@@ -241,11 +241,13 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.parametrize("known", [("a",), ()])
 @pytest.mark.parametrize("hide", [None, "each-sensor", "together"])
-def test_quantities_that_come_later_directions_and_what_is_derived(hide, tmp_path):
+def test_quantities_that_come_later_directions_and_what_is_derived(hide, known, tmp_path):
     chance = random.Random(11)
     begins = {(s, q): chance.choice([0, 5, 20, 33]) for s in "abcd" for q in ("wind", "humidity")}
-    begins |= {(s, "temperature"): 3 * i for i, s in enumerate("abcd")}
+    begins |= {(s, "temperature"): 3 * i + 3 for i, s in enumerate("abcd")}
+    begins["b", "humidity"] = 0  # before any target
     rows = [
         (30.0 * i, s, q, value(s, i) if q != "wind" else 18.0 * value(s, i) % 360)
         for i in range(60)
@@ -263,10 +265,10 @@ def test_quantities_that_come_later_directions_and_what_is_derived(hide, tmp_pat
     if hide:
         more["evaluation"] = {"mode": "blackout", "hide": hide, "spans": [SPAN]}
     SCRIPTS["test"] = {"p": rows}
-    run(config(EVERYTHING, known=("a",), **more), tmp_path / "straight")
+    run(config(EVERYTHING, known, **more), tmp_path / "straight")
     SCRIPTS["test"] = {"p": Stopping(rows, *chance.sample(range(5, len(rows)), 6))}
     resume = False
-    while not run(config(EVERYTHING, ("a",), **more), tmp_path / "r", resume=resume).complete:
+    while not run(config(EVERYTHING, known, **more), tmp_path / "r", resume=resume).complete:
         resume = True
     assert left(tmp_path / "r") == left(tmp_path / "straight")
     told = {(r["sensor"], r["quantity"]) for r in left(tmp_path / "r")[0]}
