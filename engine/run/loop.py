@@ -48,9 +48,10 @@ class RunResult:
 
     counts: what became of every reading. scores: the whole run's, schema `SCORES`. forecasts:
     final rows delivered. seconds: wall time from the first read to the last write. model_seconds:
-    time spent in each model's steps, summed over shards. complete: whether every source had ended.
-    changed: what of the source is not as it was when it was read. stopped_by: the signal that ended
-    it before, if one did.
+    time spent in each model's steps, summed over shards; 0 where series joined: what earlier
+    workers spent is not known. complete: whether every source had ended. changed: what of the
+    source is not as it was when it was read. stopped_by: the signal that ended it before, if one
+    did.
     """
 
     run_dir: Path
@@ -99,7 +100,7 @@ def carry(job: Job, backend: Backend) -> RunResult:
             scores,
             stages.delivery.rows,
             time.monotonic() - began,
-            {m.name: s for m, s in zip(job.models, ending.seconds, strict=True)},
+            dict(zip([m.name for m in job.models], crew.seconds(ending), strict=True)),
             complete,
             stages.dead_letters.unused.kinds,
             changed,
@@ -110,14 +111,19 @@ class _Crew:
     """The workers, and others in their place when the network has grown."""
 
     def __init__(self, backend: Backend, work: Work) -> None:
-        self._backend = backend
+        self._backend, self._first = backend, True
         self._held = ExitStack()
         self.workers = self._held.enter_context(backend.workers(work))
 
     def turn_over(self, work: Work) -> None:
         """Let the workers go and have others go on with `work`."""
         self._held.close()
+        self._first = False
         self.workers = self._held.enter_context(self._backend.workers(work))
+
+    def seconds(self, ending: Ending) -> list[float]:
+        """Time spent in each model's steps by all workers, 0 where that is not known."""
+        return ending.seconds if self._first else [0.0] * len(ending.seconds)
 
     def __enter__(self) -> Self:
         return self
