@@ -115,7 +115,9 @@ class Stream:
         sensors: Sequence[str] | None = None,
     ) -> None:
         targets = config.get("targets")
-        named = targets.get("quantities", ()) if isinstance(targets, Mapping) else ()
+        named: Sequence[str] = ()
+        if isinstance(targets, Mapping):
+            named = targets.get("quantities", ())
         self._quantity = named[0] if len(named) == 1 else None
         self._sensors = None if sensors is None else [*map(str, sensors)]
         self._config: Mapping[str, Any] = config

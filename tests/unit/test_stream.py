@@ -314,6 +314,17 @@ def test_what_is_named_and_not_in_the_first_push_joins_as_in_a_run(derive, tmp_p
     assert found[keys].equals(wanted[keys])
 
 
+def test_a_state_keeps_the_order_of_experts():
+    experts = {"z": {"type": "seasonal"}, "a": {"type": "persistence"}, "m": {"type": "ema"}}
+    models = {"mean": {"type": "blend", "experts": experts}}
+    stream = gapcast.Stream(interval="10min", quantities="temperature", models=models)
+    stream.push(TABLE.slice(0, 400))
+    again = gapcast.Stream.from_state(stream.state())
+    rest = TABLE.slice(400)
+    assert again.push(rest).equals(stream.push(rest))
+    assert again.close().equals(stream.close())
+
+
 def test_a_first_push_may_have_nothing_that_is_forecast():
     models = {"p": {"type": "persistence"}}
     stream = gapcast.Stream(interval="10min", quantities="temperature", models=models)
