@@ -96,13 +96,13 @@ def packed(snapshot: Snapshot) -> bytes:
     return b"".join([MAGIC, len(sealed).to_bytes(8, "big"), sealed, *parts])
 
 
-def unpacked(data: bytes) -> Snapshot:
+def unpacked(data: bytes | bytearray | memoryview) -> Snapshot:
     """What `packed` made bytes of. Raises CheckpointError where they are not whole."""
     begin = len(MAGIC) + 8
     if data[: len(MAGIC)] != MAGIC or len(data) < begin:
         raise CheckpointError("the state is not one of gapcast's")
     end = begin + int.from_bytes(data[len(MAGIC) : begin], "big")
-    content = _opened(data[begin:end], "the state")
+    content = _opened(bytes(data[begin:end]), "the state")
     arrays = {name: np.empty(shape, dtype) for name, dtype, shape in content["arrays"]}
     for about, part in zip(
         content["parts"], _cut(arrays, [p["size"] for p in content["parts"]]), strict=True
@@ -110,6 +110,8 @@ def unpacked(data: bytes) -> Snapshot:
         whole = memoryview(data)[end : end + about["size"]]
         end += about["size"]
         _fill(part, whole, about, "the state")
+    if end != len(data):
+        raise CheckpointError(f"the state has {len(data) - end} bytes more than it had")
     return Snapshot(content["meta"], arrays)
 
 
@@ -137,8 +139,8 @@ def _sealed(
         "parts": [{"size": s, "crc32": crc} for s, crc in zip(sizes, sums, strict=True)],
     }
     text = json.dumps(content, sort_keys=True)
-    sealed = json.dumps({"crc32": zlib.crc32(text.encode()), "content": content}, sort_keys=True)
-    return sealed.encode()
+    # as they stand: the order of a blend's experts is that of what they have learnt
+    return json.dumps({"crc32": zlib.crc32(text.encode()), "content": content}).encode()
 
 
 def numbers(folder: Place) -> list[int]:

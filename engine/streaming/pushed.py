@@ -15,12 +15,21 @@ TYPE = f"{__name__}:Pushed"
 
 
 class Pushed(Source):
-    """One partition, whose readings somebody else brings."""
+    """One partition, whose readings somebody else brings.
+
+    series: those that were named, or seen first. joining: whether others may come.
+    """
 
     class Params(plugin.Params):
         series: list[tuple[str, str]]
+        joining: bool = False
 
     params: Params
+
+    @property
+    def live(self) -> bool:
+        """See `Source.live`."""
+        return self.params.joining
 
     def open(self, quantities: Collection[str] | None) -> None:
         """Nothing to open."""

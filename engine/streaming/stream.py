@@ -62,7 +62,7 @@ class Stream:
         *,
         interval: str,
         lateness: str = "0s",
-        sensors: Sequence[str] | None = None,
+        sensors: Sequence[str] | str | None = None,
         quantities: Sequence[str] | str | None = None,
         series: Sequence[tuple[str, str]] | None = None,
         models: Mapping[str, Any] | None = None,
@@ -70,14 +70,14 @@ class Stream:
     ) -> None:
         if foreign := sorted({*sections} & {*_NOT}):
             raise DataError(f"a stream has no {foreign[0]}: readings are pushed, rows returned")
-        wanted = [quantities] if isinstance(quantities, str) else quantities
         config: dict[str, Any] = {"name": "stream", **sections}
-        config["grid"] = {"interval": interval, "lateness": lateness, **sections.get("grid", {})}
+        own = {"interval": interval, "lateness": lateness}
+        config["grid"] = _with(own, sections.get("grid"))
         if models is not None:
-            config["models"] = dict(models)
-        if wanted is not None:
-            config["targets"] = {**sections.get("targets", {}), "quantities": list(wanted)}
-        self._set_up(config, series, sensors)
+            config["models"] = models
+        if quantities is not None:
+            config["targets"] = _with({"quantities": _several(quantities)}, sections.get("targets"))
+        self._set_up(config, series, None if sensors is None else _several(sensors))
 
     @classmethod
     def from_config(
@@ -92,7 +92,7 @@ class Stream:
         return made
 
     @classmethod
-    def from_state(cls, data: bytes) -> Self:
+    def from_state(cls, data: bytes | bytearray | memoryview) -> Self:
         """A stream that goes on where the one stood whose `state` this is, to the same numbers.
 
         Secrets among its models' parameters come from the environment again. Raises
@@ -103,6 +103,7 @@ class Stream:
         about = snapshot.meta.pop("stream")
         made._set_up(about["config"], None, about["sensors"])
         made._closed, made._named = about["closed"], about["named"]
+        made._container = about.get("container", tables.ARROW)
         if about["series"] is not None:
             made._begin(about["series"], snapshot)
         return made
@@ -113,28 +114,31 @@ class Stream:
         series: Sequence[tuple[str, str]] | None,
         sensors: Sequence[str] | None = None,
     ) -> None:
-        named = config.get("targets", {}).get("quantities", ())
+        targets = config.get("targets")
+        named: Sequence[str] = ()
+        if isinstance(targets, Mapping):
+            named = targets.get("quantities", ())
         self._quantity = named[0] if len(named) == 1 else None
         self._sensors = None if sensors is None else [*map(str, sensors)]
         self._config: Mapping[str, Any] = config
+        self._closed, self._named = False, series is not None or sensors is not None
         read = read_config(self._whole([("", named[0] if named else "value")]))
         self._config = {k: v for k, v in redact(read).items() if k not in _NOT and v is not None}
         if not named:
             del self._config["targets"]
-        self._closed, self._named = False, series is not None or sensors is not None
         self._job: Job | None = None
         self._series: list[tuple[str, str]] | None = None
-        self._back: tables.Back = tables.arrow
+        self._container = tables.ARROW
         if series is None and sensors is not None and named:
             series = [(s, q) for s in sensors for q in named]
         if series is not None:
-            self._begin([(str(s), str(q)) for s, q in series])
+            self._begin(_pairs(series))
 
     def _whole(self, series: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """The config of a run over these series."""
         quantities = list(dict.fromkeys(q for _, q in series))
-        targets = {"quantities": quantities, **self._config.get("targets", {})}
-        source = {"type": TYPE, "series": [list(of) for of in series]}
+        targets = _with({"quantities": quantities}, self._config.get("targets"))
+        source = {"type": TYPE, "series": [*map(list, series)], "joining": not self._named}
         own = {key: value for key, value in self._config.items() if key not in _NOT}
         own = {key: value for key, value in own.items() if value is not None}
         return own | {"source": source, "targets": targets}
@@ -151,8 +155,10 @@ class Stream:
         self._known = {*job.network.series}
         self._open = bool(job.network.joining) and not self._named
         self._used = {s.quantity for s in job.network.series}
-        if len(self._used) == 1:
-            (self._quantity,) = self._used
+        if self._open:
+            self._used |= job.network.joining
+        if len(config.targets.quantities) == 1:
+            (self._quantity,) = config.targets.quantities
         self._grid = job.gridded([PARTITION])
         self._withheld, self._silence = job.withheld(), job.silence()
         self._work_with(job.work())
@@ -183,8 +189,9 @@ class Stream:
         """
         if self._closed:
             raise DataError("the stream is closed: begin another, or go on from an earlier state")
-        batch, self._back = tables.readings(readings, self._quantity)
+        batch, container = tables.readings(readings, self._quantity)
         batch = self._checked(batch)
+        self._container = container
         if self._job is None:
             return self._back(NOTHING)
         offsets = np.arange(self._next, self._next + len(batch))
@@ -216,7 +223,7 @@ class Stream:
         encoding of checkpoints, with checksums; the same size as one (docs/design.md §11)."""
         about = {
             "config": self._config, "series": self._series, "sensors": self._sensors,
-            "closed": self._closed, "named": self._named,
+            "closed": self._closed, "named": self._named, "container": self._container,
         }  # fmt: skip
         if self._job is None:
             return packed(Snapshot({"stream": about}, {}))
@@ -235,6 +242,10 @@ class Stream:
             **self._job.network_held(),
         ).snapshot()
         return packed(Snapshot(snapshot.meta | {"stream": about}, snapshot.arrays))
+
+    def _back(self, rows: pa.Table) -> Any:
+        """Rows in the container of the last push."""
+        return tables.made(self._container, rows)
 
     def _closing(self) -> pa.Table:
         """The rows of the steps that are closed by now."""
@@ -290,10 +301,7 @@ class Stream:
         if (fit == FOREIGN).any():
             row = int(np.flatnonzero(fit == FOREIGN)[0])
             sensor, quantity = (batch[name][row].as_py() for name in ("sensor", "quantity"))
-            raise DataError(
-                f"{sensor}/{quantity} is not among the {len(self._known):,} series that were named "
-                "at the beginning of the stream; leave series and sensors out to have others join"
-            )
+            raise _foreign(sensor, quantity, f"{len(self._known):,} series")
         return batch if (fit == KNOWN).all() else batch.filter(pa.array(fit == KNOWN))
 
     def _fits(self, sensors: list[str], quantities: list[str]) -> NDArray[np.uint8]:
@@ -308,9 +316,42 @@ class Stream:
         return found
 
     def _learn(self, pairs: Set[tuple[str, str]]) -> None:
-        """Take the series of the first push for all there are."""
+        """Begin with the series of the first push. Raises DataError where one is of no sensor that
+        was named."""
         if self._sensors is not None:
+            for sensor, quantity in sorted(pairs):
+                if sensor not in self._sensors:
+                    raise _foreign(sensor, quantity, f"{len(self._sensors):,} sensors")
             quantities = sorted({q for _, q in pairs})
             self._begin([(s, q) for s in self._sensors for q in quantities])
         else:
-            self._begin(sorted(pairs))
+            wanted = self._config.get("targets", {}).get("quantities")
+            there = wanted is None or any(q in wanted for _, q in pairs)
+            self._begin(sorted(pairs) if there else [])
+
+
+def _foreign(sensor: str, quantity: str, named: str) -> DataError:
+    return DataError(
+        f"{sensor}/{quantity} is not among the {named} that were named at the beginning of the "
+        "stream; leave series and sensors out to have others join"
+    )
+
+
+def _several(names: Sequence[str] | str) -> list[str]:
+    """Names, of which one alone may be given."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _with(own: dict[str, Any], section: Any) -> Any:
+    """A section with the keys of `own` that it does not have; what is no section as it is."""
+    if section is None:
+        return own
+    return {**own, **section} if isinstance(section, Mapping) else section
+
+
+def _pairs(series: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The series that are named. Raises DataError where one is no pair."""
+    for of in series:
+        if isinstance(of, str) or len(of) != 2:
+            raise DataError(f"series: expected pairs (sensor, quantity), found {of!r}")
+    return [(str(sensor), str(quantity)) for sensor, quantity in series]

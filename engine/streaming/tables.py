@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import narwhals as nw
@@ -19,21 +18,23 @@ from gapcast.engine.spelling import meant
 NAMES = ("time", "sensor", "quantity", "value")
 PLAIN = plain(FORECASTS)
 
-Back = Callable[[pa.Table], Any]
-"""Makes rows (schema `FORECASTS`) a container."""
+ARROW, LIST = "arrow", "list"
+"""Kinds of containers; others are called as Narwhals calls them."""
 
 
-def readings(data: Any, quantity: str | None) -> tuple[pa.RecordBatch, Back]:
-    """(time, sensor, quantity, value) of readings in order of arrival, and the way back to their
-    kind of container: a table of Arrow, pandas, polars or another that Narwhals takes as eager, or
-    a list of mappings. quantity: of all, where no column says it.
+def readings(data: Any, quantity: str | None) -> tuple[pa.RecordBatch, str]:
+    """(time, sensor, quantity, value) of readings in order of arrival, and the kind of their
+    container, for `made`: a table of Arrow, pandas, polars or another that Narwhals takes as
+    eager, or a list of mappings. quantity: of all, where no column says it.
 
     Times without a zone are taken for UTC. Raises DataError.
     """
-    table, back = _arrow(data)
+    table, container = _arrow(data)
     there = table.schema.names
     columns = []
     for name, kind in zip(NAMES, (TIME, NAME, NAME, pa.float64()), strict=True):
+        if there.count(name) > 1:
+            raise DataError(f"readings have the column {name!r} twice")
         if name in there:
             columns.append(_column(table[name], name, kind))
         elif name == "quantity" and quantity is not None:
@@ -46,21 +47,29 @@ def readings(data: Any, quantity: str | None) -> tuple[pa.RecordBatch, Back]:
             )
         else:
             columns.append(pa.array([], kind))
-    return pa.record_batch(columns, NAMES), back
+    return pa.record_batch(columns, NAMES), container
 
 
-def arrow(rows: pa.Table) -> pa.Table:
-    """Rows as they are."""
-    return rows
+def made(container: str, rows: pa.Table) -> Any:
+    """Rows (schema `FORECASTS`) in a container of this kind."""
+    if container == ARROW:
+        return rows
+    if container == LIST:
+        return rows.cast(PLAIN).to_pylist() if len(rows) else []
+    kind = nw.Implementation.from_string(container)
+    if len(rows):
+        return _native(kind, rows)
+    none = _none(kind)
+    return none.copy() if kind is nw.Implementation.PANDAS else none
 
 
-def _arrow(data: Any) -> tuple[pa.Table | pa.RecordBatch, Back]:
+def _arrow(data: Any) -> tuple[pa.Table | pa.RecordBatch, str]:
     if isinstance(data, pa.Table | pa.RecordBatch):
-        return data, arrow
+        return data, ARROW
     if isinstance(data, list | tuple):
         try:
-            return pa.Table.from_pylist(list(data)), _listed
-        except (pa.ArrowException, AttributeError, TypeError) as error:
+            return pa.Table.from_pylist(list(data)), LIST
+        except (pa.ArrowException, AttributeError, OverflowError, TypeError) as error:
             raise DataError(f"readings are no mappings of one kind: {error}") from None
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
@@ -75,7 +84,7 @@ def _arrow(data: Any) -> tuple[pa.Table | pa.RecordBatch, Back]:
         columns = [_column_of(frame, name) for name in chosen]
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"readings: {str(error).partition(chr(10))[0]}") from None
-    return pa.table(columns, chosen), partial(_native, frame.implementation)
+    return pa.table(columns, chosen), frame.implementation.value
 
 
 def _column_of(frame: nw.DataFrame[Any], name: str) -> Any:
@@ -84,28 +93,16 @@ def _column_of(frame: nw.DataFrame[Any], name: str) -> Any:
     return frame.get_column(name).to_arrow()
 
 
-def _native(kind: Any, rows: pa.Table) -> Any:
-    if not len(rows):
-        none = _none(kind)
-        return none.copy() if kind is nw.Implementation.PANDAS else none
-    return _made(kind, rows)
-
-
 @cache
 def _none(kind: Any) -> Any:
     """No rows: made once, since most pushes close no step."""
-    return _made(kind, FORECASTS.empty_table())
+    return _native(kind, FORECASTS.empty_table())
 
 
-def _made(kind: Any, rows: pa.Table) -> Any:
+def _native(kind: Any, rows: pa.Table) -> Any:
     if kind is nw.Implementation.PANDAS:
         return rows.cast(PLAIN).to_pandas()
     return nw.DataFrame.from_arrow(rows.cast(PLAIN), backend=kind).to_native()
-
-
-def _listed(rows: pa.Table) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = rows.cast(PLAIN).to_pylist() if len(rows) else []
-    return found
 
 
 def _column(column: Any, name: str, kind: pa.DataType) -> pa.Array:

@@ -295,6 +295,69 @@ def test_who_appears_joins_as_in_a_run(stop, tmp_path):
     assert "c" in {*wanted["sensor"]}
 
 
+@pytest.mark.parametrize("derive", [{}, None])
+def test_what_is_named_and_not_in_the_first_push_joins_as_in_a_run(derive, tmp_path):
+    first = {"b": 300, "a": 0}
+    late = [r for r in ROWS if r[1] != "c" and r[0] > first[r[1]] + 60 * (r[2] == "temperature")]
+    targets = {"quantities": ["temperature", "humidity"], "sensors": ["b"]}
+    source = {"type": "doubles:Unannounced", "script": "stream", "known": []}
+    config = CONFIG | {"targets": targets, "source": source, "derive": derive}
+    SCRIPTS["stream"] = {"p": late}
+    result = gapcast.run(read_config(config), tmp_path / "out")
+    wanted = in_order(pa.concat_tables(Keeps.epochs.values()))
+    assert {*wanted["quantity"]} == {"temperature", "humidity"}
+    stream = gapcast.Stream.from_config(read_config(config))
+    told = [stream.push(table(late[:1])), stream.push(table(late[1:])), stream.close()]
+    assert stream.counts == result.counts
+    keys = ["time", "sensor", "quantity", "model", "horizon", "status"]
+    found = in_order(pa.concat_tables(told))
+    assert found[keys].equals(wanted[keys])
+
+
+def test_a_state_keeps_the_order_of_experts():
+    experts = {"z": {"type": "seasonal"}, "a": {"type": "persistence"}, "m": {"type": "ema"}}
+    models = {"mean": {"type": "blend", "experts": experts}}
+    stream = gapcast.Stream(interval="10min", quantities="temperature", models=models)
+    stream.push(TABLE.slice(0, 400))
+    again = gapcast.Stream.from_state(stream.state())
+    rest = TABLE.slice(400)
+    assert again.push(rest).equals(stream.push(rest))
+    assert again.close().equals(stream.close())
+
+
+def test_a_first_push_may_have_nothing_that_is_forecast():
+    models = {"p": {"type": "persistence"}}
+    stream = gapcast.Stream(interval="10min", quantities="temperature", models=models)
+    assert len(stream.push(table([r for r in ROWS if r[2] == "humidity"]))) == 0
+    assert len(stream.push(TABLE)) > 0
+
+
+def test_a_push_that_is_refused_does_not_settle_the_quantities():
+    stream = gapcast.Stream(interval="10min", sensors=["a"], models={"p": {"type": "persistence"}})
+    with pytest.raises(DataError, match="x/pressure is not among the 1 sensors"):
+        stream.push(table([(0, "x", "pressure", 1.0)]))
+    assert len(stream.push(table([r for r in ROWS if r[1] == "a"]))) > 0
+
+
+def test_one_sensor_needs_no_list():
+    models = {"p": {"type": "persistence"}}
+    stream = gapcast.Stream(interval="10min", sensors="roof", quantities="t", models=models)
+    for hour in (0, 1):
+        stream.push([{"time": datetime(2024, 1, 1, hour), "sensor": "roof", "value": 1.0}])
+    assert {r["sensor"] for r in stream.close()} == {"roof"}
+
+
+@pytest.mark.parametrize("kind", [pa.table, pd.DataFrame, pl.DataFrame, pd.DataFrame.to_dict])
+def test_a_stream_that_goes_on_gives_the_container_that_it_gave(kind):
+    given = pd.DataFrame([ONE])
+    given = given.to_dict("records") if kind is pd.DataFrame.to_dict else kind(given)
+    stream = gapcast.Stream(interval="1min", models={"p": {"type": "persistence"}})
+    kept = type(stream.push(given))
+    again = gapcast.Stream.from_state(stream.state())
+    assert type(again.flush()) is kept
+    assert type(again.close()) is kept
+
+
 def test_quantities_that_no_model_reads_are_left_out():
     models = {"p": {"type": "persistence"}}
     stream = gapcast.Stream(interval="10min", quantities="temperature", models=models)
@@ -315,6 +378,8 @@ ONE = {"time": datetime(2024, 1, 1), "sensor": "a", "quantity": "t", "value": 1}
         ([ONE | {"time": "soon"}], "column 'time' holds string"),
         ([ONE | {"time": None}], "1 rows have no time"),
         ([ONE | {"value": "x"}], "column 'value'"),
+        ([ONE | {"value": 10**400}], "no mappings of one kind"),
+        (pa.Table.from_arrays([pa.array([1])] * 2, ["time"] * 2), "column 'time' twice"),
         (pd.DataFrame([ONE, ONE]).assign(sensor=["a", 1]), "readings: "),
         ([1, 2], "no mappings of one kind"),
         ("text", "cannot take a str"),
@@ -332,12 +397,19 @@ def test_a_wrong_config_is_told_at_once():
         gapcast.Stream(interval="1min", sinks={"files": {"type": "files"}})
     with pytest.raises(ConfigError, match=r"grid\.interval"):
         gapcast.Stream(interval="soon")
+    for section in ("grid", "targets", "models"):
+        with pytest.raises(ConfigError, match=f"{section}: must be a section"):
+            gapcast.Stream(**{"interval": "1min", "quantities": "t", section: ["x"]})
+    for series in ([("a", "t", "x")], ["ab"]):
+        with pytest.raises(DataError, match="series: expected pairs"):
+            gapcast.Stream(interval="1min", series=series)
 
 
 def test_a_state_that_is_not_whole_is_told():
     stream = gapcast.Stream(interval="10min", models={"p": {"type": "persistence"}})
     stream.push(TABLE.slice(0, 90))
     data = stream.state()
-    for wrong in (b"", b"x" * 40, data[:-1], data[:100], data[:-9] + b"123456789"):
+    for wrong in (b"", b"x" * 40, data[:-1], data[:100], data[:-9] + b"123456789", data + b"x"):
         with pytest.raises(CheckpointError):
             gapcast.Stream.from_state(wrong)
+    assert gapcast.Stream.from_state(memoryview(data)).counts == stream.counts
