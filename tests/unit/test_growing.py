@@ -95,7 +95,7 @@ def first(rows, sensor, model):
 
 
 def test_a_sensor_that_appears_is_forecast_from_the_step_after_its_first_reading(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="gapcast")
     result = run(config(), tmp_path / "r")
     rows = left(tmp_path / "r")[0]
     for sensor, step in JOINS.items():
