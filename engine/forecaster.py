@@ -288,9 +288,9 @@ class Forecaster(Plugin):
 
         `after` has the series, targets and units of `before` first, in the same order; where a
         target's regressors or a unit's members had a place (-1), newcomers may stand in it, or
-        behind the others in wider arrays. What is next forecast of the old targets must be what
-        there would be without newcomers, as long as these have told nothing, and where nothing was
-        learnt the state is that of `start`. The arrays of `state` may be used.
+        behind the others in wider arrays. What is forecast of the old targets must be close to
+        what it would be without newcomers, as long as these have told nothing, and where nothing
+        was learnt the state is that of `start`. The arrays of `state` may be used.
 
         Default: rows of newcomers behind the old ones. Raises ValueError where that cannot be, for
         the layout has become wider: the model then learns anew, and the log says so. Where every

@@ -203,7 +203,7 @@ FORECASTERS = {
         DoesNotAddUp: "the experts are .* from the forecast",
     },
     "who_joins_changes_nothing_for_the_others": {
-        Forgets: "have joined and told nothing: mean differs",
+        Forgets: "have joined and told nothing: forecasts ",
         Presumes: r"state\['last'\]",
     },
 }

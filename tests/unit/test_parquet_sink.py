@@ -19,7 +19,7 @@ from gapcast import read_config
 from gapcast.engine.errors import ConfigError, SinkError
 from gapcast.engine.sink import AlreadyCommitted, Committed, JobInfo, Retry
 from gapcast.engine.testing.sink import KEY, epoch
-from gapcast.plugins.sinks import parts
+from gapcast.plugins.sinks import parquet, parts
 from gapcast.plugins.sinks.files import FilesSink
 from gapcast.plugins.sinks.hdfs import PATIENCE, HdfsSink
 from gapcast.plugins.sinks.parts import Part
@@ -122,7 +122,7 @@ def test_a_full_disk_is_waited_for(moment):
     answers = []
     for e in range(7):
         while not isinstance(answer := sink.write(e, epoch(e)), Committed):
-            assert answer == Retry("faulty://out: No space left on device")
+            assert answer == Retry("faulty://out: No space left on device", parquet.FULL)
             answers.append(e)
             Faulty.begin()
     sink.close()
