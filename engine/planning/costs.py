@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gapcast.engine.config import RunConfig
-from gapcast.engine.forecaster import Model, Series
+from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.frames import GridFrame
 from gapcast.engine.grid.grid import Grid
 from gapcast.engine.grid.spec import GridSpec
@@ -20,7 +20,7 @@ from gapcast.engine.network.layouts import lay_out
 from gapcast.engine.network.series import Network
 from gapcast.engine.output.rows import Rows
 from gapcast.engine.readings import READINGS
-from gapcast.engine.run.prepare import grid_of
+from gapcast.engine.run.prepare import grid_of, models_of
 from gapcast.engine.run.rehearsal import without_collection
 from gapcast.engine.shard.evaluation import Evaluation
 from gapcast.engine.shard.plan import Plan
@@ -57,10 +57,7 @@ def measured(config: RunConfig, progress: Callable[[str], None]) -> Costs:
     spec = grid_of(config.grid)
     quantity = config.targets.quantities[0]
     network = Network.of(Series(f"s{n}", quantity) for n in range(SENSORS))
-    models = tuple(
-        Model(name, chosen.create(), chosen.horizons, chosen.level)
-        for name, chosen in config.models.items()
-    )
+    models = models_of(config)
     placed = {s.sensor: (n % 23 + 0.0, n // 23 + 0.0) for n, s in enumerate(network.series)}
     network = replace(network, positions=placed)
     layouts = tuple(lay_out(network, network.series, m, spec.interval) for m in models)

@@ -67,7 +67,7 @@ def prepare(
     checkpoint in its folder, if not the newest is wanted.
     Raises RunError when the source has nothing that the config asks for.
     """
-    models = _models(config)
+    models = models_of(config)
     inputs = reading.named(config, models)
     source = config.source.create()
     own = generation or uuid4().hex
@@ -117,7 +117,7 @@ def look(config: RunConfig) -> Mapping[str, str]:
 
     Raises SourceError where the run would.
     """
-    models = _models(config)
+    models = models_of(config)
     quantities = _asked(config, models, reading.named(config, models))
     asked = not (config.network.sensors or config.network.positions)
     for link in deriving.candidates(config, asked).values():
@@ -125,7 +125,8 @@ def look(config: RunConfig) -> Mapping[str, str]:
     return config.source.create().look(quantities, config.targets.quantities)
 
 
-def _models(config: RunConfig) -> tuple[Model, ...]:
+def models_of(config: RunConfig) -> tuple[Model, ...]:
+    """The models of a config, each with a forecaster of its own."""
     return tuple(
         Model(name, chosen.create(), chosen.horizons, chosen.level, chosen.role == "shadow")
         for name, chosen in config.models.items()
