@@ -29,17 +29,16 @@ def begun(folder: Path, config: RunConfig, resume: bool) -> dict[str, Any] | Non
     Raises RunError when there is none to resume or one that is not to be, and when `config` differs
     from that of the run in what must stay.
     """
-    if not (folder / NAME).exists():
-        if resume:
-            raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
-        return None
     if not resume:
+        if not (folder / NAME).exists():
+            return None
         raise RunError(
             f"{folder} already holds a run; continue it with --resume, choose another --run-dir "
             "or remove it"
         )
-    manifest: dict[str, Any] = json.loads((folder / NAME).read_text())
-    changed = [change.says for change in changes(manifest["config"], config) if change.fixed]
+    manifest = _manifest(folder)
+    found = changes(manifest["config"], _plain(config), config)
+    changed = [f"{change.key} ({change.values})" for change in found if change.fixed]
     if changed:
         more = f" and {len(changed) - _TOLD} other keys" if len(changed) > _TOLD else ""
         raise RunError(
@@ -50,18 +49,20 @@ def begun(folder: Path, config: RunConfig, resume: bool) -> dict[str, Any] | Non
 
 
 class Change(NamedTuple):
-    """A key of a config that is another than it was; fixed: whether it may not be."""
+    """A key of a config that is another than it was; values: then and now, in words; fixed: whether
+    it may not be another."""
 
-    says: str
+    key: str
+    values: str
     fixed: bool
 
 
-def changes(then: Mapping[str, Any], config: RunConfig) -> list[Change]:
-    """What of `config` is not as it was `then`, in the config of a manifest."""
-    now = json.loads(json.dumps(redact(config)))
+def changes(then: Mapping[str, Any], now: Mapping[str, Any], config: RunConfig) -> list[Change]:
+    """What is not the same in the configs of two manifests. config: the one of `now`."""
     return [
         Change(
-            f"{key} ({_written(old)}, now {_written(new)})",
+            key,
+            f"{_written(old)}, now {_written(new)}",
             _fixed(key, config) and not _more(key, old, new),
         )
         for key, old, new in different(then, now)
@@ -72,22 +73,35 @@ def carried(folder: Path, config: RunConfig) -> list[tuple[str, str]]:
     """What would become of a run in `folder` that goes on with `config`, as (what, how): each
     model, each key that changed. Raises RunError as `begun`, but for what may not change: that is
     told."""
-    if not (folder / NAME).exists():
-        raise RunError(f"{folder} holds no run to resume; give --run-dir the folder of one")
-    then = json.loads((folder / NAME).read_text())["config"]
-    now = json.loads(json.dumps(redact(config)))["models"]
+    then, now = _manifest(folder)["config"], _plain(config)
     found = []
-    for name, section in now.items():
+    for name, section in now["models"].items():
         old = then["models"].get(name)
         how = "new: begins to learn"
         if old is not None:
             how = "goes on" if same(old, section) else _changed_model(old, section)
         found.append((f"models.{name}", how))
-    found += [(f"models.{name}", "removed") for name in then["models"] if name not in now]
-    for change in changes(then, config):
-        key, _, how = change.says.partition(" ")
+    found += [(f"models.{name}", "removed") for name in then["models"] if name not in now["models"]]
+    for key, values, fixed in changes(then, now, config):
         if not key.startswith("models."):
-            found.append((key, ("may not change: " if change.fixed else "changes: ") + how[1:-1]))
+            found.append((key, f"{'may not change' if fixed else 'changes'}: {values}"))
+    return found
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """That of the run in `folder`. Raises RunError where there is none."""
+    try:
+        found: dict[str, Any] = json.loads((folder / NAME).read_text())
+    except FileNotFoundError:
+        raise RunError(
+            f"{folder} holds no run to resume; give --run-dir the folder of one"
+        ) from None
+    return found
+
+
+def _plain(config: RunConfig) -> dict[str, Any]:
+    """A config as a manifest holds it."""
+    found: dict[str, Any] = json.loads(json.dumps(redact(config)))
     return found
 
 
