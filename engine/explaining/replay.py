@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from gapcast.engine.checkpoint.format import Snapshot, newest
 from gapcast.engine.explanation import Explanation
@@ -21,15 +20,14 @@ from gapcast.engine.forecaster import Floats, Ints, Layout, Series
 from gapcast.engine.grid.frames import GridFrame, Joined
 from gapcast.engine.horizon import Horizon
 from gapcast.engine.output.rows import Rows
-from gapcast.engine.parallel.shares import together
+from gapcast.engine.parallel.shares import part, together
 from gapcast.engine.run.job import Job
 from gapcast.engine.run.loop import intake
 from gapcast.engine.shard.evaluation import Segment
 from gapcast.engine.shard.growing import extended
-from gapcast.engine.shard.shard import Shard, units_of
+from gapcast.engine.shard.shard import Shard
 from gapcast.engine.shard.withheld import cut
 from gapcast.engine.sink import FORECASTS
-from gapcast.engine.state import Arrays
 from gapcast.engine.storage import Folder
 from gapcast.engine.units import MICROSECONDS
 
@@ -145,7 +143,8 @@ class _Play:
         mine = self._set()
         if work.shards:
             frames = work.withheld.narrow(self.columns).frames
-            self.shard.restore(_part(work.shards, job.layouts, mine), frames)
+            units = [np.unique(layout.units[mine]) for layout in job.layouts]
+            self.shard.restore(part(work.shards, mine, units), frames)
         self.model = job.models[asked.model].name
         self.start = asked.made - shown(job.grid.interval)
         self.first: int | None = None
@@ -227,12 +226,3 @@ class _Play:
         for name, value in self.asked.key(self.model).items():
             table = table.filter(pc.equal(table[name], value))
         return table
-
-
-def _part(arrays: Arrays, layouts: Sequence[Layout], mine: Ints) -> dict[str, NDArray[Any]]:
-    """Of the joined snapshots of shards what belongs to some of the targets, and to their units."""
-    found = {}
-    for name, array in arrays.items():
-        m = units_of(name)
-        found[name] = array[mine if m is None else np.unique(layouts[m].units[mine])]
-    return found

@@ -61,18 +61,16 @@ class Shares:
 
     def join_snapshots(self, parts: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
         """One snapshot of the job from those of the shards."""
-        return {name: _joined([p[name] for p in parts], self._owned(name)[1]) for name in parts[0]}
+        return {name: _joined([p[name] for p in parts], self._order_of(name)) for name in parts[0]}
 
     def share(self, arrays: Arrays, shard: int) -> dict[str, NDArray[Any]]:
         """What one shard needs of the snapshot of a job, copied."""
-        return {name: a[self._owned(name)[0][shard]] for name, a in arrays.items()}
+        return part(arrays, self.targets[shard], [units[shard] for units in self.units])
 
-    def _owned(self, name: str) -> tuple[list[Ints], Ints | None]:
-        """Indices on the leading axis of a snapshot's array, by shard, and their order."""
+    def _order_of(self, name: str) -> Ints | None:
+        """Where to take each entry of a snapshot's array from in what the shards give."""
         m = units_of(name)
-        if m is None:
-            return self.targets, self._order
-        return self.units[m], self._unit_orders[m]
+        return self._order if m is None else self._unit_orders[m]
 
     def _windows(
         self, parts: Sequence[list[tuple[int, int, Floats]]]
@@ -81,6 +79,16 @@ class Shares:
             (of[0][0], of[0][1], _joined([w[2] for w in of], self._order))
             for of in zip(*parts, strict=True)
         ]
+
+
+def part(arrays: Arrays, targets: Ints, units: Sequence[Ints]) -> dict[str, NDArray[Any]]:
+    """What belongs to some of the targets of the snapshot of a job, copied; units: theirs, by
+    model."""
+    found = {}
+    for name, array in arrays.items():
+        m = units_of(name)
+        found[name] = array[targets if m is None else units[m]]
+    return found
 
 
 def together(layouts: Sequence[Layout], target: int) -> Ints:
