@@ -71,9 +71,7 @@ class OpenSteps:
     def close(self, until: int | None) -> tuple[int, int, Waiting] | None:
         """Close the steps before `until`; None: all. First of them, the one after their last, and
         readings of them and perhaps of later ones; None where nothing closes."""
-        if not self._waiting:
-            return None
-        if until is not None and self.next is not None and until <= self.next:
+        if not self._may_close(until):
             return None
         joined = self._joined()
         until = self._last + 1 if until is None else until
@@ -89,8 +87,10 @@ class OpenSteps:
     def first_of(self, number: int, until: int | None) -> tuple[int, Ints] | None:
         """The first step before `until` (None: of all) with a reading within its limits of a series
         from `number` on, and which series these are in that step; None where there is none."""
+        if not self._may_close(until):
+            return None
         joined = self._joined()
-        self._waiting = [joined] if len(joined) else []
+        self._waiting = [joined]
         new = (joined.series >= number) & ~joined.rejected
         if until is not None:
             new &= joined.step < until
@@ -98,6 +98,10 @@ class OpenSteps:
             return None
         step = int(joined.step[new].min())
         return step, np.unique(joined.series[new & (joined.step == step)])
+
+    def _may_close(self, until: int | None) -> bool:
+        """Whether any step before `until` is open that has readings."""
+        return bool(self._waiting) and (until is None or self.next is None or until > self.next)
 
     def renumber(self, place: Ints) -> None:
         """Have other numbers stand for series: `place`, by the old ones."""

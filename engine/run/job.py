@@ -88,12 +88,14 @@ class Job:
             self.grid.periods,
         )  # fmt: skip
 
-    def take_in(self, joined: Joined, shards: Arrays) -> dict[str, NDArray[Any]]:
-        """Have series join the network, behind all others, from a step on; what `shards` had
-        learnt by then (their joined snapshots), for those of the larger plan."""
+    def take_in(self, joined: Joined, shards: Arrays, withheld: Withheld) -> Work:
+        """Have series join the network, behind all others, from a step on. What workers are given
+        then: what `shards` had learnt (their joined snapshots), for those of the larger plan, and
+        the frames `withheld`, which become wider."""
         before = self.plan
         self.grow(joined.series)
-        return extended(shards, before, self.plan, joined.step)
+        withheld.grow(len(joined.series))
+        return self.work(extended(shards, before, self.plan, joined.step), withheld)
 
     def grow(self, series: Sequence[Series]) -> None:
         """Have `series` join the network, behind all others."""

@@ -197,12 +197,11 @@ def _follow(job: Job, stages: _Stages, crew: _Crew) -> bool:
 def _grow(job: Job, stages: _Stages, crew: _Crew, joined: Joined) -> None:
     """Have series join the network: workers go on with what they had learnt, in a larger plan."""
     stages.settle()
-    learnt = job.take_in(joined, crew.workers.snapshot())
+    work = job.take_in(joined, crew.workers.snapshot(), stages.withheld)
     _tell(job, joined)
-    stages.withheld.grow(len(joined.series))
     stages.scores.grow(job.targets)
     stages.epochs.end()
-    crew.turn_over(job.work(learnt, stages.withheld))
+    crew.turn_over(work)
     stages.epochs.turn(_outlet(job, crew.workers, stages.silence, stages.delivery))
 
 

@@ -252,11 +252,10 @@ def _go_on(job: Job, config: RunConfig, number: int, contents: Contents) -> None
     more = [s for s in more if s not in known]
     if more:
         log.info("%d series join", len(more))
-        withheld = job.withheld()
-        withheld.grow(len(more))
         joined = Joined(contents.grid[0]["next"] or 0, Network.of(more).series)
-        shards = job.take_in(joined, job.resume.shards)
-        job.resume = replace(job.resume, shards=shards, withheld=withheld.snapshot())
+        work = job.take_in(joined, job.resume.shards, job.withheld())
+        held = work.withheld.snapshot()
+        job.resume = replace(job.resume, shards=work.shards, withheld=held)
 
 
 def _resume(job: Job, number: int, contents: Contents) -> Contents:

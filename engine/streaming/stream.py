@@ -275,9 +275,7 @@ class Stream:
         """Go on with further series."""
         job = self._job
         assert job is not None
-        learnt = job.take_in(joined, self._shard.snapshot())
-        self._withheld.grow(len(joined.series))
-        self._work_with(job.work(learnt, self._withheld))
+        self._work_with(job.take_in(joined, self._shard.snapshot(), self._withheld))
 
     def _work_with(self, work: Work) -> None:
         """Step the one shard of `work`, and make its rows."""
