@@ -30,10 +30,7 @@ def entries(m: int, M: int) -> NDArray[np.int64]:
     in the order of that one's own triangle. Both multiples of LANES."""
     i, j = np.divmod(np.arange(m * m), m)
     kept = j >= i // LANES * LANES
-    i, j = i[kept], j[kept]
-    above, within = np.divmod(i, LANES)
-    rows = above * M - LANES * (above * (above - 1) // 2)
-    found: NDArray[np.int64] = LANES * rows + within * (M - LANES * above) - LANES * above + j
+    found: NDArray[np.int64] = origin.py_func(i[kept], M) + j[kept]
     return found
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from gapcast.engine import plugin
 from gapcast.engine.errors import RunError
 from gapcast.engine.forecaster import Forecast, Forecaster, Frame, Ints, Layout, Needs, State
+from gapcast.engine.kernels.moments import at
 from gapcast.engine.neighbours import Neighbours
 from gapcast.engine.network.neighbours import CANDIDATES
 from gapcast.engine.units import Duration
@@ -97,8 +98,7 @@ class SpatialRls(Forecaster):
                 fresh[name][:N, : old.shape[1]] = old
             elif name == "moments":
                 i, j = (to[of] for of in np.triu_indices(K + 2))
-                m = wide + 2
-                fresh[name][:N, i * m - i * (i - 1) // 2 + j - i] = old
+                fresh[name][:N, at.py_func(i, j, wide + 2)] = old
             else:
                 fresh[name][:N, to[: old.shape[1]]] = old
         return fresh
