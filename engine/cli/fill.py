@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace as changed
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gapcast.engine.cli.table import (
+    STDOUT,
     Decimal,
     Delimiter,
     Interval,
@@ -22,13 +22,12 @@ from gapcast.engine.cli.table import (
     Values,
     Zone,
     asked_of,
+    cannot_write,
+    writable,
 )
-from gapcast.engine.errors import DataError, GapcastError, Undecided
+from gapcast.engine.errors import GapcastError, Undecided
 from gapcast.engine.redaction import mask
 from gapcast.engine.spelling import printable
-
-STDOUT = "-"
-FIELDS = {"--time": "time", "--sensor": "sensor", "--values": "values"}
 
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="Delimited text, Parquet or Feather.")
@@ -97,9 +96,7 @@ def _target(path: Path, out: str | None, force: bool) -> Path | None:
         return None
     end = ending(path)
     target = Path(out) if out else path.with_name(f"{path.name.removesuffix(end)}.filled{end}")
-    if target.exists() and not force:
-        raise DataError(f"{target} is there already: name another with --out, or give --force")
-    return target
+    return writable(target, force)
 
 
 def _one(path: Path, target: Path | None, asked: Any, interval: int | None, way: Any) -> None:
@@ -122,9 +119,7 @@ def _one(path: Path, target: Path | None, asked: Any, interval: int | None, way:
         else:
             replace(target, lambda file: of.file.write(file, answers))
     except OSError as error:
-        raise DataError(
-            f"{target or 'stdout'} cannot be written: {error.strerror or error}"
-        ) from None
+        raise cannot_write(target or "stdout", error) from None
     if target is not None:
         say([f"  {'written':<8}  {target}"])
 
@@ -145,10 +140,8 @@ def _understood(path: Path, asked: Any, interval: int | None) -> Any:
             answer = _asked(error)
             if error.option == "--interval":
                 interval = duration(answer)
-            elif error.option in FIELDS:
-                asked = changed(asked, **{FIELDS[error.option]: (answer,)})
             else:
-                asked = changed(asked, time_format=answer)
+                asked = asked.answered(error.option, answer)
 
 
 def _asked(error: Undecided) -> str:

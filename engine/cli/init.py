@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gapcast.engine.cli.table import (
+    STDOUT,
     Decimal,
     Delimiter,
     Interval,
@@ -20,12 +21,11 @@ from gapcast.engine.cli.table import (
     Values,
     Zone,
     asked_of,
+    cannot_write,
+    writable,
 )
-from gapcast.engine.errors import DataError
 from gapcast.engine.redaction import mask
 from gapcast.engine.spelling import printable
-
-STDOUT = "-"
 
 What = Annotated[
     str,
@@ -64,9 +64,7 @@ def init(
     from gapcast.engine.filling.api import duration
     from gapcast.engine.storage import replace
 
-    target = None if out == STDOUT else Path(out)
-    if target is not None and target.exists() and not force:
-        raise DataError(f"{target} is there already: name another with --out, or give --force")
+    target = None if out == STDOUT else writable(Path(out), force)
     asked = asked_of(time, time_format, zone, sensor, values, missing, decimal, delimiter)
     step = None if interval is None else duration(interval)
     if re.match(r"[a-z][a-z0-9+.-]*://", what):
@@ -84,5 +82,5 @@ def init(
     try:
         replace(target, lambda file: file.write(text))
     except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror or error}") from None
+        raise cannot_write(target, error) from None
     typer.echo(printable(f"  written   {target}: gapcast check {target}, gapcast run {target}"))

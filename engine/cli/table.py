@@ -1,14 +1,18 @@
-"""What the command line says of a table: options of ``fill`` and of ``init``."""
+"""What ``fill`` and ``init`` have in common: options that say what a table is, files to write."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gapcast.engine.errors import DataError
+
 if TYPE_CHECKING:
     from gapcast.engine.filling.file import Asked
 
+STDOUT = "-"
 Texts = list[str] | None
 Interval = Annotated[str | None, typer.Option(help="From row to row, such as 10min.")]
 Time = Annotated[
@@ -47,6 +51,18 @@ def asked_of(
     times, sensors, columns, words = (tuple(n or ()) for n in (time, sensor, values, missing))
     mark = _mark(delimiter)
     return Asked(times, time_format, zone, sensors, columns, words, decimal, mark)
+
+
+def writable(target: Path, force: bool) -> Path:
+    """A file that may be written. Raises DataError where it is there, unless by `force`."""
+    if target.exists() and not force:
+        raise DataError(f"{target} is there already: name another with --out, or give --force")
+    return target
+
+
+def cannot_write(target: Path | str, error: OSError) -> DataError:
+    """What to raise where a file cannot be written."""
+    return DataError(f"{target} cannot be written: {error.strerror or error}")
 
 
 def _mark(delimiter: str | None) -> str | None:

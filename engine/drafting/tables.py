@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +21,6 @@ FEWER = 0.6
 """An interval this much shorter than the usual one of a series is only that of several."""
 LOOKED = 3
 """So many files of a folder are looked into."""
-_FIELDS = {"--time": "time", "--sensor": "sensor"}
 
 
 def draft(path: Path, asked: Asked, interval: int | None = None) -> Draft:
@@ -88,14 +86,9 @@ def _open(path: Path, asked: Asked, unsure: dict[Keys, str]) -> TableFile:
                 raise
             choice, *rest = error.choices
             other = " or ".join(map(repr, rest))
-            key = "time_format" if error.option == "--time-format" else _FIELDS[error.option]
+            key = error.option.removeprefix("--").replace("-", "_")
             unsure["source", key] = f"could as well be {other} ({error.option})"
-            if key == "time_format":
-                asked = replace(asked, time_format=choice)
-            elif key == "time":
-                asked = replace(asked, time=(choice,))
-            else:
-                asked = replace(asked, sensor=tuple(choice.split(" ")))
+            asked = asked.answered(error.option, choice)
 
 
 def _check_alike(one: TableFile, other: TableFile) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,6 +37,11 @@ class Asked:
     missing: tuple[str, ...] = ()
     decimal: str | None = None
     delimiter: str | None = None
+
+    def answered(self, option: str, answer: str) -> Asked:
+        """The same, with the answer to what an `Undecided` with this option left open."""
+        name = option.removeprefix("--").replace("-", "_")
+        return replace(self, **{name: answer if name == "time_format" else (answer,)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -343,3 +343,17 @@ def test_comments_stand_above_their_keys(data):
     found = yaml_of(config, {path: "here"}).splitlines()
     at = found.index("  # here")
     assert found[at + 1].startswith(f"  {yaml_of({path[1]: 0}, {}).partition(':')[0]}: ")
+
+
+def test_of_two_columns_that_may_be_the_sensors_one_is_taken_whatever_its_name(folder):
+    rows = ["time;Station Name;Device Tag;value"]
+    rows += [
+        f"2024-01-01 {i // 6:02d}:{i % 6 * 10:02d};{s};t{(k + i // 20 * 2) % 5};{i + k}.5"
+        for i in range(60)
+        for k, s in enumerate("abc")
+    ]
+    (folder / "two.csv").write_text("\n".join(rows) + "\n")
+    done = gapcast("init", "two.csv", "-o", "-")
+    assert done.returncode == 0, done.stderr
+    assert "not sure: source.sensor: could as well be 'Device Tag' (--sensor)" in done.stderr
+    assert yaml.safe_load(done.stdout)["source"]["sensor"] == "Station Name"
