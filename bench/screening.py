@@ -19,7 +19,7 @@ from suite.ours import BEGIN, QUANTITY, SECOND
 from suite.patterns import Mask
 from suite.sets import Floats, Network, read
 
-from gapcast.engine.config.model import ScreenSection
+from gapcast.engine.config.screen import ScreenSection
 from gapcast.engine.forecaster import Series
 from gapcast.engine.grid.screening import Screener, ScreeningSpec
 from gapcast.engine.network.series import Network as Sensors

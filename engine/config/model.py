@@ -17,7 +17,6 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
-    PlainSerializer,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -26,9 +25,9 @@ from pydantic import (
 
 from gapcast.engine.config.backtest import Backtest
 from gapcast.engine.config.delivering import Deliver, Deliveries
+from gapcast.engine.config.screen import ScreenSection
 from gapcast.engine.config.section import Inputs, Name, Section, Sensors, WithheldSpan
 from gapcast.engine.config.serving import Serve
-from gapcast.engine.config.verdict import FLAG, REJECT, OfSensors, OfValues
 from gapcast.engine.grid.calendar import Calendar, offsets
 from gapcast.engine.sink import Delivery
 from gapcast.engine.storage import check_url
@@ -217,59 +216,6 @@ class Limit(Section):
         if self.min is not None and self.max is not None and self.min >= self.max:
             raise expecting("a range whose min is below its max")
         return self
-
-
-def _all_none_or_list(value: Any) -> Any:
-    if value in ("all", "none"):
-        return None if value == "all" else ()
-    if not isinstance(value, list) or not value:
-        raise expecting("all, none or a list of quantities")
-    return value
-
-
-Quantities = Annotated[
-    tuple[str, ...] | None,
-    BeforeValidator(_all_none_or_list),
-    PlainSerializer(lambda q: "all" if q is None else list(q) or "none"),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"const": "all"},
-                {"const": "none"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            ]
-        }
-    ),
-]
-"""``all`` (held as None), ``none`` (an empty tuple) or a list of quantities."""
-
-
-class ScreenSection(Section):
-    """Which readings are suspected though within `limits`: a flag says so beside the forecast, and
-    what is rejected is not learnt from."""
-
-    quantities: Quantities = Field(
-        default=None, description="Quantities to screen; all: but directions and inputs."
-    )
-    outliers: OfValues = Field(
-        default=FLAG,
-        description="Values far outside of what the past and the neighbours suggest; true: reject.",
-    )
-    stuck: OfSensors = Field(
-        default=REJECT,
-        description="A sensor that says the same for 3 hours and was not like that; a duration: "
-        "reject it after so long.",
-    )
-    drift: OfSensors = Field(
-        default=FLAG,
-        description="A sensor that is far from its neighbours for 3 hours; a duration: reject it "
-        "after so long.",
-    )
-    trust: Duration = Field(
-        default=DAY,
-        gt=0,
-        description="A sensor that has stayed at another level for so long is used again.",
-    )
 
 
 class Targets(Section):

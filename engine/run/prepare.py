@@ -15,7 +15,8 @@ from gapcast.engine.checkpoint.format import Snapshot, newest
 from gapcast.engine.checkpoint.schedule import CheckpointSchedule, folder_of
 from gapcast.engine.config import RunConfig, redact
 from gapcast.engine.config.model import Grid as GridSection
-from gapcast.engine.config.model import ScreenSection, Targets
+from gapcast.engine.config.model import Targets
+from gapcast.engine.config.screen import ScreenSection
 from gapcast.engine.errors import RunError, SourceError
 from gapcast.engine.forecaster import Model, Series, State
 from gapcast.engine.grid.frames import Joined

@@ -16,8 +16,9 @@ from typer.main import get_group
 import gapcast
 from gapcast.engine.cli import app
 from gapcast.engine.config import load_production, read_config
-from gapcast.engine.config.model import Run, ScreenSection
+from gapcast.engine.config.model import Run
 from gapcast.engine.config.reference import render
+from gapcast.engine.config.screen import ScreenSection
 from gapcast.engine.errors import ConfigError
 from gapcast.engine.grid.screening import REASONS
 from gapcast.engine.readings import READINGS
