@@ -42,8 +42,6 @@ from gapcast.engine.units import (
 )
 from gapcast.engine.zones import known
 
-DAY = MICROSECONDS["d"]
-
 
 def _horizon(value: Any, info: ValidationInfo) -> int:
     if isinstance(value, int) and not isinstance(value, bool):

@@ -13,11 +13,11 @@ from gapcast.engine.config.model import (
     Evaluation,
     Grid,
     Limit,
-    ScreenSection,
     Sites,
     Targets,
 )
 from gapcast.engine.config.positions import KeyPath
+from gapcast.engine.config.screen import ScreenSection
 from gapcast.engine.config.section import InputSection
 from gapcast.engine.config.serving import Serve
 from gapcast.engine.horizon import NOWCAST, Horizons
