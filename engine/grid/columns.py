@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gapcast.engine.forecaster import Ints
-from gapcast.engine.network.names import numbers
+from gapcast.engine.network.names import table
 
 
 class Columns:
@@ -17,9 +17,7 @@ class Columns:
     def __init__(self, sensors: pa.DictionaryArray, quantities: pa.DictionaryArray) -> None:
         """Of each column its sensor and its quantity."""
         self._known = [sensors.dictionary, quantities.dictionary]
-        # (sensors + 1, quantities + 1) column of each known sensor's quantity, or -1
-        self._columns = np.full([len(known) + 1 for known in self._known], -1, np.int64)
-        self._columns[numbers(sensors), numbers(quantities)] = np.arange(len(sensors))
+        self._columns = table(sensors, quantities)
         self._looked_up: tuple[pa.Array, pa.Array] | None = None
         self._table: Ints
 

@@ -26,6 +26,14 @@ def numbers(names: pa.DictionaryArray) -> Ints:
     return found
 
 
+def table(sensors: pa.DictionaryArray, quantities: pa.DictionaryArray) -> NDArray[np.int64]:
+    """(sensors + 1, quantities + 1) number of the series of each sensor and quantity in the two
+    dictionaries, -1 where there is none; the last row and column, -1 too, are for other names."""
+    found = np.full((len(sensors.dictionary) + 1, len(quantities.dictionary) + 1), -1, np.int64)
+    found[numbers(sensors), numbers(quantities)] = np.arange(len(sensors))
+    return found
+
+
 def packed(series: Sequence[Series]) -> dict[str, NDArray[Any]]:
     """What `unpacked` makes the same series of."""
     sensors, quantities = encoded(series)

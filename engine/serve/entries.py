@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gapcast.engine.forecaster import Ints, Series
+from gapcast.engine.forecaster import Series
+from gapcast.engine.network.names import encoded, table
 from gapcast.engine.run.job import Job
 from gapcast.engine.serve.codes import Codes
 from gapcast.engine.serve.kernels.rows import Names, Part
@@ -31,21 +32,21 @@ class Entries:
 
     def __init__(self, job: Job) -> None:
         self.targets: tuple[Series, ...] = job.targets
-        self.quantities = tuple(dict.fromkeys(t.quantity for t in job.targets))
+        sensors, quantities = encoded(job.targets)
+        self.quantities = tuple(quantities.dictionary.to_pylist())
         self.of = tuple(
             Entry(m.name, int(h), m.level) for m in job.models for h in sorted(m.horizons)
         )
         self._grid = job.grid
-        self._sensors = tuple(dict.fromkeys(t.sensor for t in job.targets))
         models = [m.name for m in job.models]
-        names = (self._sensors, self.quantities, models, STATUSES)
+        names = (sensors.dictionary.to_pylist(), self.quantities, models, STATUSES)
         self._codes = [Codes(of) for of in names]
         self._low = min(e.horizon for e in self.of)
         most = max(e.horizon for e in self.of)
         self._entry = np.full((len(models) + 1, most - self._low + 1), -1)
         for i, entry in enumerate(self.of):
             self._entry[models.index(entry.model), entry.horizon - self._low] = i
-        self._target = self._targets()
+        self._target = table(sensors, quantities)
 
     def __len__(self) -> int:
         """How many entries there are."""
@@ -64,15 +65,6 @@ class Entries:
         grid = self._grid.interval, self._grid.offset
         of = (self._target, self._entry, self._low, *grid)
         return Part._make(map(_fixed, columns)), Names._make((*codes, *of))
-
-    def _targets(self) -> Ints:
-        """(sensors + 1, quantities + 1) numbers of targets; the last ones are none."""
-        sensor = {name: i for i, name in enumerate(self._sensors)}
-        quantity = {name: i for i, name in enumerate(self.quantities)}
-        found = np.full((len(sensor) + 1, len(quantity) + 1), -1)
-        for i, target in enumerate(self.targets):
-            found[sensor[target.sensor], quantity[target.quantity]] = i
-        return found
 
 
 def _fixed(column: NDArray[Any]) -> NDArray[Any]:

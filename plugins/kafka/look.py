@@ -109,7 +109,7 @@ def _json(objects: Sequence[Mapping[str, Any]], key: bool, live: bool) -> Shape:
     elif not live:
         keys["timestamp_is_time"] = True
         unsure["timestamp_is_time"] = "no field of a time was seen: the records' own is taken"
-    texts = [n for n, of in columns.items() if n != time and not all(map(_is_number, of))]
+    texts = [n for n, of in columns.items() if n != time and not all(map(is_number, of))]
     whole = [n for n, of in columns.items() if all(isinstance(x, int) for x in of)]
     sensor = next((n for n in [*texts, *whole] if n != time and SENSOR.search(n)), None)
     quantity = next((n for n in texts if n != sensor and QUANTITY.search(n)), None)
@@ -121,7 +121,7 @@ def _json(objects: Sequence[Mapping[str, Any]], key: bool, live: bool) -> Shape:
     elif not live:
         unsure["sensor"] = "no field of a sensor was seen"
     numbers = [
-        n for n, of in columns.items() if n not in (time, sensor) and all(map(_is_number, of))
+        n for n, of in columns.items() if n not in (time, sensor) and all(map(is_number, of))
     ]
     numbers = [n for n in numbers if not isinstance(columns[n][0], str)] or numbers
     if quantity is not None or (live and numbers == ["value"]):
@@ -161,7 +161,7 @@ def _lines(values: Sequence[bytes]) -> Shape:
     comma = marks([text for column in columns for text in column], None).decimal
     names = [str(c + 1) for c in range(width)]
     rest = [c for c in range(width) if c != layout.times[0]]
-    texts = [c for c in rest if not all(_is_number(t.replace(comma, ".")) for t in columns[c])]
+    texts = [c for c in rest if not all(is_number(t.replace(comma, ".")) for t in columns[c])]
     numbers = [c for c in rest if c not in texts]
     names[layout.times[0]] = "time"
     for c, role in zip(texts, ("sensor", "quantity"), strict=False):
@@ -178,7 +178,8 @@ def _lines(values: Sequence[bytes]) -> Shape:
     return Shape(keys, {"columns": "no line names the columns: give each its name"})
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value, or the text of one, is a number."""
     if isinstance(value, bool):
         return False
     try:

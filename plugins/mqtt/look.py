@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from gapcast.engine.errors import SourceError
 from gapcast.engine.units import MICROSECONDS
+from gapcast.plugins.kafka.look import is_number
 from gapcast.plugins.mqtt.connection import Connection
 from gapcast.plugins.mqtt.journal import Message
 
@@ -62,7 +63,7 @@ def proposed(topic: str, messages: Sequence[Message], sensor: bool = False) -> d
     """`topic` with levels named, and the format where messages are plain numbers: their last open
     level is the quantity then, the one before the sensor. Of objects, the only open level that
     differs is the sensor, unless a field of theirs is. sensor: whether one is."""
-    numbers = sum(_is_number(m.payload) for m in messages) > len(messages) / 2
+    numbers = sum(is_number(m.payload) for m in messages) > len(messages) / 2
     levels, topics = topic.split("/"), [m.topic.decode(errors="replace") for m in messages]
     depths = {of.count("/") + 1 for of in topics}
     if levels[-1] == "#" and len(depths) == 1 and (numbers or not sensor):
@@ -79,11 +80,3 @@ def proposed(topic: str, messages: Sequence[Message], sensor: bool = False) -> d
         levels[differ[0]] = "{sensor}"
         return {"topic": "/".join(levels)}
     return {"topic": topic}
-
-
-def _is_number(payload: bytes) -> bool:
-    try:
-        float(payload)
-    except ValueError:
-        return False
-    return True
