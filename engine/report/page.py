@@ -23,7 +23,11 @@ from gapcast.engine.sink import AHEAD, STATUSES
 
 MOST_ROWS = 20_000
 """Sensors in the table of a quantity, at most: those with the greatest errors."""
-INSIDE = {"style": "page.css", "script": "page.js", "uplot": "uPlot.iife.min.js"}
+INSIDE = {
+    "style": ("uPlot.min.css", "base.css", "page.css"),
+    "script": ("base.js", "page.js"),
+    "uplot": ("uPlot.iife.min.js",),
+}
 """What the page holds of the files beside it."""
 Positions = Mapping[str, tuple[float, float]]
 
@@ -46,8 +50,7 @@ def page(
             for s, section in enumerate(sections)
         ],
     }
-    parts = {name: _file(of) for name, of in INSIDE.items()}
-    parts["style"] = _file("uPlot.min.css") + parts["style"]
+    parts = {name: "".join(map(_file, of)) for name, of in INSIDE.items()}
     parts["licence"] = _file("uPlot.LICENSE").strip()
     parts["title"] = escape(title)
     # Within a script element only "<" could end or change it.

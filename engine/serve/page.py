@@ -8,12 +8,12 @@ import re
 from html import escape
 from importlib.resources import files
 
-_STYLES = ("uPlot.min.css", "live.css")
-_SCRIPTS = ("uPlot.iife.min.js", "live.js")
+_STYLES = ("uPlot.min.css", "base.css", "live.css")
+_SCRIPTS = (("uPlot.iife.min.js",), ("base.js", "live.js"))
 
 
 def _file(name: str) -> str:
-    room = "report" if name.startswith("uPlot") else "serve"
+    room = "serve" if name.startswith("live") else "report"
     return (files(f"gapcast.engine.{room}") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -23,7 +23,7 @@ def _hashes(texts: list[str]) -> str:
 
 
 _STYLE = "".join(map(_file, _STYLES))
-_PARTS = [_file(name) for name in _SCRIPTS]
+_PARTS = ["".join(map(_file, names)) for names in _SCRIPTS]
 POLICY = (
     f"default-src 'none'; script-src {_hashes(_PARTS)}; style-src {_hashes([_STYLE])}; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

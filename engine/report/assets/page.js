@@ -1,33 +1,15 @@
-"use strict";
 (() => {
 const data = JSON.parse(document.getElementById("data").textContent);
-const at = id => document.getElementById(id);
-const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const COLOURS = 8, ROWS = 50;
 const [OBSERVED, MISSING, WITHHELD, REJECTED] =
   ["observed", "missing", "withheld", "rejected"].map(s => data.statuses.indexOf(s));
 const colour = e => css(`--c${e % COLOURS}`);
 const dash = e => e < COLOURS ? [] : e < 2 * COLOURS ? [6, 4] : [2, 3];
 
-/* Numbers and text. */
-const count = n => n == null ? "–" : Math.round(n).toLocaleString("en-US");
-function number(x) {
-  if (x == null || !isFinite(x)) return "–";
-  const size = Math.abs(x);
-  return size >= 1e5 || (size > 0 && size < 5e-4) ? x.toExponential(3) : x.toFixed(size >= 1000 ? 1 : 4);
-}
-const percent = x => x == null || !isFinite(x) ? "–" : (100 * x).toFixed(1) + " %";
 /* What is scored: shares stand last, beside what was asked for. */
 const METRICS = [...data.metrics.filter(m => m.unit !== "share"), ...data.metrics.filter(m => m.unit === "share")];
 const SHARES = new Set(METRICS.filter(m => m.unit === "share").map(m => m.name));
 const show = (metric, x) => SHARES.has(metric) ? percent(x) : metric === "n" ? (isFinite(x) ? count(x) : "–") : number(x);
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [k, v] of Object.entries(attributes))
-    k in made && typeof v !== "string" ? made[k] = v : made.setAttribute(k, v);
-  made.append(...children.filter(c => c != null));
-  return made;
-}
 const key = e => { const k = element("span", {class: "key"}); k.style.background = colour(e); return k; };
 const when = seconds => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
 function floats(text) {

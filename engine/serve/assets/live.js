@@ -1,16 +1,5 @@
-"use strict";
 (() => {
-const at = id => document.getElementById(id);
-const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
 /* Numbers and text. */
-const count = n => n == null ? "–" : Math.round(n).toLocaleString("en-US");
-const percent = x => x == null ? "–" : (100 * x).toFixed(1) + " %";
-function number(x) {
-  if (x == null) return "–";
-  const size = Math.abs(x);
-  return size >= 1e5 || (size > 0 && size < 5e-4) ? x.toExponential(3) : x.toFixed(size >= 1000 ? 1 : 4);
-}
 const short = x => x == null ? "–" : String(Number(x.toPrecision(6)));
 const when = s => s == null ? "–" : new Date(s * 1000).toISOString().slice(0, 19).replace("T", " ").replace(/:00$/, "");
 function lasting(s) {
@@ -20,13 +9,6 @@ function lasting(s) {
   const i = units.findIndex(([size]) => s >= size), [size, name] = units[i];
   const rest = i < 3 && s < 10 * size ? Math.floor(s % size / units[i + 1][0]) : 0;
   return `${count(Math.floor(s / size))} ${name}` + (rest ? ` ${rest} ${units[i + 1][1]}` : "");
-}
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [k, v] of Object.entries(attributes))
-    k in made && typeof v !== "string" ? made[k] = v : made.setAttribute(k, v);
-  made.append(...children.filter(c => c != null));
-  return made;
 }
 const horizon = h => h === 0 ? "" : h > 0 ? `, ${h} step${h > 1 ? "s" : ""} ahead` : `, ${-h} step${h < -1 ? "s" : ""} later`;
 
