@@ -209,6 +209,16 @@ def java() -> str:
     return found
 
 
+def java_or_skip() -> str:
+    """The same for a test, which is skipped if there is none."""
+    import pytest
+
+    try:
+        return java()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+
+
 @contextmanager
 def spark(folder: Path, workers: int = 2, cores: int = 4, memory: str = "2g") -> Iterator[Spark]:
     """Master and workers of the installed pyspark, `cores` and `memory` for each worker."""

@@ -148,9 +148,7 @@ class ParquetSink(ParallelSink):
         """Move the files of an epoch into their places, then note it. Errors as in `write`."""
         try:
             if epoch < self._next:
-                for staged in committables:
-                    for early, _, name, _ in staged:
-                        self._staged[early].remove(name)
+                self._drop_staged(committables)
                 return AlreadyCommitted()
             moves = staging.moves(epoch, committables)
             staging.move(self.folder, self.ahead, moves)
@@ -158,6 +156,12 @@ class ParquetSink(ParallelSink):
         except OSError as error:
             return _retry(self.folder, error)
         return self._taken([(day, parts([name])[0]) for day, _, name in moves])
+
+    def _drop_staged(self, committables: Sequence[Committable]) -> None:
+        """Remove what shards have staged of an epoch that is there already."""
+        for early, folder in enumerate(self._staged):
+            names = [name for staged in committables for e, _, name, _ in staged if e == early]
+            folder.remove(*names)
 
     def close(self) -> None:
         """Merge the small files that are left, as far as that can be done now."""

@@ -38,10 +38,7 @@ def one(tmp_path_factory):
 )
 def test_who_joins_is_forecast_the_same_everywhere(where, one, tmp_path):
     if where == "spark":
-        try:
-            clusters.java()
-        except RuntimeError as error:
-            pytest.skip(str(error))
+        clusters.java_or_skip()
     run(config(BACKENDS[where]), tmp_path / "run")
     assert life.left_behind(tmp_path / "run") == one
     assert len({row["sensor"] for row in one["forecasts"]}) == 6

@@ -44,10 +44,7 @@ def central(tmp_path_factory):
 )
 def test_rows_and_scores_are_those_of_the_coordinator(where, central, tmp_path):
     if where == "spark":
-        try:
-            clusters.java()
-        except RuntimeError as error:
-            pytest.skip(str(error))
+        clusters.java_or_skip()
     run(config(BACKENDS[where]), tmp_path / "run", bounds=CUT)
     assert life.left_behind(tmp_path / "run") == central
     pieces = list((tmp_path / "run/forecasts").glob("day=*/part-*-1.parquet"))

@@ -57,10 +57,7 @@ def dask(tmp_path_factory):
 
 @pytest.fixture
 def java():
-    try:
-        return clusters.java()
-    except RuntimeError as error:
-        pytest.skip(str(error))
+    return clusters.java_or_skip()
 
 
 @pytest.fixture(autouse=True)

@@ -77,10 +77,7 @@ def test_on_dask(readings, wanted, tmp_path):
 
 
 def test_on_spark(readings, wanted, tmp_path):
-    try:
-        clusters.java()
-    except RuntimeError as error:
-        pytest.skip(str(error))
+    clusters.java_or_skip()
     backend = {"type": "spark", "master": "local[2]", "linger": 0}
     table, scores = left_behind(readings, backend, tmp_path / "r")
     assert table.equals(wanted[0])
